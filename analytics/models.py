@@ -1,0 +1,57 @@
+"""The ledger: one record for each request, written once and never changed."""
+
+from django.db import models
+
+from accounts.models import Workspace
+
+
+class UsageRecord(models.Model):
+    """A request that was answered, failed or given up. Its id is the answer's `x-request-id`.
+
+    Rows come from the spool (`analytics/spool.py`) in SQL, not through this class, which reads them.
+    Keys and providers are named by value: they may be gone when the record is read.
+    """
+
+    id = models.UUIDField(primary_key=True)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+", db_index=False)
+    created_at = models.DateTimeField(help_text="When the request arrived.")
+    key_id = models.UUIDField(null=True, help_text="The gateway key; null for a call from the console.")
+    user_id = models.UUIDField(null=True, help_text="The person, for a call from the console.")
+    client_request_id = models.CharField(max_length=200, blank=True, help_text="The client's own x-request-id.")
+
+    endpoint = models.CharField(max_length=60, help_text="The path that was called, such as /v1/chat/completions.")
+    requested_model = models.CharField(max_length=300, blank=True)
+    provider = models.CharField(max_length=60, blank=True, help_text="Name of the provider that answered last.")
+    provider_kind = models.CharField(max_length=30, blank=True)
+    model = models.CharField(max_length=300, blank=True, help_text="The model that was asked upstream.")
+    stream = models.BooleanField(default=False)
+    complexity = models.CharField(max_length=10, blank=True)
+    privacy = models.CharField(max_length=5, blank=True, help_text="local or cloud: where the answer was made.")
+    cache = models.CharField(max_length=10, blank=True, help_text="miss, hit, semantic or off.")
+    policy = models.CharField(max_length=120, blank=True)
+
+    status = models.PositiveSmallIntegerField(help_text="HTTP status; 499 when the client left.")
+    error_code = models.CharField(max_length=60, blank=True)
+    error = models.CharField(max_length=500, blank=True)
+    attempts = models.JSONField(default=list, help_text="[{provider, model, status, error, ms}], in order.")
+
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    cached_tokens = models.PositiveIntegerField(default=0, help_text="Of the prompt's, those read from a cache.")
+    completion_tokens = models.PositiveIntegerField(default=0)
+    reasoning_tokens = models.PositiveIntegerField(default=0, help_text="Of the completion's, those not shown.")
+    usage_estimated = models.BooleanField(default=False, help_text="Counted here: no upstream sent usage.")
+    cost_usd = models.DecimalField(max_digits=24, decimal_places=12, default=0)
+    price = models.JSONField(default=dict, help_text="The price used: USD per token, and where it came from.")
+
+    latency_ms = models.PositiveIntegerField(help_text="From the request's last byte to the answer's last byte.")
+    ttft_ms = models.PositiveIntegerField(null=True, help_text="To the answer's first byte.")
+    metadata = models.JSONField(default=dict)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["workspace", "-created_at", "-id"], name="usage_newest"),
+            models.Index(fields=["key_id", "-created_at"], name="usage_by_key"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)

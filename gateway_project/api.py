@@ -1,0 +1,95 @@
+"""Every JSON endpoint in one OpenAPI document, and the one place that turns exceptions into answers."""
+
+import logging
+from typing import Any
+
+import orjson
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.parser import Parser
+from ninja.renderers import BaseRenderer
+
+from accounts.api import router as accounts_router
+from analytics.api import router as analytics_router
+from gateway_project.lib.errors import ApiError, InternalError, InvalidRequest, NotAuthenticated, NotFound
+from keys.api import router as keys_router
+from routing.api import router as gateway_router
+
+logger = logging.getLogger(__name__)
+
+
+class JsonRenderer(BaseRenderer):
+    media_type = "application/json"
+
+    def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
+        return orjson.dumps(data, default=str)
+
+
+class JsonParser(Parser):
+    def parse_body(self, request: HttpRequest) -> Any:
+        try:
+            return orjson.loads(request.body)
+        except orjson.JSONDecodeError as error:
+            raise InvalidRequest(f"The body is not valid JSON: {error}") from None
+
+
+api = NinjaAPI(
+    title="LLM Gateway",
+    version="1",
+    docs_url=None,
+    openapi_url="/openapi.json",
+    renderer=JsonRenderer(),
+    parser=JsonParser(),
+    urls_namespace="api",
+)
+
+
+def error_response(error: ApiError) -> HttpResponse:
+    """`error` in the contract's shape, with its headers."""
+    return HttpResponse(
+        orjson.dumps(error.body()), status=error.status, content_type="application/json", headers=error.headers
+    )
+
+
+@api.exception_handler(ApiError)
+def on_api_error(request: HttpRequest, error: ApiError) -> HttpResponse:
+    return error_response(error)
+
+
+@api.exception_handler(ValidationError)
+def on_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    first = error.errors[0]
+    # loc is ("body", <parameter name>, field, …) for a body, ("query", field) for a query.
+    field = ".".join(str(part) for part in first["loc"][1:] if part not in ("payload", "filters")) or None
+    message = first["msg"].removeprefix("Value error, ")
+    return error_response(InvalidRequest(f"{field}: {message}" if field else message, param=field))
+
+
+@api.exception_handler(AuthenticationError)
+def on_not_authenticated(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    return error_response(NotAuthenticated("Send an access token as 'Authorization: Bearer …', or log in."))
+
+
+@api.exception_handler(Http404)
+def on_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return error_response(NotFound(str(error) or "There is no such object."))
+
+
+@api.exception_handler(HttpError)
+def on_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    return error_response(InvalidRequest(error.message) if error.status_code < 500 else InternalError(error.message))
+
+
+@api.exception_handler(Exception)
+def on_defect(request: HttpRequest, error: Exception) -> HttpResponse:
+    logger.exception("unhandled error on %s", request.path)
+    return error_response(InternalError("The gateway failed on this request; the error was logged."))
+
+
+api.add_router("/api", accounts_router)
+api.add_router("/api/keys", keys_router)
+api.add_router("/api/analytics", analytics_router)
+api.add_router("", gateway_router)
+
+patterns = api.urls

@@ -1,0 +1,295 @@
+"""The environment, read once and typed. No other module reads `os.environ`.
+
+Every variable of the product is a field of `Environment`; a value that does not parse raises
+`BadEnvironment`, whose message is one line that names the variable.
+"""
+
+import base64
+import binascii
+import contextlib
+import functools
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+JWT_ALGORITHMS = ("HS256", "HS384", "HS512")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+class BadEnvironment(Exception):
+    """A variable's value cannot be used. `str()` is one line: `NAME: what is wrong`."""
+
+
+@contextlib.contextmanager
+def exit_on_bad_environment() -> Iterator[None]:
+    """Turn `BadEnvironment` into one line on stderr and exit status 2."""
+    try:
+        yield
+    except BadEnvironment as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Environment:
+    """All settings an operator has; the names are the variables' own, in lower case."""
+
+    host: str
+    port: int
+    public_url: str
+    email_url: str
+    debug: bool
+    data_dir: Path
+    database_url: str
+    redis_url: str
+    celery_broker_url: str
+    secret_key: str
+    encryption_keys: tuple[str, ...]
+    jwt_algorithm: str
+    jwt_expiration: int
+    cache_max_size: int
+    cache_ttl: int
+    rate_limit_requests: int
+    rate_limit_window: int
+    web_workers: int
+    log_level: str
+    signup_enabled: bool
+    allowed_private_hosts: tuple[str, ...]
+    openai_api_key: str
+    anthropic_api_key: str
+    gemini_api_key: str
+    ollama_base_url: str
+    backend_kind: str
+    backend_base_url: str
+    backend_api_key: str
+    embedding_text_model: str
+    embedding_image_model: str
+    embedding_audio_model: str
+    embedding_device: str
+    langfuse_host: str
+    langfuse_public_key: str
+    langfuse_secret_key: str
+    otel_exporter_otlp_endpoint: str
+    server: str
+    limits_fail: str
+    metrics_token: str
+    trusted_proxies: tuple[str, ...]
+    cors_allowed_origins: tuple[str, ...]
+
+    @property
+    def embedded(self) -> bool:
+        """True when the product runs its own Postgres in `data_dir`."""
+        return not self.database_url
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _boolean(raw: str) -> bool:
+    lowered = raw.lower()
+    if lowered in ("true", "1", "yes", "on"):
+        return True
+    if lowered in ("false", "0", "no", "off"):
+        return False
+    raise ValueError("must be true or false")
+
+
+def _integer(least: int, most: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        try:
+            number = int(raw)
+        except ValueError:
+            raise ValueError(f"must be a whole number from {least} to {most}") from None
+        if not least <= number <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def _one_of(*choices: str, fold: Callable[[str], str] = str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if fold(raw) not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return fold(raw)
+
+    return parse
+
+
+def _words(raw: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in raw.split(",") if word.strip())
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if not raw:
+            return raw
+        try:
+            parts = urlsplit(raw)
+            usable = parts.scheme in schemes and (bool(parts.netloc) or bool(parts.path))
+            parts.port  # noqa: B018  (raises on a port that is no number)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError(f"must be a URL that starts with {' or '.join(f'{s}://' for s in schemes)}")
+        return raw
+
+    return parse
+
+
+def _origins(raw: str) -> tuple[str, ...]:
+    origins = _words(raw)
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path:
+            raise ValueError("must list origins such as https://app.example.com, without a path; * is not taken")
+    return origins
+
+
+def _fernet_keys(raw: str) -> tuple[str, ...]:
+    keys = _words(raw)
+    for key in keys:
+        try:
+            usable = len(base64.urlsafe_b64decode(key)) == 32
+        except (binascii.Error, ValueError):
+            usable = False
+        if not usable:
+            raise ValueError("each key must be 32 bytes in url-safe base64 (44 characters)")
+    return keys
+
+
+class _Reader:
+    """Reads one variable after the other and names the one that is wrong."""
+
+    def __init__(self, source: Mapping[str, str]) -> None:
+        self.source = source
+
+    def __call__(self, name: str, default: str, parse: Callable[[str], T]) -> T:
+        raw = self.source.get(name, "").strip()
+        try:
+            return parse(raw or default)
+        except ValueError as error:
+            raise BadEnvironment(f"{name}: {error}") from None
+
+
+def _read_dotenv(path: Path) -> dict[str, str]:
+    """The pairs in `path`, or nothing when there is no such file (python-dotenv's syntax)."""
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    return {name: value for name, value in dotenv_values(path).items() if value is not None}
+
+
+def _make_data_dir(raw: str) -> Path:
+    path = Path(raw).expanduser().absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make {path}: {error.strerror}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ValueError(f"{path} is not writable")
+    return path
+
+
+def _kept_secret(path: Path, make: Callable[[], str]) -> str:
+    """The secret in `path`, made once with mode 0600. Two processes that race get the same one."""
+    if not path.exists():
+        draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        try:
+            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w") as stream:
+                stream.write(make())
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+            draft.unlink()
+        except OSError as error:
+            raise BadEnvironment(f"DATA_DIR: cannot write {path}: {error.strerror}") from None
+    return path.read_text().strip()
+
+
+def new_encryption_key() -> str:
+    """A fresh key for `ENCRYPTION_KEY`: 32 random bytes in url-safe base64."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def load(source: Mapping[str, str], base_dir: Path) -> Environment:
+    """Read `.env` in `base_dir` beneath `source` (the process's variables win) and check every value.
+
+    Raises `BadEnvironment`. Makes `DATA_DIR`, and in it the two secrets when they are unset and the
+    database is embedded.
+    """
+    read = _Reader({**_read_dotenv(base_dir / ".env"), **source})
+    data_dir = read("DATA_DIR", str(base_dir / "data"), _make_data_dir)
+    database_url = read("DATABASE_URL", "", _url("postgres", "postgresql"))
+    secret_key = read("SECRET_KEY", "", _text)
+    encryption_keys = read("ENCRYPTION_KEY", "", _fernet_keys)
+    if database_url and not secret_key:
+        raise BadEnvironment("SECRET_KEY: must be set when DATABASE_URL is")
+    if database_url and not encryption_keys:
+        raise BadEnvironment("ENCRYPTION_KEY: must be set when DATABASE_URL is")
+    secret_key = secret_key or _kept_secret(data_dir / "secret_key", lambda: secrets.token_urlsafe(48))
+    encryption_keys = encryption_keys or (_kept_secret(data_dir / "encryption_key", new_encryption_key),)
+    redis_url = read("REDIS_URL", "", _url("redis", "rediss", "unix"))
+    return Environment(
+        host=read("HOST", "127.0.0.1", _text),
+        port=read("PORT", "8000", _integer(1, 65535)),
+        public_url=read("PUBLIC_URL", "", _url("http", "https")).rstrip("/"),
+        email_url=read("EMAIL_URL", "", _text),
+        debug=read("DEBUG", "false", _boolean),
+        data_dir=data_dir,
+        database_url=database_url,
+        redis_url=redis_url,
+        celery_broker_url=read("CELERY_BROKER_URL", "", _text) or redis_url,
+        secret_key=secret_key,
+        encryption_keys=encryption_keys,
+        jwt_algorithm=read("JWT_ALGORITHM", "HS256", _one_of(*JWT_ALGORITHMS)),
+        jwt_expiration=read("JWT_EXPIRATION", "86400", _integer(60, 31_536_000)),
+        cache_max_size=read("CACHE_MAX_SIZE", "1000", _integer(0, 10_000_000)),
+        cache_ttl=read("CACHE_TTL", "3600", _integer(1, 31_536_000)),
+        rate_limit_requests=read("RATE_LIMIT_REQUESTS", "60", _integer(1, 1_000_000_000)),
+        rate_limit_window=read("RATE_LIMIT_WINDOW", "60", _integer(1, 86_400)),
+        web_workers=read("WEB_WORKERS", "1", _integer(1, 256)),
+        log_level=read("LOG_LEVEL", "INFO", _one_of(*LOG_LEVELS, fold=str.upper)),
+        signup_enabled=read("SIGNUP_ENABLED", "true", _boolean),
+        allowed_private_hosts=read(
+            "ALLOWED_PRIVATE_HOSTS", "" if database_url else "localhost,127.0.0.1,::1", _words
+        ),
+        openai_api_key=read("OPENAI_API_KEY", "", _text),
+        anthropic_api_key=read("ANTHROPIC_API_KEY", "", _text),
+        gemini_api_key=read("GEMINI_API_KEY", "", _text),
+        ollama_base_url=read("OLLAMA_BASE_URL", "", _url("http", "https")),
+        backend_kind=read("BACKEND_KIND", "", _text),
+        backend_base_url=read("BACKEND_BASE_URL", "", _url("http", "https")),
+        backend_api_key=read("BACKEND_API_KEY", "", _text),
+        embedding_text_model=read("EMBEDDING_TEXT_MODEL", "BAAI/bge-m3", _text),
+        embedding_image_model=read("EMBEDDING_IMAGE_MODEL", "google/siglip-so400m-patch14-384", _text),
+        embedding_audio_model=read("EMBEDDING_AUDIO_MODEL", "laion/clap-htsat-unfused", _text),
+        embedding_device=read("EMBEDDING_DEVICE", "auto", _one_of(*DEVICES)),
+        langfuse_host=read("LANGFUSE_HOST", "", _url("http", "https")),
+        langfuse_public_key=read("LANGFUSE_PUBLIC_KEY", "", _text),
+        langfuse_secret_key=read("LANGFUSE_SECRET_KEY", "", _text),
+        otel_exporter_otlp_endpoint=read("OTEL_EXPORTER_OTLP_ENDPOINT", "", _url("http", "https")),
+        server=read("SERVER", "uvicorn", _one_of("uvicorn", "daphne")),
+        limits_fail=read("LIMITS_FAIL", "local", _one_of("local", "closed")),
+        metrics_token=read("METRICS_TOKEN", "", _text),
+        trusted_proxies=read("TRUSTED_PROXIES", "", _words),
+        cors_allowed_origins=read("CORS_ALLOWED_ORIGINS", "", _origins),
+    )
+
+
+@functools.cache
+def current() -> Environment:
+    """This process's environment. Raises `BadEnvironment`."""
+    return load(os.environ, BASE_DIR)

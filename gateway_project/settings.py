@@ -1,0 +1,150 @@
+"""Django's settings, read from top to bottom. Every value an operator may set comes from `env.py`."""
+
+import os
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from environ import Env as UrlParser
+
+from gateway_project import embedded
+from gateway_project.env import BASE_DIR, current
+
+ENV = current()
+
+# --- The web -------------------------------------------------------------------------------------
+
+DEBUG = ENV.debug
+SECRET_KEY = ENV.secret_key
+ROOT_URLCONF = "gateway_project.urls"
+ASGI_APPLICATION = "gateway_project.asgi.application"
+
+PUBLIC_URL = ENV.public_url or f"http://{'localhost' if ENV.host in ('0.0.0.0', '::') else ENV.host}:{ENV.port}"
+_public = urlsplit(PUBLIC_URL)
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", ENV.host]
+if ENV.public_url and _public.hostname:
+    ALLOWED_HOSTS.append(_public.hostname)
+CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"] if ENV.public_url else []
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _public.scheme == "https"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+CORS_ALLOWED_ORIGINS = list(ENV.cors_allowed_origins)
+CORS_URLS_REGEX = r"^/(api|v1|documents|chat|search)(/|$)"
+CORS_EXPOSE_HEADERS = [
+    "x-request-id", "x-gateway-provider", "x-gateway-model", "x-gateway-complexity", "x-gateway-cache",
+    "x-gateway-attempts", "x-gateway-privacy", "x-gateway-cost-usd", "x-gateway-overhead-ms",
+]  # fmt: skip
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "channels",
+    "corsheaders",
+    "django_htmx",
+    "template_partials",
+    "ninja",
+    "accounts",
+    "keys",
+    "rag",
+    "analytics",
+    "routing",
+]
+
+# `/v1` does not pass through these: see gateway_project/asgi.py.
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = ENV.data_dir / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+
+# --- Data ----------------------------------------------------------------------------------------
+
+DATA_DIR = ENV.data_dir
+DATABASE_DSN = ENV.database_url or embedded.dsn(ENV.data_dir)
+DATABASES = {"default": UrlParser.db_url_config(DATABASE_DSN)}
+DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
+DATABASES["default"]["CONN_MAX_AGE"] = 0
+DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 10, "timeout": 10}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+if ENV.redis_url:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": ENV.redis_url}}
+    CHANNEL_LAYERS = {
+        "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [ENV.redis_url]}}
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+# --- Accounts ------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "overview"
+LOGOUT_REDIRECT_URL = "login"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+SIGNUP_ENABLED = ENV.signup_enabled
+JWT_ALGORITHM = ENV.jwt_algorithm
+JWT_ACCESS_LIFETIME = timedelta(seconds=ENV.jwt_expiration)
+JWT_REFRESH_LIFETIME = timedelta(days=30)
+
+# --- Language and time ---------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = True
+
+# --- Libraries that must be told before they are imported ----------------------------------------
+
+# litellm would fetch its price map from the network at import; its packaged copy is enough.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")

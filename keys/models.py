@@ -1,0 +1,128 @@
+"""Gateway keys (a keyed hash each) and provider credentials (ciphertext each)."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from accounts.models import User, Workspace
+from gateway_project.lib.ids import uuid7
+
+
+class PrivacyMode(models.TextChoices):
+    STRICT = "strict"
+    FLEXIBLE = "flexible"
+
+
+class BudgetPeriod(models.TextChoices):
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    TOTAL = "total"
+
+
+class Scope(models.TextChoices):
+    INFERENCE = "inference"
+    DOCUMENTS_READ = "documents:read"
+    DOCUMENTS_WRITE = "documents:write"
+
+
+def all_scopes() -> list[str]:
+    return [str(scope) for scope in Scope.values]
+
+
+class GatewayKey(models.Model):
+    """What a caller of `/v1` is: its rights and limits. Its secrets are `KeySecret` rows."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="gateway_keys")
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    name = models.CharField(max_length=120)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    # Kept by the ledger as it settles, so that a list of keys needs no sum over their requests.
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    spent_usd = models.DecimalField(max_digits=30, decimal_places=12, default=0)
+
+    allowed_models = ArrayField(models.CharField(max_length=300), null=True, blank=True)
+    policy = models.CharField(max_length=120, blank=True)
+    privacy_mode = models.CharField(max_length=10, choices=PrivacyMode.choices, blank=True)
+    scopes = ArrayField(models.CharField(max_length=20, choices=Scope.choices), default=all_scopes)
+    budget_usd = models.DecimalField(max_digits=24, decimal_places=12, null=True, blank=True)
+    budget_period = models.CharField(max_length=10, choices=BudgetPeriod.choices, blank=True)
+    rate_limit_requests = models.PositiveIntegerField(null=True, blank=True)
+    rate_limit_window = models.PositiveIntegerField(null=True, blank=True)
+    rate_limit_tokens = models.PositiveBigIntegerField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["workspace", "-created_at"], name="key_by_workspace")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class KeySecret(models.Model):
+    """One secret of a gateway key. Rotation adds one and lets the older ones expire."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    key = models.ForeignKey(GatewayKey, on_delete=models.CASCADE, related_name="secrets")
+    digest = models.BinaryField(max_length=32, unique=True, editable=False)
+    prefix = models.CharField(max_length=12)
+    last4 = models.CharField(max_length=4)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.prefix}…{self.last4}"
+
+
+class Locality(models.TextChoices):
+    LOCAL = "local"
+    CLOUD = "cloud"
+
+
+class Provider(models.Model):
+    """Where requests can go: a provider kind with an address, a secret and the models it serves."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="providers")
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    kind = models.CharField(max_length=30)
+    name = models.CharField(max_length=60)
+    base_url = models.CharField(max_length=500, blank=True)
+    # Ciphertext; only keys/vault.py turns it back.
+    secret = models.BinaryField(null=True, blank=True, editable=False)
+    secret_hint = models.CharField(max_length=4, blank=True)
+    locality = models.CharField(max_length=5, choices=Locality.choices)
+    enabled = models.BooleanField(default=True)
+    # Set by the operator through a variable such as OPENAI_API_KEY; not editable in the console.
+    from_environment = models.BooleanField(default=False, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    # The models the user named (empty: whatever the provider lists), and what it listed last.
+    model_ids = ArrayField(models.CharField(max_length=300), default=list, blank=True)
+    discovered_models = ArrayField(models.CharField(max_length=300), default=list, blank=True)
+    discovered_at = models.DateTimeField(null=True, blank=True)
+    last_error = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint("workspace", Lower("name"), name="provider_name_in_workspace")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class InstallationSecret(models.Model):
+    """A secret that the installation made for itself, encrypted like the providers' secrets.
+
+    `gateway-key-pepper` keys the hash of gateway keys. Since it must decrypt at every start, it also
+    tells whether `ENCRYPTION_KEY` is the right one.
+    """
+
+    name = models.CharField(primary_key=True, max_length=60)
+    ciphertext = models.BinaryField(editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return self.name

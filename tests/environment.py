@@ -1,0 +1,22 @@
+"""A clean environment and an embedded Postgres for the tests, made before Django reads its settings.
+
+Loaded by `-p tests.environment` (pyproject.toml): a conftest would be too late.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from gateway_project import embedded, env
+
+PRODUCT = {field.upper() for field in env.Environment.__annotations__} | {"ENCRYPTION_KEY"}
+
+for name in PRODUCT & os.environ.keys():
+    del os.environ[name]
+
+data_dir = Path(tempfile.mkdtemp(prefix="gw-"))
+atexit.register(shutil.rmtree, data_dir, ignore_errors=True)
+os.environ["DATA_DIR"] = str(data_dir)
+embedded.start(data_dir)
