@@ -1,0 +1,103 @@
+"""What the pipeline knows of a provider: a target to ask, a reply that has begun, and how asking can fail."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from keys.kinds import Kind
+from keys.vault import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds an attempt may take: to connect, to its first byte, between two bytes, and in all."""
+
+    connect: float = 5.0
+    first_byte: float = 120.0
+    idle: float = 60.0
+    total: float = 600.0
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One model at one provider of one workspace: what a request is routed to."""
+
+    provider_id: str
+    provider: str
+    kind: Kind
+    base_url: str
+    model: str
+    local: bool
+    secret: Secret | None = field(repr=False)
+    # What the transport prepared for this target once, so that a request need not (its URL and headers).
+    prepared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def id(self) -> str:
+        return f"{self.provider}/{self.model}"
+
+
+class Failure(StrEnum):
+    """Why an attempt failed; `pipeline.py` decides what follows from it."""
+
+    CONNECT = "connect"  # refused, DNS, TLS: nothing was sent
+    TIMEOUT = "timeout"
+    DROPPED = "dropped"  # the connection broke after the request was sent
+    STATUS = "status"  # an HTTP status of 400 or more
+    JUNK = "junk"  # an answer that is not what the endpoint answers with
+    UNSUPPORTED = "unsupported"  # the kind has no such endpoint or capability
+
+
+class UpstreamError(Exception):
+    """An attempt failed before its first byte could be passed on, or broke off after it.
+
+    `message` holds no secret. `status` and `body` are the upstream's, where it sent any; `retry_after` is in
+    seconds.
+    """
+
+    def __init__(
+        self,
+        failure: Failure,
+        message: str,
+        *,
+        status: int | None = None,
+        body: bytes = b"",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.failure = failure
+        self.message = message
+        self.status = status
+        self.body = body
+        self.retry_after = retry_after
+
+
+class Reply(Protocol):
+    """An upstream's successful answer to one attempt, whole or as a stream.
+
+    A whole answer has `body`, OpenAI-shaped JSON, and no `blocks`. A stream has `blocks`: bytes that hold
+    whole server-sent events in OpenAI's shape, at least one each, `data: [DONE]` and the usage chunk included;
+    iterating raises `UpstreamError` when it breaks off. `close()` drops the connection unless it was read to its end.
+    """
+
+    body: bytes | None
+    blocks: AsyncIterator[bytes] | None
+
+    def close(self) -> None: ...
+
+
+class Transport(Protocol):
+    """How targets of one wire format are asked."""
+
+    async def send(
+        self, target: Target, endpoint: str, body: dict[str, Any], *, stream: bool, timeouts: Timeouts
+    ) -> Reply:
+        """Ask `target` once. `endpoint` is a name of `routing.endpoints`, `body` an OpenAI-shaped request whose
+        `model` is already the target's. Returns when the answer's head has come (and, unless `stream`, its body).
+        Raises `UpstreamError`, never anything else but `asyncio.CancelledError`.
+        """
+        ...
