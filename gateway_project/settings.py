@@ -137,6 +137,13 @@ JWT_ALGORITHM = ENV.jwt_algorithm
 JWT_ACCESS_LIFETIME = timedelta(seconds=ENV.jwt_expiration)
 JWT_REFRESH_LIFETIME = timedelta(days=30)
 
+# --- Keys ----------------------------------------------------------------------------------------
+
+# Newest first; keys/vault.py seals with the first and opens with any.
+ENCRYPTION_KEYS = ENV.encryption_keys
+# Hosts that a provider's base_url may name although they are private.
+ALLOWED_PRIVATE_HOSTS = ENV.allowed_private_hosts
+
 # --- Language and time ---------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"

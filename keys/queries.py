@@ -1,0 +1,110 @@
+"""Reads: what the request path and the pages need to know of keys and providers."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from keys import vault
+from keys.kinds import KINDS, Kind, api_base
+from keys.models import GatewayKey, KeySecret, Locality, Provider
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFacts:
+    """A gateway key as the request path sees it. Times are Unix seconds; `digests` pairs each with its expiry."""
+
+    id: str
+    workspace_id: str
+    name: str
+    digests: tuple[tuple[bytes, float | None], ...] = field(repr=False)
+    expires_at: float | None
+    revoked: bool
+    # None: every model.
+    allowed_models: frozenset[str] | None
+    policy: str
+    privacy_mode: str
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderFacts:
+    """A provider as the request path sees it; `base_url` is what the kind's paths hang on."""
+
+    id: str
+    workspace_id: str
+    name: str
+    kind: Kind
+    base_url: str
+    secret: vault.Secret | None = field(repr=False)
+    local: bool
+    enabled: bool
+    # Named by the user; when there are none, those that the provider listed count.
+    model_ids: tuple[str, ...]
+    discovered: tuple[str, ...]
+
+
+def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
+    """The facts of these keys, or of all: two queries whatever their number, besides the pepper's first reading."""
+    vault.pepper()  # so that the request path, which may not ask the database, finds it read
+    keys = GatewayKey.objects.all()
+    secrets = KeySecret.objects.all()
+    if ids is not None:
+        keys, secrets = keys.filter(id__in=ids), secrets.filter(key__id__in=ids)
+    digests: defaultdict[object, list[tuple[bytes, float | None]]] = defaultdict(list)
+    for key_id, digest, expires_at in secrets.values_list("key_id", "digest", "expires_at"):
+        digests[key_id].append((bytes(digest), _unix(expires_at)))
+    fields = ("id", "workspace_id", "name", "expires_at", "revoked_at", "allowed_models", "policy", "privacy_mode")
+    for key in keys.only(*fields, "scopes"):
+        yield KeyFacts(
+            id=str(key.id),
+            workspace_id=str(key.workspace_id),
+            name=key.name,
+            digests=tuple(digests[key.id]),
+            expires_at=_unix(key.expires_at),
+            revoked=key.revoked_at is not None,
+            allowed_models=None if key.allowed_models is None else frozenset(key.allowed_models),
+            policy=key.policy,
+            privacy_mode=key.privacy_mode,
+            scopes=frozenset(key.scopes),
+        )
+
+
+def providers(ids: Collection[str] | None = None) -> Iterator[ProviderFacts]:
+    """The facts of these providers, or of all, oldest first.
+
+    One that cannot be used (a secret that does not open, a kind this version does not know) is left out and
+    logged: it must not take the others with it.
+    """
+    rows = Provider.objects.order_by("id")
+    if ids is not None:
+        rows = rows.filter(id__in=ids)
+    for provider in rows:
+        try:
+            yield facts(provider)
+        except (KeyError, ValueError, vault.VaultError) as error:
+            logger.error("provider %s is left out: %s", provider.id, error)
+
+
+def facts(provider: Provider) -> ProviderFacts:
+    """`provider` as the request path sees it. Raises `KeyError`, `ValueError` or `VaultError` if it is unusable."""
+    kind = KINDS[provider.kind]
+    return ProviderFacts(
+        id=str(provider.id),
+        workspace_id=str(provider.workspace_id),
+        name=provider.name,
+        kind=kind,
+        base_url=api_base(kind, provider.base_url),
+        secret=None if provider.secret is None else vault.open_(provider.secret),
+        local=provider.locality == Locality.LOCAL,
+        enabled=provider.enabled,
+        model_ids=tuple(provider.model_ids),
+        discovered=tuple(provider.discovered_models),
+    )
+
+
+def _unix(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
