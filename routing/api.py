@@ -1,3 +1,65 @@
+"""The OpenAI-compatible endpoints. Each only names its endpoint; `http.serve` does the rest."""
+
+from typing import Any, cast
+
+from django.http import HttpRequest
 from ninja import Router
 
-router = Router()
+from gateway_project.lib.wire import WireRequest, WireResponse
+from routing import http, listing
+from routing.endpoints import CHAT, COMPLETIONS, Endpoint
+
+router = Router(tags=["Gateway"])
+
+
+def described(endpoint: Endpoint, content: dict[str, Any], summary: str) -> dict[str, Any]:
+    """What the OpenAPI document says of an endpoint whose body is not parsed by a schema."""
+    properties = {
+        "model": {"type": "string", "description": "auto, <provider>/<model>, or a bare model id."},
+        endpoint.content: content,
+        "stream": {"type": "boolean", "default": False},
+        "privacy_mode": {"type": "string", "enum": ["strict", "flexible"]},
+        "sensitivity": {"type": "string", "enum": ["public", "internal", "confidential"]},
+        "task": {"type": "string", "enum": ["chat", "vision", "ocr"]},
+        "complexity": {"type": "string", "enum": ["simple", "moderate", "complex", "expert"]},
+        "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+    }
+    schema = {
+        "type": "object",
+        "required": ["model", endpoint.content],
+        "properties": properties,
+        "additionalProperties": True,
+    }
+    return {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "security": [{"GatewayKey": []}],
+        "summary": summary,
+    }
+
+
+MESSAGES = {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["role"]}}
+PROMPT = {"oneOf": [{"type": "string"}, {"type": "array"}]}
+
+
+@router.post("/v1/chat/completions", openapi_extra=described(CHAT, MESSAGES, "Create a chat completion"))
+async def chat_completions(request: HttpRequest) -> WireResponse:
+    """OpenAI's chat completions: any unknown field passes through to the provider."""
+    return await http.serve(cast(WireRequest, request), CHAT)
+
+
+@router.post("/v1/completions", openapi_extra=described(COMPLETIONS, PROMPT, "Create a completion"))
+async def completions(request: HttpRequest) -> WireResponse:
+    """OpenAI's legacy completions."""
+    return await http.serve(cast(WireRequest, request), COMPLETIONS)
+
+
+@router.get("/v1/models", summary="List the models", openapi_extra={"security": [{"GatewayKey": []}]})
+async def list_models(request: HttpRequest) -> WireResponse:
+    """The models that this gateway key may name, in OpenAI's shape."""
+    return listing.answer(cast(WireRequest, request), listing.all_models)
+
+
+@router.get("/v1/models/{path:model_id}", summary="Describe a model", openapi_extra={"security": [{"GatewayKey": []}]})
+async def get_model(request: HttpRequest, model_id: str) -> WireResponse:
+    """One model that this gateway key may name."""
+    return listing.answer(cast(WireRequest, request), lambda caller: listing.one(caller, model_id))

@@ -1,7 +1,7 @@
 """The one error shape of every JSON endpoint: `{"error": {message, type, code, param}}`."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 
 class ApiError(Exception):
@@ -11,9 +11,9 @@ class ApiError(Exception):
     further members of the error object (the attempts of a 503, say).
     """
 
-    status: ClassVar[int] = 500
-    code: ClassVar[str] = "internal_error"
-    type: ClassVar[str] = "server_error"
+    status: int = 500
+    code: str = "internal_error"
+    type: str = "server_error"
 
     def __init__(
         self,

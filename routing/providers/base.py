@@ -45,7 +45,8 @@ class Failure(StrEnum):
     """Why an attempt failed; `pipeline.py` decides what follows from it."""
 
     CONNECT = "connect"  # refused, DNS, TLS: nothing was sent
-    TIMEOUT = "timeout"
+    CONNECT_TIMEOUT = "connect_timeout"
+    TIMEOUT = "timeout"  # no byte came in time
     DROPPED = "dropped"  # the connection broke after the request was sent
     STATUS = "status"  # an HTTP status of 400 or more
     JUNK = "junk"  # an answer that is not what the endpoint answers with

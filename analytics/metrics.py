@@ -1,0 +1,47 @@
+"""What Prometheus scrapes. Labels are bounded: no client can invent a value."""
+
+from decimal import Decimal
+
+from prometheus_client import Counter, Histogram
+
+LABELS = ("endpoint", "kind", "model", "status")
+REQUESTS = Counter("gateway_requests_total", "Requests by what became of them.", LABELS)
+LATENCY = Histogram(
+    "gateway_latency_seconds",
+    "From a request's last byte to its answer's last byte.",
+    ("endpoint", "kind"),
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600),
+)
+COST = Counter("gateway_cost_usd_total", "Spent, in USD.", ("kind", "model"))
+CACHE_HITS = Counter("gateway_cache_hits_total", "Requests answered from the cache.", ("layer",))
+CACHE_MISSES = Counter("gateway_cache_misses_total", "Requests looked up in the cache in vain.", ("layer",))
+PROVIDER_ERRORS = Counter("gateway_provider_errors_total", "Attempts that failed, by how.", ("kind", "failure"))
+
+# A model that no public price map knows is named by users, who could invent any number of them.
+OTHER = "other"
+
+_requests: dict[tuple[str, str, str, int], Counter] = {}
+_latency: dict[tuple[str, str], Histogram] = {}
+
+
+def request(
+    *, endpoint: str, kind: str, model: str, known_model: bool, status: int, seconds: float, cost: Decimal
+) -> None:
+    """Count a finished request. `known_model`: the name comes from the price map, so it may be a label."""
+    if not known_model:
+        model = OTHER
+    counter = _requests.get((endpoint, kind, model, status))
+    if counter is None:
+        counter = _requests[endpoint, kind, model, status] = REQUESTS.labels(endpoint, kind, model, str(status))
+    counter.inc()
+    histogram = _latency.get((endpoint, kind))
+    if histogram is None:
+        histogram = _latency[endpoint, kind] = LATENCY.labels(endpoint, kind)
+    histogram.observe(seconds)
+    if cost:
+        COST.labels(kind, model).inc(float(cost))
+
+
+def provider_error(kind: str, failure: str) -> None:
+    """Count an attempt that failed."""
+    PROVIDER_ERRORS.labels(kind, failure).inc()

@@ -1,0 +1,153 @@
+"""A request and an answer for the hop-free handler: Django's own types, without the work that `/v1` has no use for.
+
+`V1Handler` in gateway_project/v1.py makes the request and sends the answer.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import aclosing
+from io import BytesIO
+from typing import Any
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse
+from django.utils.functional import cached_property
+
+from gateway_project.lib.errors import InvalidRequest, RequestTooLarge
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+# Seconds after which a request that still runs begins to watch for its client's leaving. What a fast upstream or a
+# cache answers is done before that, and a watch costs a task.
+WATCH_AFTER = 0.02
+
+
+class ClientLeft(asyncio.CancelledError):
+    """The client closed the connection before its request was read. A cancellation: nobody is left to answer."""
+
+
+class _Watch:
+    """Cancels the task that serves a request when the request's client leaves."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+        self.serving = asyncio.current_task()
+        self.client_left = False
+        self.watching: asyncio.Task[None] | None = None
+        self.timer = asyncio.get_running_loop().call_later(WATCH_AFTER, self._begin)
+
+    def _begin(self) -> None:
+        self.watching = asyncio.ensure_future(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+        self.client_left = True
+        if self.serving is not None:
+            self.serving.cancel()
+
+    def stop(self) -> None:
+        self.timer.cancel()
+        if self.watching is not None:
+            self.watching.cancel()
+
+
+class WireRequest(ASGIRequest):
+    """A request whose body is read when the view asks for it, and whose `META` is built only if somebody looks."""
+
+    def __init__(self, scope: MutableMapping[str, Any], receive: Receive) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.method = scope["method"]
+        self.path = self.path_info = scope["path"]
+        self.resolver_match = None
+        self._read_started = False
+        self._post_parse_error = False
+        self._watch: _Watch | None = None
+        # Names in lower case, as ASGI gives them; the last of two equal names wins.
+        self.wire_headers: dict[bytes, bytes] = dict(scope["headers"])
+
+    @cached_property
+    def META(self) -> dict[str, Any]:
+        full = ASGIRequest(self.scope, BytesIO())
+        return full.META
+
+    async def read_body(self, limit: int) -> bytes:
+        """The whole body; from then on the serving task is cancelled when the client leaves.
+
+        Raises `RequestTooLarge` as soon as it is known to be longer than `limit` bytes, `ClientLeft` when the
+        client goes away meanwhile.
+        """
+        declared = self.wire_headers.get(b"content-length", b"0")
+        if not declared.isdigit():
+            raise InvalidRequest("content-length: must be a whole number.", param="content-length")
+        if int(declared) > limit:
+            raise RequestTooLarge(f"The body may be {limit} bytes long, not {int(declared)}.", param="body")
+        message = await self.receive()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body"):
+            parts, size = [body], len(body)
+            while message.get("more_body"):
+                message = await self.receive()
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > limit:
+                    raise RequestTooLarge(f"The body may be {limit} bytes long.", param="body")
+            body = b"".join(parts)
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        if len(body) > limit:
+            raise RequestTooLarge(f"The body may be {limit} bytes long.", param="body")
+        self._watch = _Watch(self.receive)
+        return body
+
+    @property
+    def client_left(self) -> bool:
+        """Whether the client went away while it was being served."""
+        return self._watch is not None and self._watch.client_left
+
+    def stop_watching(self) -> None:
+        """The request is served: its client may leave."""
+        if self._watch is not None:
+            self._watch.stop()
+
+
+class WireResponse(HttpResponse):
+    """An answer given as raw headers with a body, or with an async iterator of its parts.
+
+    `on_close` runs exactly once, when the answer was sent, broke off, or was never begun.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes | AsyncIterator[bytes],
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(status=status)
+        self.wire_headers = headers
+        self.wire_body = body
+        self.on_close = on_close
+
+    async def send(self, send: Send) -> None:
+        """Send it over ASGI; always call `close()` afterwards."""
+        body = self.wire_body
+        if isinstance(body, bytes):
+            self.wire_headers.append((b"content-length", b"%d" % len(body)))
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.wire_headers})
+            await send({"type": "http.response.body", "body": body})
+            return
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.wire_headers})
+        async with aclosing(body) as parts:  # type: ignore[type-var]
+            async for part in parts:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    def close(self) -> None:
+        on_close, self.on_close = self.on_close, None
+        if on_close is not None:
+            on_close()

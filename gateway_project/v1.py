@@ -1,0 +1,85 @@
+"""The handler of `/v1`: Django's own, without the thread hops that make up most of the stock handler's cost.
+
+The stock ASGI handler opens a `ThreadSensitiveContext`, sends `request_started` and `request_finished` to synchronous
+receivers and closes each response in a thread. `/v1` touches no ORM, no synchronous middleware and no synchronous
+receiver, so it needs none of that: measured, 8.5 times a bare pass-through becomes 1.75.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
+from django.http import Http404, HttpResponseBase
+from django.urls import set_urlconf
+
+from gateway_project.lib.errors import ApiError, InternalError, MethodNotAllowed, NotFound
+from gateway_project.lib.wire import ClientLeft, Receive, Send, WireRequest, WireResponse
+from routing.http import error_answer
+
+logger = logging.getLogger(__name__)
+
+URLCONF = "gateway_project.v1_urls"
+
+
+def _allow_origin(request: WireRequest, response: WireResponse) -> None:
+    """Let a browser at one of `CORS_ALLOWED_ORIGINS` read the answer; preflights go to the stock handler."""
+    origin = request.wire_headers.get(b"origin")
+    if origin is not None and origin.decode("latin-1") in settings.CORS_ALLOWED_ORIGINS:
+        response.wire_headers += (
+            (b"access-control-allow-origin", origin),
+            (b"access-control-expose-headers", ", ".join(settings.CORS_EXPOSE_HEADERS).encode()),
+            (b"vary", b"origin"),
+        )
+
+
+class V1Handler(ASGIHandler):
+    """Serves the routes of `v1_urls` without middleware."""
+
+    request_class = WireRequest
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        self._view_middleware = []
+        self._template_response_middleware = []
+        self._exception_middleware = []
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        request = WireRequest(scope, receive)
+        try:
+            response = await self._respond(request)
+            _allow_origin(request, response)
+            try:
+                await response.send(send)
+            finally:
+                response.close()
+        except ClientLeft:
+            pass
+        except asyncio.CancelledError:
+            if not request.client_left:
+                raise  # the server is stopping
+        finally:
+            request.stop_watching()
+
+    async def _respond(self, request: WireRequest) -> WireResponse:
+        """The view's answer, or the error that says why there is none, in the contract's shape."""
+        set_urlconf(URLCONF)
+        try:
+            response: HttpResponseBase = await self._get_response_async(request)
+        except Http404:
+            return error_answer(NotFound(f"There is no {request.path}; see /docs."))
+        except ApiError as error:
+            return error_answer(error)
+        except Exception:
+            logger.exception("unhandled error on %s", request.path)
+            return error_answer(InternalError("The gateway failed on this request; the error was logged."))
+        if isinstance(response, WireResponse):
+            return response
+        if response.status_code == 405:
+            allowed = response.headers.get("Allow", "")
+            return error_answer(
+                MethodNotAllowed(f"{request.path} takes {allowed}, not {request.method}.", headers={"allow": allowed})
+            )
+        # Anything else that django-ninja made itself, such as an answer of its exception handlers.
+        headers = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
+        return WireResponse(response.status_code, headers, response.content)  # type: ignore[attr-defined]

@@ -1,0 +1,100 @@
+"""One request on its way through the pipeline: what came in, what was decided, what came of it."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from analytics.usage import Usage
+from gateway_project.lib.ids import uuid7
+from routing.endpoints import Endpoint
+from routing.providers.base import Target
+from routing.snapshot import Caller
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one target."""
+
+    target: Target
+    started: float
+    ms: int = 0
+    status: int | None = None
+    error: str = ""
+    failure: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """What the ledger, and the caller of a failed request, are told of it."""
+        return {
+            "provider": self.target.provider,
+            "model": self.target.model,
+            "status": self.status,
+            "error": self.error,
+            "ms": self.ms,
+        }
+
+
+@dataclass(slots=True)
+class Wishes:
+    """The gateway's own fields of a request, taken out of the body or the headers. Never sent upstream."""
+
+    privacy_mode: str = ""
+    sensitivity: str = ""
+    task: str = ""
+    complexity: str = ""
+    cache: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Label:
+    """What the classifier found: how hard the request is, of which kind, how large."""
+
+    complexity: str
+    score: float
+    task: str
+    prompt_tokens: int
+
+
+@dataclass(slots=True)
+class Exchange:
+    """The state of one request. `pipeline.run` fills it from top to bottom; `settle` enters it in the ledger."""
+
+    endpoint: Endpoint
+    id: UUID = field(default_factory=uuid7)
+    arrived: float = field(default_factory=time.time)
+    started: float = field(default_factory=time.perf_counter)
+    client_request_id: str = ""
+
+    caller: Caller | None = None
+    model: str = ""
+    stream: bool = False
+    usage_wanted: bool = False
+    body: dict[str, Any] = field(default_factory=dict)
+    wishes: Wishes = field(default_factory=Wishes)
+    label: Label | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    target: Target | None = None
+    # What came of the attempt that succeeded: a whole answer's JSON, or a stream's first block.
+    answer: dict[str, Any] = field(default_factory=dict)
+    first_block: bytes = b""
+
+    # Seconds spent waiting for upstreams, so that the rest is the gateway's own.
+    upstream_seconds: float = 0.0
+    first_byte: float | None = None
+    usage: Usage | None = None
+    status: int = 0
+    error_code: str = ""
+    error: str = ""
+    cost: str = "0"
+    settled: bool = False
+
+    @property
+    def local_only(self) -> bool:
+        """Whether the strictest of key and request forbids leaving the house."""
+        wishes = self.wishes
+        return (
+            wishes.privacy_mode == "strict"
+            or wishes.sensitivity == "confidential"
+            or (self.caller is not None and self.caller.privacy_mode == "strict")
+        )

@@ -1,0 +1,66 @@
+"""Between HTTP and the pipeline: the contract's headers on every answer, and its error shape."""
+
+import time
+
+import orjson
+
+from gateway_project.lib.errors import ApiError
+from gateway_project.lib.ids import uuid7
+from gateway_project.lib.wire import WireRequest, WireResponse
+from routing import pipeline
+from routing.endpoints import Endpoint
+from routing.exchange import Exchange
+
+JSON = (b"content-type", b"application/json")
+EVENT_STREAM = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+Headers = list[tuple[bytes, bytes]]
+
+
+async def serve(request: WireRequest, endpoint: Endpoint) -> WireResponse:
+    """The answer to a call of `endpoint`, whatever comes of it."""
+    exchange = Exchange(endpoint)
+    given = request.wire_headers.get(b"x-request-id")
+    if given:
+        exchange.client_request_id = given.decode("latin-1")[:200].replace("\0", "")
+    try:
+        answer = await pipeline.run(exchange, request)
+    except ApiError as error:
+        return error_answer(error, exchange)
+    headers = describe(exchange)
+    if answer.body is not None:
+        headers += (JSON, (b"x-gateway-cost-usd", exchange.cost.encode()))
+        return WireResponse(200, headers, answer.body)
+    assert answer.blocks is not None  # noqa: S101  (an answer is whole or a stream)
+    headers += EVENT_STREAM
+    return WireResponse(200, headers, answer.blocks, lambda: pipeline.close(exchange, answer))
+
+
+def describe(exchange: Exchange) -> Headers:
+    """The headers that say what was done with a request."""
+    target, label = exchange.target, exchange.label
+    own_ms = (time.perf_counter() - exchange.started - exchange.upstream_seconds) * 1000
+    return [
+        (b"x-request-id", str(exchange.id).encode()),
+        (b"x-gateway-provider", target.provider.encode("ascii", "replace") if target else b""),
+        (b"x-gateway-model", target.model.encode("ascii", "replace") if target else b""),
+        (b"x-gateway-complexity", label.complexity.encode() if label else b""),
+        (b"x-gateway-cache", b"off"),
+        (b"x-gateway-attempts", b"%d" % len(exchange.attempts)),
+        (b"x-gateway-privacy", (b"local" if target.local else b"cloud") if target else b""),
+        (b"x-gateway-overhead-ms", b"%.2f" % own_ms),
+    ]
+
+
+def error_answer(error: ApiError, exchange: Exchange | None = None) -> WireResponse:
+    """`error` in the contract's shape and with its headers, also where no request was made out."""
+    headers: Headers = describe(exchange) if exchange else [(b"x-request-id", str(uuid7()).encode())]
+    if exchange is not None:
+        headers.append((b"x-gateway-cost-usd", exchange.cost.encode()))
+    headers.append(JSON)
+    headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    return WireResponse(error.status, headers, orjson.dumps(error.body()))

@@ -1,0 +1,52 @@
+"""Who is calling: the gateway key of a request, checked without touching the database."""
+
+import time
+
+from gateway_project.lib.errors import ApiError, InvalidApiKey, PermissionDenied
+from keys import tokens
+from routing.snapshot import Caller, Snapshot
+
+
+class NotReady(ApiError):
+    status, code = 503, "not_ready"
+
+
+def identify(headers: dict[bytes, bytes], snapshot: Snapshot, *, scope: str) -> Caller:
+    """The caller whose key `headers` carry, as `Authorization: Bearer …` or `x-api-key`.
+
+    Raises `InvalidApiKey` (missing, malformed, unknown, expired, revoked, or two different ones), and
+    `PermissionDenied` when the key lacks `scope`.
+    """
+    secret = _presented(headers)
+    if not tokens.is_well_formed(secret):
+        raise InvalidApiKey("This is not a gateway key: one begins with 'gw_' and its checksum is right.")
+    if not snapshot.ready.is_set():
+        raise NotReady("The gateway is starting; its database has not answered yet.", headers={"retry-after": "1"})
+    found = snapshot.caller(tokens.digest(secret))
+    if found is None:
+        raise InvalidApiKey("There is no such gateway key.")
+    caller, secret_expires = found
+    now = time.time()
+    if caller.revoked:
+        raise InvalidApiKey("This gateway key was revoked.")
+    if caller.expires_at is not None and caller.expires_at <= now:
+        raise InvalidApiKey("This gateway key has expired.")
+    if secret_expires is not None and secret_expires <= now:
+        raise InvalidApiKey("This gateway key was rotated; its old secret has expired.")
+    if scope not in caller.scopes:
+        raise PermissionDenied(f"This gateway key may not do this: it lacks the scope '{scope}'.")
+    return caller
+
+
+def _presented(headers: dict[bytes, bytes]) -> str:
+    authorization = headers.get(b"authorization", b"").decode("latin-1")
+    api_key = headers.get(b"x-api-key", b"").decode("latin-1").strip()
+    scheme, _, credentials = authorization.partition(" ")
+    bearer = credentials.strip() if scheme.lower() == "bearer" else ""
+    if authorization and not bearer:
+        raise InvalidApiKey("Authorization: must be 'Bearer ' and a gateway key.", param="authorization")
+    if bearer and api_key and bearer != api_key:
+        raise InvalidApiKey("Authorization and x-api-key carry two different keys; send one.", param="x-api-key")
+    if not bearer and not api_key:
+        raise InvalidApiKey("Send a gateway key as 'Authorization: Bearer gw_…' or 'x-api-key: gw_…'.")
+    return bearer or api_key

@@ -1,0 +1,64 @@
+"""`/v1/models`: the names that a caller may use as `model`."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from gateway_project.lib.errors import ApiError, ModelNotFound
+from gateway_project.lib.ids import uuid7
+from gateway_project.lib.wire import WireRequest, WireResponse
+from routing import snapshot
+from routing.http import JSON, error_answer
+from routing.identify import identify
+from routing.policy import AUTO
+from routing.providers.base import Target
+from routing.snapshot import Caller
+
+
+def answer(request: WireRequest, describe: Callable[[Caller], dict[str, Any]]) -> WireResponse:
+    """What `describe` says to the request's caller, or the error that keeps it from being said."""
+    try:
+        caller = identify(request.wire_headers, snapshot.current, scope="inference")
+        body = describe(caller)
+    except ApiError as error:
+        return error_answer(error)
+    return WireResponse(200, [(b"x-request-id", str(uuid7()).encode()), JSON], orjson.dumps(body))
+
+
+def all_models(caller: Caller) -> dict[str, Any]:
+    """OpenAI's list object: `auto`, then each model under its bare id and as `<provider>/<model>`."""
+    return {"object": "list", "data": list(_known(caller).values())}
+
+
+def one(caller: Caller, model_id: str) -> dict[str, Any]:
+    """OpenAI's model object. Raises `ModelNotFound`."""
+    found = _known(caller).get(model_id)
+    if found is None:
+        raise ModelNotFound(f"The model '{model_id}' does not exist here.", param="model")
+    return found
+
+
+def _known(caller: Caller) -> dict[str, dict[str, Any]]:
+    targets = snapshot.current.workspace(caller.workspace_id).all
+    if caller.privacy_mode == "strict":
+        targets = tuple(target for target in targets if target.local)
+    allowed = caller.allowed_models
+    if allowed is not None:
+        targets = tuple(target for target in targets if target.model in allowed or target.id in allowed)
+    found = {AUTO: _model(AUTO, "gateway", 0)} if targets else {}
+    for target in targets:
+        found.setdefault(target.model, _model(target.model, target.provider, _made(target)))
+    for target in targets:
+        found.setdefault(target.id, _model(target.id, target.provider, _made(target)))
+    return found
+
+
+def _model(model_id: str, owner: str, created: int) -> dict[str, Any]:
+    return {"id": model_id, "object": "model", "created": created, "owned_by": owner}
+
+
+def _made(target: Target) -> int:
+    """When the target's provider was added, in Unix seconds: its id is a version 7 UUID, which begins with that."""
+    return (UUID(target.provider_id).int >> 80) // 1000

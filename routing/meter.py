@@ -1,0 +1,120 @@
+"""Counts what an answer used, as it passes."""
+
+import time
+from collections.abc import AsyncIterator
+
+import orjson
+
+from analytics import tokens
+from analytics.usage import Usage, usage_from
+from routing.exchange import Exchange
+from routing.providers import sse
+from routing.providers.base import UpstreamError
+from routing.settle import settle
+
+# Bytes of a stream kept to count its tokens, in case no usage comes; what is beyond is counted in proportion.
+KEPT = 1024 * 1024
+
+INTERRUPTED = "upstream_interrupted"
+
+
+def read_usage(exchange: Exchange) -> None:
+    """Take the usage of a whole answer, or count it."""
+    if exchange.target is not None:
+        exchange.usage = usage_from(exchange.answer, exchange.target.kind.id)
+    if exchange.usage is None:
+        exchange.usage = estimated(exchange, tokens.answer_text(exchange.answer))
+
+
+def estimated(exchange: Exchange, text: str, *, scale: float = 1.0) -> Usage:
+    """The usage counted here, flagged so: the request's own tokens, and those of `text` times `scale`."""
+    prompt = tokens.estimate_request(exchange.body) if exchange.body else 0
+    return Usage(
+        prompt=prompt,
+        completion=round(tokens.count(text, exchange.target.model if exchange.target else "") * scale),
+        estimated=True,
+    )
+
+
+class _Stream:
+    """What is to be remembered of a stream while it passes."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.kind = exchange.target.kind.id if exchange.target else ""
+        self.hidden = not exchange.usage_wanted
+        self.kept: list[bytes] = []
+        self.kept_bytes = self.seen_bytes = 0
+
+    def pass_on(self, block: bytes) -> bytes:
+        """`block` as the client is to see it; its usage, if it has one, is taken."""
+        self.seen_bytes += len(block)
+        if self.kept_bytes < KEPT:
+            self.kept.append(block)
+            self.kept_bytes += len(block)
+        if sse.may_hold_usage(block):
+            block = b"".join(event for event in sse.split(block) if self._take_usage(event))
+        return sse.without_null_usage(block) if self.hidden else block
+
+    def _take_usage(self, event: bytes) -> bool:
+        """Read an event's usage. False when the event is the usage chunk that the client did not ask for."""
+        chunk = sse.json_of(event) if b'"usage"' in event else None
+        if chunk is None:
+            return True
+        self.exchange.usage = usage_from(chunk, self.kind) or self.exchange.usage
+        if type(chunk.get("usage")) is not dict:
+            return True
+        return bool(chunk.get("choices")) or not self.hidden
+
+    def count(self) -> None:
+        """Count the tokens here if no usage came."""
+        if self.exchange.usage is None:
+            text = tokens.completion_text(b"".join(self.kept))
+            self.exchange.usage = estimated(self.exchange, text, scale=self.seen_bytes / max(self.kept_bytes, 1))
+
+
+async def metered(exchange: Exchange, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """`blocks` as the client is to see them. Settles the exchange before the last of them, and when it is closed.
+
+    An upstream that breaks off ends the stream with one error event.
+    """
+    stream = _Stream(exchange)
+    exchange.first_byte = time.perf_counter()
+    try:
+        block = exchange.first_block
+        while True:
+            ended = sse.ends(block)
+            shown = stream.pass_on(block)
+            if ended:
+                break
+            if shown:
+                yield shown
+            try:
+                waited = time.perf_counter()
+                block = await anext(blocks)
+            except StopAsyncIteration:
+                # Not every server says [DONE]; ours does.
+                shown = sse.DONE
+                break
+            finally:
+                exchange.upstream_seconds += time.perf_counter() - waited
+        stream.count()
+        settle(exchange)
+        yield shown
+        await anext(blocks, b"")  # lets the connection reach its end, and be used again
+    except UpstreamError as error:
+        # The client was told 200 before; the record says what became of it.
+        exchange.status, exchange.error_code, exchange.error = 502, INTERRUPTED, error.message
+        if exchange.attempts:
+            exchange.attempts[-1].error = error.message
+        stream.count()
+        settle(exchange)
+        yield _error_event(error)
+    finally:
+        if not exchange.settled:
+            stream.count()
+
+
+def _error_event(error: UpstreamError) -> bytes:
+    body = {"message": f"The provider broke off: {error.message}.", "type": "server_error", "code": INTERRUPTED}
+    return b"data: " + orjson.dumps({"error": body | {"param": None}}) + b"\n\n"

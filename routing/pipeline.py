@@ -1,0 +1,75 @@
+"""The way of every request, from its first byte to its entry in the ledger."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from gateway_project.lib.errors import ApiError
+from gateway_project.lib.wire import WireRequest
+from routing import health, snapshot
+from routing.classify import classify
+from routing.exchange import Exchange
+from routing.identify import identify
+from routing.meter import estimated, metered, read_usage
+from routing.parse import MAX_BODY, read_body
+from routing.policy import route
+from routing.providers.base import Reply
+from routing.providers.reach import reach
+from routing.settle import settle
+
+CLIENT_LEFT = 499
+
+
+@dataclass(slots=True)
+class Answer:
+    """A successful answer: whole, or as blocks of whole server-sent events."""
+
+    body: bytes | None
+    blocks: AsyncIterator[bytes] | None
+    reply: Reply
+
+
+async def run(exchange: Exchange, request: WireRequest) -> Answer:
+    """Answer `request`. Whatever happens, `exchange` is settled: here, or by `close` when a stream has ended.
+
+    Raises `ApiError` in the contract's terms, or `asyncio.CancelledError` when the client left.
+    """
+    try:
+        exchange.caller = identify(request.wire_headers, snapshot.current, scope="inference")
+        read_body(exchange, await request.read_body(MAX_BODY), request.wire_headers)
+        exchange.label = classify(exchange.endpoint, exchange.body, exchange.wishes)
+        chosen = route(exchange, snapshot.current.workspace(exchange.caller.workspace_id), health.current)
+        reply = await reach(exchange, chosen)
+    except ApiError as error:
+        exchange.status, exchange.error_code, exchange.error = error.status, error.code, error.message
+        settle(exchange)
+        raise
+    except asyncio.CancelledError:
+        _gave_up(exchange)
+        raise
+    except BaseException:
+        exchange.status, exchange.error_code = 500, "internal_error"
+        settle(exchange)
+        raise
+    exchange.status = 200
+    if reply.blocks is not None:
+        return Answer(None, metered(exchange, reply.blocks), reply)
+    read_usage(exchange)
+    settle(exchange)
+    return Answer(reply.body, None, reply)
+
+
+def close(exchange: Exchange, answer: Answer) -> None:
+    """The answer was sent, or will not be: stop the upstream, and settle what was produced."""
+    answer.reply.close()
+    if not exchange.settled:
+        _gave_up(exchange)
+
+
+def _gave_up(exchange: Exchange) -> None:
+    exchange.status, exchange.error_code = CLIENT_LEFT, "client_closed_request"
+    exchange.error = "The client closed the connection before the answer was complete."
+    if exchange.usage is None and exchange.attempts:
+        # Sent, and not taken back: the provider will bill the prompt.
+        exchange.usage = estimated(exchange, "")
+    settle(exchange)

@@ -1,0 +1,238 @@
+"""Providers that speak OpenAI's wire format: bytes in, bytes out, through one pooled session per event loop."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from gateway_project.lib.net import BlockedAddress, GuardedResolver
+from routing.providers import sse
+from routing.providers.base import Failure, Target, Timeouts, UpstreamError
+
+# The largest answer that is read whole.
+MAX_ANSWER = 64 * 1024 * 1024
+# Of an error's body; it is only read for its message.
+MAX_ERROR = 64 * 1024
+
+_sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+
+
+def session() -> aiohttp.ClientSession:
+    """This event loop's pooled session. It follows no redirect, keeps no cookie and reads no proxy variable."""
+    loop = asyncio.get_running_loop()
+    found = _sessions.get(loop)
+    if found is None or found.closed:
+        found = _sessions[loop] = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, resolver=GuardedResolver(), ttl_dns_cache=60, keepalive_timeout=15),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+            read_bufsize=256 * 1024,
+            max_line_size=64 * 1024,
+            max_field_size=64 * 1024,
+        )
+    return found
+
+
+async def close_session() -> None:
+    """Close this event loop's session, at the end of a test or a process."""
+    found = _sessions.pop(asyncio.get_running_loop(), None)
+    if found is not None:
+        await found.close()
+
+
+class _Patience:
+    """Aborts a connection that was silent for `idle` seconds, or open for `total`. Costs nothing per chunk."""
+
+    def __init__(self, response: aiohttp.ClientResponse, timeouts: Timeouts) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.response = response
+        self.idle = timeouts.idle
+        self.ends_at = self.loop.time() + timeouts.total
+        self.heard_at = self.loop.time()
+        self.expired = False
+        self.timer = self.loop.call_later(min(timeouts.idle, timeouts.total), self._look)
+
+    def _look(self) -> None:
+        now = self.loop.time()
+        due = min(self.heard_at + self.idle, self.ends_at)
+        if now < due:
+            self.timer = self.loop.call_at(due, self._look)
+            return
+        self.expired = True
+        self.response.close()
+
+    def stop(self) -> None:
+        self.timer.cancel()
+
+
+class WireReply:
+    """An answer that came over HTTP: read whole into `body`, or a stream of `blocks`."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.response = response
+        self.body: bytes | None = None
+        self.blocks: AsyncIterator[bytes] | None = None
+
+    def close(self) -> None:
+        self.response.close()
+
+
+class OpenAIWire:
+    """The transport of every kind whose wire is `openai`."""
+
+    async def send(
+        self, target: Target, endpoint: str, body: dict[str, Any], *, stream: bool, timeouts: Timeouts
+    ) -> WireReply:
+        """See `routing.providers.base.Transport`."""
+        response = await self._post(target, endpoint, orjson.dumps(body), timeouts)
+        try:
+            if response.status >= 300:
+                raise await _refusal(response, target)
+            reply = WireReply(response)
+            patience = _Patience(response, timeouts)
+            if stream:
+                reply.blocks = _blocks(response, patience)
+            else:
+                reply.body = await _whole(response, patience)
+        except BaseException:
+            response.close()
+            raise
+        return reply
+
+    async def _post(self, target: Target, endpoint: str, data: bytes, timeouts: Timeouts) -> aiohttp.ClientResponse:
+        prepared = target.prepared
+        if endpoint not in prepared:
+            prepared[endpoint] = URL(target.base_url + endpoint)
+            prepared["headers"] = _headers(target)
+            prepared["timeout"] = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect)
+        try:
+            async with asyncio.timeout(timeouts.first_byte):
+                return await session()._request(
+                    "POST",
+                    prepared[endpoint],
+                    data=data,
+                    headers=prepared["headers"],
+                    allow_redirects=False,
+                    timeout=prepared["timeout"],
+                )
+        except aiohttp.ConnectionTimeoutError:
+            raise UpstreamError(Failure.CONNECT_TIMEOUT, f"no connection within {timeouts.connect:g} s") from None
+        except TimeoutError:
+            raise UpstreamError(Failure.TIMEOUT, f"no answer within {timeouts.first_byte:g} s") from None
+        except aiohttp.ClientError as error:
+            raise _connection_failure(error) from None
+
+
+def _headers(target: Target) -> dict[str, str]:
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "llm-gateway"}
+    if target.secret is not None:
+        headers |= target.kind.auth_headers(target.secret.reveal())
+    return headers
+
+
+def _connection_failure(error: aiohttp.ClientError) -> UpstreamError:
+    """What went wrong with the connection, in plain words without an address."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        if isinstance(error.os_error, BlockedAddress):
+            return UpstreamError(Failure.CONNECT, str(error.os_error))
+        return UpstreamError(Failure.CONNECT, "the host's name cannot be resolved")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
+        return UpstreamError(Failure.CONNECT, "the TLS handshake failed")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return UpstreamError(Failure.CONNECT, f"the connection failed: {error.strerror or 'refused'}")
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+        return UpstreamError(Failure.DROPPED, "the connection broke before an answer")
+    return UpstreamError(Failure.JUNK, "the answer is not HTTP as it should be")
+
+
+async def _refusal(response: aiohttp.ClientResponse, target: Target) -> UpstreamError:
+    """The error that an upstream's status of 300 or more means."""
+    if response.status < 400:
+        return UpstreamError(Failure.JUNK, f"answered with a redirect ({response.status}), which is not followed")
+    try:
+        async with asyncio.timeout(5):
+            body = await response.content.read(MAX_ERROR)
+    except (TimeoutError, aiohttp.ClientError):
+        body = b""
+    retry_after = response.headers.get("Retry-After", "")
+    return UpstreamError(
+        Failure.STATUS,
+        _scrubbed(_message(body) or f"HTTP {response.status}", target),
+        status=response.status,
+        body=body,
+        retry_after=float(retry_after) if retry_after.replace(".", "", 1).isdigit() else None,
+    )
+
+
+def _message(body: bytes) -> str:
+    """The message in an error's body, whichever of the usual shapes it has; empty when it has none."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    for key in ("error", "message", "detail"):
+        if type(found) is dict and found.get(key):
+            found = found[key]
+            if type(found) is dict:
+                found = found.get("message")
+            break
+    return found[:2000] if type(found) is str else ""
+
+
+def _scrubbed(message: str, target: Target) -> str:
+    """`message` without the target's secret, which some providers repeat."""
+    if target.secret is None:
+        return message
+    return message.replace(target.secret.reveal(), "***")
+
+
+async def _whole(response: aiohttp.ClientResponse, patience: _Patience) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while part := await response.content.readany():
+            patience.heard_at = patience.loop.time()
+            parts.append(part)
+            size += len(part)
+            if size > MAX_ANSWER:
+                raise UpstreamError(Failure.JUNK, f"the answer is longer than {MAX_ANSWER} bytes")
+    except (aiohttp.ClientError, ValueError) as error:
+        raise _broken(error, patience) from None
+    finally:
+        patience.stop()
+    return b"".join(parts)
+
+
+async def _blocks(response: aiohttp.ClientResponse, patience: _Patience) -> AsyncIterator[bytes]:
+    """What has arrived, cut after the last whole event; nothing that is not whole is ever passed on."""
+    content, rest = response.content, b""
+    try:
+        while part := await content.readany():
+            patience.heard_at = patience.loop.time()
+            buffered = rest + part if rest else part
+            end = sse.whole_events(buffered)
+            rest = buffered[end:]
+            if end:
+                yield buffered[:end] if rest else buffered
+            elif len(rest) > sse.MAX_EVENT:
+                raise UpstreamError(Failure.JUNK, f"an event is longer than {sse.MAX_EVENT} bytes")
+        if rest.strip():
+            # Some servers end the last event with the stream.
+            yield rest.rstrip() + b"\n\n"
+    except (aiohttp.ClientError, ValueError) as error:
+        raise _broken(error, patience) from None
+    finally:
+        patience.stop()
+
+
+def _broken(error: Exception, patience: _Patience) -> UpstreamError:
+    if patience.expired:
+        return UpstreamError(Failure.TIMEOUT, "the answer stopped coming")
+    if isinstance(error, ValueError):
+        return UpstreamError(Failure.JUNK, "a line of the answer is too long")
+    return UpstreamError(Failure.DROPPED, "the connection broke during the answer")

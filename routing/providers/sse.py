@@ -1,0 +1,82 @@
+"""Server-sent events as bytes: where they end, and what the gateway must see in them. No more is parsed than that."""
+
+import re
+from typing import Any
+
+import orjson
+
+# An event that is longer is not a model's: the stream is given up instead of buffered.
+MAX_EVENT = 8 * 1024 * 1024
+
+DONE = b"data: [DONE]\n\n"
+_DONE_LINE = re.compile(rb"^data:[ ]?\[DONE\][\r\n]*\Z", re.MULTILINE)
+_EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_USAGE_OBJECT = re.compile(rb'"usage"\s*:\s*\{')
+# A quotation mark inside a JSON string is escaped, so this cannot match text that a model wrote.
+_USAGE_NULL = re.compile(rb',\s*"usage"\s*:\s*null')
+_FIELD_START = re.compile(rb"\s*(data|event|id|retry)?:")
+
+
+def whole_events(buffered: bytes) -> int:
+    """How many leading bytes of `buffered` are whole events; what is after them has yet to be completed."""
+    end = buffered.rfind(b"\n\n")
+    end = end + 2 if end >= 0 else 0
+    if b"\r" in buffered:
+        for ending in (b"\r\n\r\n", b"\r\r"):
+            at = buffered.rfind(ending)
+            if at >= 0:
+                end = max(end, at + len(ending))
+    return end
+
+
+def looks_like_events(block: bytes) -> bool:
+    """Whether `block` begins as an event stream does."""
+    return _FIELD_START.match(block) is not None
+
+
+def split(block: bytes) -> list[bytes]:
+    """The events of a block of whole events, each with its ending."""
+    events, start = [], 0
+    for ending in _EVENT_END.finditer(block):
+        events.append(block[start : ending.end()])
+        start = ending.end()
+    if start < len(block):
+        events.append(block[start:])
+    return events
+
+
+def data_of(event: bytes) -> bytes:
+    """The event's data lines, joined as the specification says."""
+    lines = event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    return b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+
+
+def json_of(event: bytes) -> dict[str, Any] | None:
+    """The JSON object that the event carries, or None when it carries something else."""
+    try:
+        found = orjson.loads(data_of(event))
+    except orjson.JSONDecodeError:
+        return None
+    return found if type(found) is dict else None
+
+
+def begins_with_error(block: bytes) -> bool:
+    """Whether the first event that carries data carries an error."""
+    at = block.find(b"data:")
+    head = block[at + 5 : at + 64].lstrip()
+    return head.startswith(b"{") and head[1:].lstrip().startswith(b'"error"')
+
+
+def ends(block: bytes) -> bool:
+    """Whether the block's last event is the stream's end."""
+    return block.endswith(DONE) or (b"[DONE]" in block[-64:] and _DONE_LINE.search(block[-64:]) is not None)
+
+
+def may_hold_usage(block: bytes) -> bool:
+    """Whether some event of the block has a usage object."""
+    return _USAGE_OBJECT.search(block) is not None
+
+
+def without_null_usage(block: bytes) -> bytes:
+    """The block without the `"usage": null` that asking for usage adds to every chunk."""
+    return _USAGE_NULL.sub(b"", block) if b'"usage"' in block else block

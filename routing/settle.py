@@ -1,0 +1,79 @@
+"""Enters a finished request in the ledger and the metrics, exactly once. Synchronous, so that no cancel stops it."""
+
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from analytics import ledger, metrics, pricing
+from analytics.usage import Usage
+from routing.exchange import Exchange
+
+NOTHING = Usage()
+
+
+def settle(exchange: Exchange) -> None:
+    """Price the exchange and append its record to the spool. A second call does nothing.
+
+    A request without a caller has no workspace to be entered in; it is counted in the metrics alone.
+    """
+    if exchange.settled:
+        return
+    exchange.settled = True
+    now = time.perf_counter()
+    target, usage = exchange.target, exchange.usage or NOTHING
+    cost = Decimal(0)
+    price: pricing.Price | None = None
+    if target is not None:
+        price = pricing.price_for(target.kind.id, target.model, target.local)
+        cost = pricing.cost(price, usage)
+        exchange.cost = f"{cost:f}"
+    caller = exchange.caller
+    if caller is not None:
+        ledger.enter(
+            {
+                "id": str(exchange.id),
+                "workspace_id": caller.workspace_id,
+                "created_at": datetime.fromtimestamp(exchange.arrived, UTC),
+                "key_id": caller.id,
+                "user_id": None,
+                "client_request_id": exchange.client_request_id,
+                "endpoint": exchange.endpoint.public_path,
+                "requested_model": _clean(exchange.model, 300),
+                "provider": target.provider if target else "",
+                "provider_kind": target.kind.id if target else "",
+                "model": _clean(target.model, 300) if target else "",
+                "stream": exchange.stream,
+                "complexity": exchange.label.complexity if exchange.label else "",
+                "privacy": ("local" if target.local else "cloud") if target else "",
+                "cache": "off",
+                "policy": caller.policy,
+                "status": exchange.status,
+                "error_code": _clean(exchange.error_code, 60),
+                "error": _clean(exchange.error, 500),
+                "attempts": [attempt.summary() for attempt in exchange.attempts],
+                "prompt_tokens": usage.prompt,
+                "cached_tokens": usage.cached,
+                "completion_tokens": usage.completion,
+                "reasoning_tokens": usage.reasoning,
+                "usage_estimated": usage.estimated,
+                "cost_usd": exchange.cost,
+                "price": pricing.record(price, usage) if price else {},
+                "latency_ms": round((now - exchange.started) * 1000),
+                "ttft_ms": round((exchange.first_byte - exchange.started) * 1000) if exchange.first_byte else None,
+                "metadata": exchange.wishes.metadata,
+            }
+        )
+    metrics.request(
+        endpoint=exchange.endpoint.public_path,
+        kind=target.kind.id if target else "none",
+        model=target.model if target else "none",
+        known_model=price is not None and price.known and price.source != pricing.LOCAL,
+        status=exchange.status,
+        seconds=now - exchange.started,
+        cost=cost,
+    )
+
+
+def _clean(text: str, limit: int) -> str:
+    """`text` as Postgres can keep it: no NUL, and not too long."""
+    return (text.replace("\0", "") if "\0" in text else text)[:limit]
