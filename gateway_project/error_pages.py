@@ -1,0 +1,45 @@
+"""What a request that no view answered gets: a page for a browser, the contract's JSON for a client of the API."""
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+
+from gateway_project.lib.errors import ApiError, InternalError, InvalidRequest, NotFound, PermissionDenied
+
+API_PATHS = ("/api/", "/v1/", "/documents", "/chat", "/search")
+
+
+def _answer(request: HttpRequest, error: ApiError, title: str, text: str) -> HttpResponseBase:
+    preferred = request.get_preferred_type(["text/html", "application/json"])
+    if request.path.startswith(API_PATHS) or preferred == "application/json":
+        return JsonResponse(error.body(), status=error.status)
+    if request.headers.get("HX-Request"):
+        return HttpResponse(text, status=error.status, content_type="text/plain; charset=utf-8")
+    context = {"status": error.status, "error_title": title, "error_text": text}
+    return render(request, "gateway/error.html", context, status=error.status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    text = "The gateway could not make sense of this request."
+    return _answer(request, InvalidRequest(text), "Bad request", text)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    text = str(exception) or "Your role in this workspace does not allow that."
+    return _answer(request, PermissionDenied(text), "Not allowed", text)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
+    """The form was older than the session, or came from another site."""
+    text = "This page was open for too long. Go back, reload it and try again."
+    return _answer(request, PermissionDenied(text), "The form has expired", text)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    text = "There is nothing at this address, or it belongs to a workspace you are not in."
+    return _answer(request, NotFound(f"There is nothing at {request.path}."), "Not found", text)
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    text = "The gateway failed on this request. The error was logged; trying again may help."
+    return _answer(request, InternalError(text), "Something went wrong", text)
