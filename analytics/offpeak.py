@@ -18,10 +18,8 @@ class _Window:
 
     def holds(self, utc: datetime, weekday: int) -> bool:
         now = utc.time()
-        if self.start < self.end:
-            inside = self.start <= now < self.end
-        else:
-            inside = now >= self.start or now < self.end
+        wraps = self.end <= self.start
+        inside = (now >= self.start or now < self.end) if wraps else self.start <= now < self.end
         return inside and (self.weekdays is None or weekday in self.weekdays)
 
 

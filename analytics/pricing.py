@@ -49,11 +49,17 @@ _PROVIDERS = frozenset(
 )  # fmt: skip
 # OpenRouter passes its providers' prices through, and names models by their makers.
 _OPENROUTER_MAKERS = {
-    "openai": "", "anthropic": "", "google": "gemini/", "x-ai": "xai/", "mistralai": "mistral/", "deepseek": "deepseek/",
+    "openai": "", "anthropic": "", "google": "gemini/", "x-ai": "xai/", "mistralai": "mistral/",
+    "deepseek": "deepseek/",
 }  # fmt: skip
-_MODES = frozenset({"chat", "completion", "embedding", "responses"})
-_FIELDS = ("input_cost_per_", "output_cost_per_", "cache_read_input_", "cache_creation_input_", "off_peak_pricing")
-_LIMITS = frozenset({"max_input_tokens", "max_output_tokens", "max_tokens", "litellm_provider"})
+# What is kept of an entry.
+_RATES = (
+    "input_cost_per_token", "input_cost_per_audio_token", "output_cost_per_token", "output_cost_per_audio_token",
+    "output_cost_per_reasoning_token", "cache_read_input_token_cost", "cache_creation_input_token_cost",
+)  # fmt: skip
+_FACTS = frozenset(
+    {"litellm_provider", "mode", "max_input_tokens", "max_output_tokens", "max_tokens", "off_peak_pricing"}
+)
 _ABOVE = re.compile(r"^input_cost_per_token_above_(\d+)k_tokens$")
 _DATE = re.compile(r"[-@](?:\d{4}-\d{2}-\d{2}|20\d{6})$")
 _SERVICE_TIERS = ("flex", "priority", "balanced", "ultrafast")
@@ -128,6 +134,21 @@ class Price:
                 return rates
         raise AssertionError("a ladder ends at 0")
 
+    def summary(self, usage: Usage, at: datetime | None = None) -> dict[str, Any]:
+        """What the ledger keeps of the price: the rates that `usage` is billed at, with their source and tier.
+
+        Rates are strings, USD per token. Counts that the ledger has no column for are put beside them. The result may
+        be shared: do not change it.
+        """
+        rates = self.rates(usage, at).record
+        extra: dict[str, Any] = {}
+        if usage.reported_cost is not None:
+            extra = {"source": "provider", "reported_usd": as_text(usage.reported_cost)}
+        if usage.cache_write or usage.audio_prompt or usage.audio_completion:
+            counts = ("cache_write", "cache_write_1h", "audio_prompt", "audio_completion")
+            extra |= {f"{name}_tokens": tokens for name in counts if (tokens := getattr(usage, name))}
+        return {**rates, **extra} if extra else rates
+
 
 def cost(price: Price, usage: Usage, at: datetime | None = None) -> Decimal:
     """USD for `usage`, with 12 places: the provider's own bill where it sent one, else tokens times rates."""
@@ -153,21 +174,6 @@ def cost(price: Price, usage: Usage, at: datetime | None = None) -> Decimal:
     return total.quantize(PLACES, context=_ROUNDING)
 
 
-def record(price: Price, usage: Usage, at: datetime | None = None) -> dict[str, Any]:
-    """What the ledger keeps of the price: the rates that were used, as strings, with their source and tier.
-
-    Counts that the ledger has no column for are put beside the rates. The result may be shared: do not change it.
-    """
-    rates = price.rates(usage, at).record
-    extra: dict[str, Any] = {}
-    if usage.reported_cost is not None:
-        extra = {"source": "provider", "reported_usd": str(usage.reported_cost)}
-    for name in ("cache_write", "cache_write_1h", "audio_prompt", "audio_completion"):
-        if tokens := getattr(usage, name):
-            extra[f"{name}_tokens"] = tokens
-    return {**rates, **extra} if extra else rates
-
-
 @functools.lru_cache(maxsize=8192)
 def price_for(kind_id: str, model: str, local: bool) -> Price:
     """The price of `model` at a provider of that kind; zeros when it is local, or (source "unknown") not in the map.
@@ -176,11 +182,26 @@ def price_for(kind_id: str, model: str, local: bool) -> Price:
     """
     if local:
         return _free(LOCAL)
+    entry = _entry(kind_id, model)
+    return _price(entry) if entry and "input_cost_per_token" in entry else _free(UNKNOWN)
+
+
+@functools.lru_cache(maxsize=8192)
+def mode(kind_id: str, model: str) -> str:
+    """What the map says `model` does ("chat", "embedding", "image_generation", …); "" when it does not know it."""
+    entry = _entry(kind_id, model)
+    return str(entry.get("mode") or "") if entry else ""
+
+
+def as_text(usd: Decimal) -> str:
+    """`usd` as the API writes money: no exponent, no trailing zeros ("0.003375", "0")."""
+    text = f"{usd:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _entry(kind_id: str, model: str) -> dict[str, Any] | None:
     entries = load()
-    for name in _names(kind_id, model):
-        if (entry := entries.get(name)) is not None:
-            return _price(entry)
-    return _free(UNKNOWN)
+    return next((entries[name] for name in _names(kind_id, model) if name in entries), None)
 
 
 def _names(kind_id: str, model: str) -> list[str]:
@@ -217,9 +238,9 @@ def _keep(pairs: list[tuple[str, Any]]) -> Any:
     entry = dict(pairs)
     if "litellm_provider" not in entry:
         return entry  # the map itself, or an object within an entry
-    if entry["litellm_provider"] not in _PROVIDERS or entry.get("mode") not in _MODES:
+    if entry["litellm_provider"] not in _PROVIDERS:
         return None
-    return {key: value for key, value in pairs if key in _LIMITS or key.startswith(_FIELDS)}
+    return {key: value for key, value in pairs if key in _FACTS or key.startswith(_RATES)}
 
 
 def _price(entry: dict[str, Any]) -> Price:

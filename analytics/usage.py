@@ -50,15 +50,15 @@ class Usage:
 def usage_from(body: Mapping[str, Any], kind_id: str) -> Usage | None:
     """The usage that an answer, or a chunk of a streamed one, carries; None when it carries none that makes sense.
 
-    `body` is the whole OpenAI-shaped object. Counts that cannot be (negative, not a number, beyond `MAX_TOKENS`) make
+    `body` is the whole OpenAI-shaped object, since its service tier stands beside its usage; a bare usage object will
+    do. Counts that cannot be (negative, not a number, beyond `MAX_TOKENS`) make
     the usage None, so that the caller estimates instead; a part larger than its whole is cut to it.
     """
-    raw = body.get("usage")
+    raw = body.get("usage") or body
+    if raw is body and isinstance(groq := body.get("x_groq"), dict):
+        raw = groq.get("usage")
     if not isinstance(raw, dict):
-        groq = body.get("x_groq")
-        raw = groq.get("usage") if isinstance(groq, dict) else None
-        if not isinstance(raw, dict):
-            return None
+        return None
     prompt = _count(raw.get("prompt_tokens"))
     completion = _count(raw.get("completion_tokens", 0))
     if prompt is None or completion is None:
