@@ -9,7 +9,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from gateway_project.lib.net import BlockedAddress, GuardedResolver
+from gateway_project.lib.net import BlockedAddress, guarded_connector
 from routing.providers import sse
 from routing.providers.base import Failure, Target, Timeouts, UpstreamError
 
@@ -27,7 +27,7 @@ def session() -> aiohttp.ClientSession:
     found = _sessions.get(loop)
     if found is None or found.closed:
         found = _sessions[loop] = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, resolver=GuardedResolver(), ttl_dns_cache=60, keepalive_timeout=15),
+            connector=guarded_connector(limit=0, keepalive_timeout=15),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
