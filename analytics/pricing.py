@@ -134,21 +134,6 @@ class Price:
                 return rates
         raise AssertionError("a ladder ends at 0")
 
-    def summary(self, usage: Usage, at: datetime | None = None) -> dict[str, Any]:
-        """What the ledger keeps of the price: the rates that `usage` is billed at, with their source and tier.
-
-        Rates are strings, USD per token. Counts that the ledger has no column for are put beside them. The result may
-        be shared: do not change it.
-        """
-        rates = self.rates(usage, at).record
-        extra: dict[str, Any] = {}
-        if usage.reported_cost is not None:
-            extra = {"source": "provider", "reported_usd": as_text(usage.reported_cost)}
-        if usage.cache_write or usage.audio_prompt or usage.audio_completion:
-            counts = ("cache_write", "cache_write_1h", "audio_prompt", "audio_completion")
-            extra |= {f"{name}_tokens": tokens for name in counts if (tokens := getattr(usage, name))}
-        return {**rates, **extra} if extra else rates
-
 
 def cost(price: Price, usage: Usage, at: datetime | None = None) -> Decimal:
     """USD for `usage`, with 12 places: the provider's own bill where it sent one, else tokens times rates."""
@@ -172,6 +157,22 @@ def cost(price: Price, usage: Usage, at: datetime | None = None) -> Decimal:
         total = fma(rates.audio_input, usage.audio_prompt, total)
         total = fma(rates.audio_output, usage.audio_completion, total)
     return total.quantize(PLACES, context=_ROUNDING)
+
+
+def record(price: Price, usage: Usage, at: datetime | None = None) -> dict[str, Any]:
+    """What the ledger keeps of a price: the rates that `usage` is billed at, with their source and tier.
+
+    Rates are strings, USD per token; one that merely repeats the rate it falls back to is left out. Counts that the
+    ledger has no column for are put beside them. The result may be shared: do not change it.
+    """
+    rates = price.rates(usage, at).record
+    extra: dict[str, Any] = {}
+    if usage.reported_cost is not None:
+        extra = {"source": "provider", "reported_usd": as_text(usage.reported_cost)}
+    if usage.cache_write or usage.audio_prompt or usage.audio_completion:
+        counts = ("cache_write", "cache_write_1h", "audio_prompt", "audio_completion")
+        extra |= {f"{name}_tokens": tokens for name in counts if (tokens := getattr(usage, name))}
+    return {**rates, **extra} if extra else rates
 
 
 @functools.lru_cache(maxsize=8192)
