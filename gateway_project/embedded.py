@@ -78,8 +78,13 @@ class Hold:
         # -S: it needs nothing but the standard library, and starts in 20 ms without site-packages.
         return subprocess.Popen(  # noqa: S603
             [sys.executable, "-S", "-m", "gateway_project.keeper", str(self.cluster.data_dir)],
-            cwd=BASE_DIR, env={"PATH": os.defpath}, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, bufsize=0,
-        )  # fmt: skip
+            cwd=BASE_DIR,
+            env={"PATH": os.defpath},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            bufsize=0,
+        )
 
     def _tell(self, line: str) -> None:
         assert self._keeper.stdin is not None  # noqa: S101  (a pipe, see above)

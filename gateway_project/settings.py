@@ -2,6 +2,7 @@
 
 import os
 from datetime import timedelta
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from environ import Env as UrlParser
@@ -23,6 +24,7 @@ _public = urlsplit(PUBLIC_URL)
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", ENV.host]
 if ENV.public_url and _public.hostname:
     ALLOWED_HOSTS.append(_public.hostname)
+TRUSTED_PROXIES = tuple(ip_network(network) for network in ENV.trusted_proxies)
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"] if ENV.public_url else []
 
 SESSION_COOKIE_HTTPONLY = True
@@ -94,8 +96,14 @@ TEMPLATES = [
 ]
 
 STATIC_URL = "/static/"
-STATIC_ROOT = ENV.data_dir / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "gateway_project.lib.static.VersionedStaticFiles"},
+}
+# Served from where they lie, with nothing to collect; a URL changes with its file, so a browser may keep it.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 86_400
 
 # --- Data ----------------------------------------------------------------------------------------
 
@@ -113,8 +121,37 @@ if ENV.redis_url:
         "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [ENV.redis_url]}}
     }
 else:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+            # Counters of limits live here: a client must not be able to push them out by making many.
+            "OPTIONS": {"MAX_ENTRIES": 100_000},
+        }
+    }
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+REDIS_URL = ENV.redis_url
+
+# --- Tasks ---------------------------------------------------------------------------------------
+
+CELERY_BROKER_URL = ENV.celery_broker_url or "filesystem://"
+if not ENV.celery_broker_url:
+    _broker = ENV.data_dir / "broker"
+    for _folder in (_broker, _broker / "messages", _broker / "control"):
+        _folder.mkdir(mode=0o700, exist_ok=True)
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(_broker / "messages"),
+        "data_folder_out": str(_broker / "messages"),
+        "control_folder": str(_broker / "control"),
+        "polling_interval": 0.2,
+    }
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
+    "delete-expired-sessions": {"task": "accounts.tasks.delete_expired_sessions", "schedule": timedelta(hours=6)},
+}
 
 # --- Accounts ------------------------------------------------------------------------------------
 
@@ -124,7 +161,7 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "accounts.hashers.Argon2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
@@ -140,6 +177,13 @@ SIGNUP_ENABLED = ENV.signup_enabled
 JWT_ALGORITHM = ENV.jwt_algorithm
 JWT_ACCESS_LIFETIME = timedelta(seconds=ENV.jwt_expiration)
 JWT_REFRESH_LIFETIME = timedelta(days=30)
+# At most so many in so many seconds. Only what fails counts against a login; an office shares one address.
+LOGIN_FAILURES_PER_ACCOUNT = (10, 300)
+LOGIN_FAILURES_PER_ADDRESS = (100, 300)
+SIGNUPS_PER_ADDRESS = (60, 600)
+SIGNUPS_PER_ACCOUNT = (10, 600)
+# Adding a member tells whether an address has an account.
+UNKNOWN_MEMBERS_PER_USER = (30, 600)
 
 # --- Keys ----------------------------------------------------------------------------------------
 
@@ -154,6 +198,11 @@ LANGUAGE_CODE = "en-us"
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = True
+
+# --- Logs ----------------------------------------------------------------------------------------
+
+LOGGING_CONFIG = "gateway_project.logging.configure"
+LOGGING = ENV.log_level
 
 # --- Libraries that must be told before they are imported ----------------------------------------
 

@@ -1,0 +1,48 @@
+"""The Celery application: tasks that must not hold up a request, and those that run by the clock."""
+
+import os
+import warnings
+from typing import Any
+
+from celery import Celery, bootsteps
+from celery.platforms import SecurityWarning
+from celery.signals import beat_embedded_init
+
+from gateway_project import heartbeat
+from gateway_project.processes import die_with_parent
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
+
+# Root is common in containers, and no task unpickles anything.
+warnings.filterwarnings("ignore", category=SecurityWarning)
+
+app = Celery("gateway")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@beat_embedded_init.connect
+def end_with_the_worker(**_: Any) -> None:
+    """The worker forks its beat, which would outlive a worker that is killed."""
+    die_with_parent()
+
+
+class Heartbeat(bootsteps.StartStopStep):
+    """Leaves a sign of life for `/health` every few seconds while the worker takes tasks."""
+
+    requires = {"celery.worker.components:Timer"}
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        self._entry: Any = None
+
+    def start(self, worker: Any) -> None:
+        heartbeat.beat()
+        self._entry = worker.timer.call_repeatedly(heartbeat.SECONDS, heartbeat.beat)
+
+    def stop(self, worker: Any) -> None:
+        if self._entry:
+            self._entry.cancel()
+
+
+app.steps["worker"].add(Heartbeat)

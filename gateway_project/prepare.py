@@ -1,0 +1,64 @@
+"""What must be done before the web processes start: check the vault, then migrate.
+
+python -m gateway_project.prepare       exit 2, with one line that names the variable, when it cannot be done
+"""
+
+import os
+import sys
+import time
+
+from gateway_project.env import BadEnvironment, Environment, current, exit_on_bad_environment
+
+# A database of one's own may start beside the gateway (compose); the embedded one is there already.
+DATABASE_SECONDS = 30.0
+
+# Processes that start at once on one database migrate one after the other: any number, the same in all of them.
+MIGRATION_LOCK = 6_471_928_361
+
+
+def prepare(env: Environment) -> None:
+    """Raises BadEnvironment; then nothing was changed."""
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+    from django.db import connection
+
+    _wait_for_database(env)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        _verify_vault(connection.introspection.table_names(cursor))
+        call_command("migrate", interactive=False, verbosity=0)
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
+
+
+def _wait_for_database(env: Environment) -> None:
+    import psycopg
+    from django.conf import settings
+
+    deadline = time.monotonic() + DATABASE_SECONDS
+    while True:
+        try:
+            psycopg.connect(settings.DATABASE_DSN, connect_timeout=5).close()
+            return
+        except psycopg.OperationalError as error:
+            if time.monotonic() > deadline:
+                name = "DATA_DIR" if env.embedded else "DATABASE_URL"
+                reason = " ".join(str(error).split())
+                raise BadEnvironment(f"{name}: the database does not answer: {reason}") from None
+        time.sleep(0.5)
+
+
+def _verify_vault(tables: list[str]) -> None:
+    from keys.models import InstallationSecret
+    from keys.vault import verify_ring
+
+    if InstallationSecret._meta.db_table in tables:
+        verify_ring()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
+    with exit_on_bad_environment():
+        prepare(current())
+    sys.exit(0)

@@ -1,0 +1,59 @@
+"""What a process needs of the operating system to live and die with others (Linux)."""
+
+import ctypes
+import errno
+import os
+import signal
+import socket
+from collections.abc import Callable
+
+from gateway_project.env import BadEnvironment
+
+BACKLOG = 2048
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Have the kernel send this process `number` when its parent ends, however that happens."""
+    _libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def child_setup(parent: int) -> Callable[[], None]:
+    """What a new child of `parent` runs between fork and exec: no blocked signals, no life after its parent."""
+
+    def setup() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        die_with_parent()
+        if os.getppid() != parent:  # it ended before the line above
+            os._exit(1)
+
+    return setup
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket. Raises BadEnvironment, which names HOST or PORT."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise BadEnvironment(f"HOST: {host} is no address to listen on: {error.strerror}") from None
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6 and host == "::":
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _refusal(host, port, error) from None
+    return listener
+
+
+def _refusal(host: str, port: int, error: OSError) -> BadEnvironment:
+    if isinstance(error, PermissionError):
+        return BadEnvironment(f"PORT: this user may not listen on {port}")
+    if error.errno == errno.EADDRINUSE:
+        return BadEnvironment(f"PORT: {port} is in use on {host}; choose another, as in: make run PORT={port + 1}")
+    return BadEnvironment(f"HOST: cannot listen on {host}: {error.strerror}")

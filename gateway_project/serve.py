@@ -1,0 +1,111 @@
+"""A web process: uvicorn or daphne on a listening socket that the supervisor made.
+
+python -m gateway_project.serve FD        SERVER chooses the server
+"""
+
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+from gateway_project.env import Environment, current, exit_on_bad_environment
+from gateway_project.processes import BACKLOG
+
+APPLICATION = "gateway_project.asgi:application"
+
+# A stopping server lets running answers end for this long; the supervisor waits a little longer.
+DRAIN_SECONDS = 7
+KEEP_ALIVE_SECONDS = 75
+
+
+def tell_ready() -> None:
+    """The supervisor prints the console's URL on this signal."""
+    os.kill(os.getppid(), signal.SIGUSR1)
+
+
+def serve_with_uvicorn(env: Environment, listener: socket.socket) -> None:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                tell_ready()
+
+    config = uvicorn.Config(
+        APPLICATION,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(env.trusted_proxies),
+        forwarded_allow_ips=list(env.trusted_proxies),
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    Server(config).run(sockets=[listener])
+
+
+def serve_with_daphne(env: Environment, listener: socket.socket) -> None:
+    # Twisted is particular about import order: daphne comes before anything that may import a reactor.
+    from daphne.server import Server as DaphneServer
+    from twisted.internet import reactor
+
+    from gateway_project.asgi import application
+
+    class Server(DaphneServer):
+        """Ends like uvicorn: no new connections, then a bounded wait for the answers that are running."""
+
+        def drain(self, *_: Any) -> None:
+            for listening in self.listeners:
+                listening.addCallback(lambda port: port.stopListening())
+            self._end_when_idle(reactor.seconds() + DRAIN_SECONDS)
+
+        def _end_when_idle(self, deadline: float) -> None:
+            if self._running() and reactor.seconds() < deadline:
+                reactor.callLater(0.1, self._end_when_idle, deadline)
+            else:
+                reactor.stop()
+
+        def _running(self) -> bool:
+            applications = [details.get("application_instance") for details in self.connections.values()]
+            return any(application and not application.done() for application in applications)
+
+        def kill_all_applications(self) -> Any:
+            # Daphne expects an application in every connection; an idle one has none.
+            self.connections = {
+                protocol: details for protocol, details in self.connections.items() if "application_instance" in details
+            }
+            return super().kill_all_applications()
+
+    trusted = {"X-Forwarded-For", "X-Forwarded-Proto"} if env.trusted_proxies else set()
+    server = Server(
+        application,
+        endpoints=[f"fd:fileno={listener.fileno()}"],
+        signal_handlers=False,
+        server_name="",
+        http_timeout=None,
+        application_close_timeout=DRAIN_SECONDS,
+        ready_callable=tell_ready,
+        proxy_forwarded_address_header="X-Forwarded-For" if trusted else None,
+        proxy_forwarded_proto_header="X-Forwarded-Proto" if trusted else None,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: reactor.callFromThread(server.drain))
+    server.run()
+
+
+def main(descriptor: int) -> None:
+    with exit_on_bad_environment():
+        env = current()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
+    listener = socket.socket(fileno=descriptor)
+    (serve_with_daphne if env.server == "daphne" else serve_with_uvicorn)(env, listener)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
