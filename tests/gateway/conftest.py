@@ -1,0 +1,79 @@
+"""A gateway, an upstream and a workspace for the whole run; a provider of its own for each test."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.gateway.account import Account
+from tests.gateway.process import Process, supervisor, web_process
+from tests.gateway.scene import Scene
+from tests.upstream import Upstream
+
+MakeScene = Callable[..., Scene]
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def gateway() -> Iterator[Process]:
+    """The product, started as its operator starts it. `SERVER` chooses uvicorn (default) or daphne."""
+    # A short path: a Unix socket's is limited to 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
+        process = supervisor(Path(directory), SERVER=os.environ.get("GATEWAY_TEST_SERVER", "uvicorn"))
+        process.wait_until_ready()
+        yield process
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def impatient(gateway: Process) -> Iterator[Process]:
+    """A second web process on the same data, whose timeouts are tenths of a second."""
+    process = web_process(gateway.data_dir, DJANGO_SETTINGS_MODULE="tests.gateway.impatient_settings")
+    process.wait_until_ready()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def account(gateway: Process) -> Account:
+    return Account(gateway.url)
+
+
+@pytest.fixture(scope="session")
+def other_account(gateway: Process, account: Account) -> Account:
+    """Somebody else, with a workspace of their own."""
+    return Account(gateway.url, "neighbour")
+
+
+@pytest.fixture(scope="session")
+def key(account: Account) -> str:
+    secret: str = account.create_key()["key"]
+    return secret
+
+
+@pytest.fixture
+def make_scene(gateway: Process, upstream: Upstream, account: Account, key: str) -> Iterator[MakeScene]:
+    """`make_scene(kind="vllm", …)`: fields are the provider's. It is removed when the test ends."""
+    made: list[Scene] = []
+
+    def make(**fields: Any) -> Scene:
+        scene = Scene(fields.pop("url", gateway.url), upstream, account, fields.pop("key", key), **fields)
+        made.append(scene)
+        return scene
+
+    yield make
+    for scene in made:
+        scene.close()
+
+
+@pytest.fixture
+def scene(make_scene: MakeScene) -> Scene:
+    return make_scene()
