@@ -20,6 +20,16 @@ EVENT_STREAM = [
 
 Headers = list[tuple[bytes, bytes]]
 
+NOTHING_DONE = (
+    (b"x-gateway-provider", b""),
+    (b"x-gateway-model", b""),
+    (b"x-gateway-complexity", b""),
+    (b"x-gateway-cache", b"off"),
+    (b"x-gateway-attempts", b"0"),
+    (b"x-gateway-privacy", b""),
+    (b"x-gateway-overhead-ms", b"0"),
+)
+
 
 async def serve(request: WireRequest, endpoint: Endpoint) -> WireResponse:
     """The answer to a call of `endpoint`, whatever comes of it."""
@@ -40,8 +50,10 @@ async def serve(request: WireRequest, endpoint: Endpoint) -> WireResponse:
     return WireResponse(200, headers, answer.blocks, lambda: pipeline.close(exchange, answer))
 
 
-def describe(exchange: Exchange) -> Headers:
-    """The headers that say what was done with a request."""
+def describe(exchange: Exchange | None) -> Headers:
+    """The headers that say what was done with a request; of an answer that took no exchange, that nothing was."""
+    if exchange is None:
+        return [(b"x-request-id", str(uuid7()).encode()), *NOTHING_DONE]
     target, label = exchange.target, exchange.label
     own_ms = (time.perf_counter() - exchange.started - exchange.upstream_seconds) * 1000
     return [
@@ -57,10 +69,8 @@ def describe(exchange: Exchange) -> Headers:
 
 
 def error_answer(error: ApiError, exchange: Exchange | None = None) -> WireResponse:
-    """`error` in the contract's shape and with its headers, also where no request was made out."""
-    headers: Headers = describe(exchange) if exchange else [(b"x-request-id", str(uuid7()).encode())]
-    if exchange is not None:
-        headers.append((b"x-gateway-cost-usd", exchange.cost.encode()))
-    headers.append(JSON)
+    """`error` in the contract's shape and with its headers, also where no exchange was begun."""
+    headers = describe(exchange)
+    headers += ((b"x-gateway-cost-usd", exchange.cost.encode() if exchange else b"0"), JSON)
     headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
     return WireResponse(error.status, headers, orjson.dumps(error.body()))

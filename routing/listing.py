@@ -7,10 +7,9 @@ from uuid import UUID
 import orjson
 
 from gateway_project.lib.errors import ApiError, ModelNotFound
-from gateway_project.lib.ids import uuid7
 from gateway_project.lib.wire import WireRequest, WireResponse
 from routing import snapshot
-from routing.http import JSON, error_answer
+from routing.http import JSON, describe, error_answer
 from routing.identify import identify
 from routing.policy import AUTO
 from routing.providers.base import Target
@@ -24,7 +23,7 @@ def answer(request: WireRequest, describe: Callable[[Caller], dict[str, Any]]) -
         body = describe(caller)
     except ApiError as error:
         return error_answer(error)
-    return WireResponse(200, [(b"x-request-id", str(uuid7()).encode()), JSON], orjson.dumps(body))
+    return WireResponse(200, [*describe(None), (b"x-gateway-cost-usd", b"0"), JSON], orjson.dumps(body))
 
 
 def all_models(caller: Caller) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Providers that speak OpenAI's wire format: bytes in, bytes out, through one pooled session per event loop."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from typing import Any
@@ -144,7 +145,10 @@ def _connection_failure(error: aiohttp.ClientError) -> UpstreamError:
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
         return UpstreamError(Failure.CONNECT, "the TLS handshake failed")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return UpstreamError(Failure.CONNECT, f"the connection failed: {error.strerror or 'refused'}")
+        if isinstance(error.os_error, ConnectionRefusedError):
+            return UpstreamError(Failure.CONNECT, "the connection was refused")
+        reason = os.strerror(error.errno) if error.errno else "no route"
+        return UpstreamError(Failure.CONNECT, f"the connection failed ({reason})")
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
         return UpstreamError(Failure.DROPPED, "the connection broke before an answer")
     return UpstreamError(Failure.JUNK, "the answer is not HTTP as it should be")

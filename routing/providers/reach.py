@@ -83,6 +83,7 @@ async def reach(exchange: Exchange, route: Route, timeouts: Timeouts = DEFAULT_T
                 wait = _wait(error, tries)
                 if wait is None or time.monotonic() + wait > deadline:
                     break
+                exchange.upstream_seconds += wait
                 await asyncio.sleep(wait)
         health.current.failed(target, last.retry_after if last else None)
         if time.monotonic() > deadline:
@@ -202,5 +203,7 @@ def _give_up(exchange: Exchange, last: UpstreamError | None) -> NoReturn:
             details=details,
             headers={"retry-after": str(max(1, round(wait)))},
         )
-    tried = "; ".join(f"{a.target.id}: {a.error}" for a in attempts[-3:])
-    raise NoAvailableModel(f"No provider could answer ({tried}).", details=details)
+    # Each target's last word; `details` has every attempt.
+    said = {attempt.target.id: attempt.error for attempt in attempts}
+    told = "; ".join(f"{name}: {error}" for name, error in said.items())
+    raise NoAvailableModel(f"No provider could answer. {told}.", details=details)
