@@ -56,6 +56,14 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.email
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A new password ends every sign-in through the API, whoever changed it and where."""
+        # Set by set_password; a hash that Django merely renews at login does not count.
+        new_password = self._password is not None and not self._state.adding
+        super().save(*args, **kwargs)
+        if new_password:
+            self.api_sessions.filter(revoked_at=None).update(revoked_at=timezone.now())
+
     def get_short_name(self) -> str:
         return self.name or self.email.partition("@")[0]
 

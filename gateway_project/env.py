@@ -13,6 +13,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -129,6 +130,16 @@ def _one_of(*choices: str, fold: Callable[[str], str] = str) -> Callable[[str], 
 
 def _words(raw: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in raw.split(",") if word.strip())
+
+
+def _networks(raw: str) -> tuple[str, ...]:
+    networks = _words(raw)
+    for network in networks:
+        try:
+            ip_network(network)
+        except ValueError:
+            raise ValueError("must list addresses or networks such as 10.0.0.0/8, separated by commas") from None
+    return networks
 
 
 def _url(*schemes: str) -> Callable[[str], str]:
@@ -284,7 +295,7 @@ def load(source: Mapping[str, str], base_dir: Path) -> Environment:
         server=read("SERVER", "uvicorn", _one_of("uvicorn", "daphne")),
         limits_fail=read("LIMITS_FAIL", "local", _one_of("local", "closed")),
         metrics_token=read("METRICS_TOKEN", "", _text),
-        trusted_proxies=read("TRUSTED_PROXIES", "", _words),
+        trusted_proxies=read("TRUSTED_PROXIES", "", _networks),
         cors_allowed_origins=read("CORS_ALLOWED_ORIGINS", "", _origins),
     )
 

@@ -1,6 +1,7 @@
 """Django's settings, read from top to bottom. Every value an operator may set comes from `env.py`."""
 
 import os
+import sys
 from datetime import timedelta
 from ipaddress import ip_network
 from urllib.parse import urlsplit
@@ -42,7 +43,8 @@ CORS_EXPOSE_HEADERS = [
 ]  # fmt: skip
 
 INSTALLED_APPS = [
-    "daphne",
+    # It replaces `runserver`; elsewhere its import of Twisted would cost half a second and 20 MB for nothing.
+    *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -184,6 +186,7 @@ SIGNUPS_PER_ADDRESS = (60, 600)
 SIGNUPS_PER_ACCOUNT = (10, 600)
 # Adding a member tells whether an address has an account.
 UNKNOWN_MEMBERS_PER_USER = (30, 600)
+LIMITS_FAIL = ENV.limits_fail
 
 # --- Keys ----------------------------------------------------------------------------------------
 

@@ -91,6 +91,10 @@ class UnsupportedByBackend(ApiError):
     status, code = 501, "unsupported_by_backend"
 
 
+class ServiceUnavailable(ApiError):
+    status, code = 503, "service_unavailable"
+
+
 class NoAvailableModel(ApiError):
     status, code = 503, "no_available_model"
 

@@ -1,0 +1,91 @@
+"""How a caller of `/api` proves who they are: an access token, or the console's session cookie with CSRF."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+from ninja.security.base import AuthBase
+
+from accounts import tokens
+from accounts.access import caller_for
+from accounts.models import ApiSession, User
+from gateway_project.lib.errors import NotAuthenticated, PermissionDenied
+
+GATEWAY_KEY_PREFIX = "gw_"
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """Who is signed in; `session` is None for the console's cookie."""
+
+    user: User
+    session: ApiSession | None
+
+
+class UserAuth(AuthBase):
+    """For what belongs to a person, not to a workspace: `request.auth` is a `SignIn`."""
+
+    openapi_type = "http"
+    openapi_scheme = "bearer"
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return signed_in(request)
+
+
+class ApiAuth(UserAuth):
+    """For what belongs to a workspace: `request.auth` is a `Caller`.
+
+    `X-Workspace-Id` names the workspace; without it, it is the one that the user joined first.
+    """
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return caller_for(signed_in(request).user, request.headers.get("x-workspace-id"))
+
+
+user_auth = UserAuth()
+api_auth = ApiAuth()
+
+
+def signed_in(request: HttpRequest) -> SignIn:
+    """Who sent this request. A token that does not work is refused, whatever the cookie says.
+
+    Raises NotAuthenticated, and PermissionDenied for a cookie without CSRF token.
+    """
+    header = request.headers.get("authorization", "")
+    scheme, _, credentials = header.partition(" ")
+    credentials = credentials.strip()
+    if credentials.startswith(GATEWAY_KEY_PREFIX) or (not header and "x-api-key" in request.headers):
+        raise NotAuthenticated(
+            "A gateway key is for /v1; /api takes the access token that POST /api/auth/login answers, "
+            "as 'Authorization: Bearer …'."
+        )
+    if header:
+        if scheme.lower() != "bearer" or not credentials:
+            raise NotAuthenticated("Send an access token as 'Authorization: Bearer …'.", param="Authorization")
+        session = tokens.session_of(credentials)
+        return SignIn(session.user, session)
+    if not request.user.is_authenticated:
+        raise NotAuthenticated(
+            "Send an access token as 'Authorization: Bearer …', or log in to the console.",
+            headers={"www-authenticate": "Bearer"},
+        )
+    _check_csrf(request)
+    return SignIn(request.user, None)
+
+
+class _CsrfCheck(CsrfViewMiddleware):
+    """Django's own check; it tells the reason instead of rendering a page."""
+
+    def _reject(self, request: HttpRequest, reason: str) -> str:  # type: ignore[override]
+        return reason
+
+
+def _check_csrf(request: HttpRequest) -> None:
+    """A browser sends its cookie with any site's form; only the console's own pages know the CSRF token."""
+    check = _CsrfCheck(lambda _: HttpResponse())
+    request.csrf_processing_done = False  # type: ignore[attr-defined]  # the view itself is exempt
+    check.process_request(request)
+    reason = check.process_view(request, lambda: None, (), {})
+    if reason:
+        raise PermissionDenied(f"With the console's cookie, send its CSRF token as X-CSRFToken. {reason}")

@@ -1,0 +1,10 @@
+"""What accounts do by the clock."""
+
+from celery import shared_task
+
+from accounts import services
+
+
+@shared_task
+def delete_expired_sessions() -> None:
+    services.delete_expired_sessions()

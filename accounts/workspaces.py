@@ -1,0 +1,105 @@
+"""What changes workspaces and who belongs to them."""
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.dispatch import Signal
+
+from accounts.access import Action, Caller, parse_id, require
+from accounts.models import Membership, Role, User, Workspace
+from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
+from gateway_project.lib.throttle import Throttle
+
+# Sent with `workspace=`, inside the transaction that makes it: what a receiver writes is there together with it.
+workspace_created = Signal()
+
+MAX_WORKSPACES = 100
+
+
+def create_workspace(owner: User, name: str) -> Workspace:
+    """A workspace that `owner` owns. Raises InvalidRequest naming `name`, Conflict when they have too many."""
+    workspace = Workspace(name=_clean_name(name))
+    if Membership.objects.filter(user=owner).count() >= MAX_WORKSPACES:
+        raise Conflict(f"You belong to {MAX_WORKSPACES} workspaces; leave one first.")
+    with transaction.atomic():
+        workspace.save()
+        Membership.objects.create(user=owner, workspace=workspace, role=Role.OWNER)
+        workspace_created.send(Workspace, workspace=workspace)
+    return workspace
+
+
+def rename_workspace(caller: Caller, name: str) -> Workspace:
+    """Raises PermissionDenied, InvalidRequest naming `name`."""
+    require(caller, Action.OWN)
+    caller.workspace.name = _clean_name(name)
+    caller.workspace.save(update_fields=["name"])
+    return caller.workspace
+
+
+def add_member(caller: Caller, email: str, role: Role) -> Membership:
+    """Let the user with this address in. Raises PermissionDenied, NotFound naming `email` when nobody has an account
+    there, Conflict when they are in already, RateLimitExceeded after many that do not exist.
+    """
+    _require_right_over(caller, role)
+    throttle = Throttle("unknown-members", *settings.UNKNOWN_MEMBERS_PER_USER)
+    throttle.hit(str(caller.user.pk))
+    user = User.objects.filter(email=User.objects.normalize_email(email), is_active=True).first()
+    if user is None:
+        raise NotFound("email: nobody has an account with this address here; they sign up first.", param="email")
+    throttle.forgive(str(caller.user.pk))
+    try:
+        with transaction.atomic():
+            return Membership.objects.create(user=user, workspace=caller.workspace, role=role)
+    except IntegrityError:
+        raise Conflict(f"email: {user.email} is a member already.", param="email") from None
+
+
+@transaction.atomic
+def change_role(caller: Caller, membership_id: str, role: Role) -> Membership:
+    """Raises PermissionDenied, NotFound, Conflict when it would leave the workspace without an owner."""
+    membership = _locked(caller, membership_id)
+    _require_right_over(caller, membership.role, role)
+    if membership.role == Role.OWNER and role != Role.OWNER:
+        _keep_an_owner(membership)
+    membership.role = role
+    membership.save(update_fields=["role"])
+    return membership
+
+
+@transaction.atomic
+def remove_member(caller: Caller, membership_id: str) -> None:
+    """Put a member out; everybody may leave. Raises as `change_role` does."""
+    membership = _locked(caller, membership_id)
+    if membership.user_id != caller.user.pk:
+        _require_right_over(caller, membership.role)
+    if membership.role == Role.OWNER:
+        _keep_an_owner(membership)
+    membership.delete()
+
+
+def _require_right_over(caller: Caller, *roles: str) -> None:
+    """Admins manage members up to admins; only an owner makes and unmakes owners."""
+    require(caller, Action.OWN if Role.OWNER in roles else Action.MANAGE_MEMBERS)
+
+
+def _locked(caller: Caller, membership_id: str) -> Membership:
+    """The membership, while no other one of its workspace can change: two owners must not remove each other."""
+    Workspace.objects.select_for_update(no_key=True).get(pk=caller.workspace.pk)
+    membership = (
+        Membership.objects.select_related("user").filter(workspace=caller.workspace, pk=parse_id(membership_id)).first()
+    )
+    if membership is None:
+        raise NotFound("There is no such member.")
+    return membership
+
+
+def _keep_an_owner(leaving: Membership) -> None:
+    others = Membership.objects.filter(workspace=leaving.workspace_id, role=Role.OWNER).exclude(pk=leaving.pk)
+    if not others.exists():
+        raise Conflict("A workspace keeps at least one owner; make somebody else an owner first.")
+
+
+def _clean_name(name: str) -> str:
+    name = name.strip()
+    if not name or len(name) > 120 or "\0" in name:
+        raise InvalidRequest("name: must be 1 to 120 characters, none of them NUL.", param="name")
+    return name
