@@ -88,7 +88,9 @@ class ProviderForm(ConsoleForm):
     def _require(self, provider: Provider | None) -> None:
         kind, fields = self.kind, self.fields
         fields["base_url"].required = not kind.base_url
-        fields["base_url"].widget.attrs["placeholder"] = kind.base_url or USUAL_ADDRESS.get(kind.id, "http://localhost:8000")
+        fields["base_url"].widget.attrs["placeholder"] = kind.base_url or USUAL_ADDRESS.get(
+            kind.id, "http://localhost:8000"
+        )
         if kind.self_hosted:
             fields["base_url"].help_text = "With or without <code>/v1</code>."
             fields["locality"].required = False
