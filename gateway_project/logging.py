@@ -112,13 +112,19 @@ _BEFORE: list[Any] = [
 ]
 
 
+# Without local variables: those hold prompts and secrets.
+_tracebacks = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=30)
+)
+
+
 def config(level: str, *, terminal: bool | None = None) -> dict[str, Any]:
     """`logging.config.dictConfig`'s argument; also Django's LOGGING."""
     terminal = sys.stderr.isatty() if terminal is None else terminal
     render: list[Any] = (
         [structlog.processors.format_exc_info, mask_secrets, structlog.dev.ConsoleRenderer()]
         if terminal
-        else [structlog.processors.dict_tracebacks, mask_secrets, structlog.processors.JSONRenderer()]
+        else [_tracebacks, mask_secrets, structlog.processors.JSONRenderer()]
     )
     return {
         "version": 1,

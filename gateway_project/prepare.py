@@ -1,13 +1,8 @@
-"""What must be done before the web processes start: check the vault, then migrate.
+"""What must be done to the database before anything is served: check the vault, then migrate."""
 
-python -m gateway_project.prepare       exit 2, with one line that names the variable, when it cannot be done
-"""
-
-import os
-import sys
 import time
 
-from gateway_project.env import BadEnvironment, Environment, current, exit_on_bad_environment
+from gateway_project.env import BadEnvironment, Environment
 
 # A database of one's own may start beside the gateway (compose); the embedded one is there already.
 DATABASE_SECONDS = 30.0
@@ -23,13 +18,17 @@ def prepare(env: Environment) -> None:
     django.setup()
     from django.core.management import call_command
     from django.db import connection
+    from django.db.migrations.executor import MigrationExecutor
 
     _wait_for_database(env)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
         _verify_vault(connection.introspection.table_names(cursor))
-        call_command("migrate", interactive=False, verbosity=0)
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            call_command("migrate", interactive=False, verbosity=0)
         cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
+    connection.close()
 
 
 def _wait_for_database(env: Environment) -> None:
@@ -55,10 +54,3 @@ def _verify_vault(tables: list[str]) -> None:
 
     if InstallationSecret._meta.db_table in tables:
         verify_ring()
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
-    with exit_on_bad_environment():
-        prepare(current())
-    sys.exit(0)

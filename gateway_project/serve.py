@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from gateway_project.env import Environment, current, exit_on_bad_environment
+from gateway_project.prepare import prepare
 from gateway_project.processes import BACKLOG
 
 APPLICATION = "gateway_project.asgi:application"
@@ -99,13 +100,15 @@ def serve_with_daphne(env: Environment, listener: socket.socket) -> None:
     server.run()
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, *options: str) -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
     with exit_on_bad_environment():
         env = current()
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
+        if "--prepare" in options:
+            prepare(env)
     listener = socket.socket(fileno=descriptor)
     (serve_with_daphne if env.server == "daphne" else serve_with_uvicorn)(env, listener)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])

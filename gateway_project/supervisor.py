@@ -1,4 +1,6 @@
-"""The process behind `make run`: holds Postgres, prepares the database, keeps the web and worker processes running.
+"""The process behind `make run`: holds Postgres and keeps the web processes and the worker running.
+
+The first web process also checks the vault and migrates; the others and the worker start when it serves.
 
     python -m gateway_project.supervisor [--die-with-parent]
 
@@ -19,7 +21,6 @@ from pathlib import Path
 
 from gateway_project import embedded
 from gateway_project.env import BASE_DIR, BadEnvironment, Environment, current, exit_on_bad_environment
-from gateway_project.logging import configure as configure_logging
 from gateway_project.processes import child_setup, die_with_parent, listen
 from gateway_project.serve import DRAIN_SECONDS
 
@@ -92,42 +93,52 @@ class Supervisor:
     def __init__(self, env: Environment, hold: embedded.Hold | None, listener: socket.socket) -> None:
         self.env = env
         self.hold = hold
-        descriptor = listener.fileno()
-        web = [sys.executable, "-m", "gateway_project.serve", str(descriptor)]
-        names = ["web"] if env.web_workers == 1 else [f"web {n}" for n in range(1, env.web_workers + 1)]
-        self.children = [Child(name, web, (descriptor,)) for name in names]
-        self.children.append(Child("worker", worker_command(env)))
-        self.waiting_for_web = True
-
-    def prepare(self) -> None:
-        """Check the vault and migrate, in a process of its own: this one stays small. Raises SystemExit and Stop."""
-        child = Child("prepare", [sys.executable, "-m", "gateway_project.prepare"])
-        self._start(child)
-        try:
-            while (status := child.ended()) is None:
-                self._wait(1.0)
-        except Stop:
-            child.send(signal.SIGKILL)
-            raise
-        finally:
-            self._forget(child)
-        if status:
-            raise SystemExit(2 if status == 2 else 1)
+        self.children: list[Child] = []
+        self._descriptor = listener.fileno()
+        self._ready = False
 
     def run(self) -> None:
-        """Keep every child running. Raises Stop."""
-        while True:
-            now = time.monotonic()
-            for child in self.children:
-                if child.process is None and now >= child.due:
-                    self._start(child)
+        """Start the children, the first web process before the others, and keep them running.
+
+        Raises Stop, and SystemExit when the first web process cannot start.
+        """
+        first = self._web("web" if self.env.web_workers == 1 else "web 1", "--prepare")
+        self.children = [first]
+        self._start(first)
+        # Meanwhile: half of this process's start is this import.
+        from gateway_project.logging import configure
+
+        configure(self.env.log_level)
+        while not self._ready:
             self._wait(1.0)
-            for child in self.children:
-                if (status := child.ended()) is not None:
-                    self._forget(child)
-                    pause = child.plan_restart()
-                    logger.error("%s ended with status %s; starting it again in %.1f s", child.name, status, pause)
-            self._check_postgres()
+            if (status := first.ended()) is not None:
+                raise SystemExit(2 if status == 2 else 1)
+        first.command = self._web_command()
+        self.children += [self._web(f"web {number}") for number in range(2, self.env.web_workers + 1)]
+        self.children.append(Child("worker", worker_command(self.env)))
+        while True:
+            self._keep_running()
+            self._wait(1.0)
+
+    def _keep_running(self) -> None:
+        for child in self.children:
+            if (status := child.ended()) is not None:
+                self._forget(child)
+                pause = child.plan_restart()
+                logger.error("%s ended with status %s; starting it again in %.1f s", child.name, status, pause)
+            if child.process is None and time.monotonic() >= child.due:
+                self._start(child)
+        if self.hold:
+            self.hold.check_keeper()
+            if not self.hold.running():
+                logger.error("the embedded Postgres ended; starting it again")
+                self.hold.ensure()
+
+    def _web_command(self, *options: str) -> list[str]:
+        return [sys.executable, "-m", "gateway_project.serve", str(self._descriptor), *options]
+
+    def _web(self, name: str, *options: str) -> Child:
+        return Child(name, self._web_command(*options), (self._descriptor,))
 
     def stop(self) -> None:
         """End every child: politely, then not. A second signal skips the polite part."""
@@ -151,14 +162,6 @@ class Supervisor:
             child.send(signal.SIGKILL)
             self.hold.forget(child.process.pid)
 
-    def _check_postgres(self) -> None:
-        if not self.hold:
-            return
-        self.hold.check_keeper()
-        if not self.hold.running():
-            logger.error("the embedded Postgres ended; starting it again")
-            self.hold.ensure()
-
     def _wait(self, seconds: float) -> None:
         """Sleep until a signal or for `seconds`. Raises Stop."""
         due = [child.due - time.monotonic() for child in self.children if child.process is None]
@@ -167,8 +170,8 @@ class Supervisor:
             return
         if received.si_signo in STOPPING:
             raise Stop
-        if received.si_signo == signal.SIGUSR1 and self.waiting_for_web:
-            self.waiting_for_web = False
+        if received.si_signo == signal.SIGUSR1 and not self._ready:
+            self._ready = True
             sys.stdout.write(f"LLM Gateway is ready: {console_url(self.env)}\n")
             sys.stdout.flush()
 
@@ -215,7 +218,6 @@ def supervise(env: Environment) -> None:
         hold = embedded.start(env.data_dir) if env.embedded else None
         supervisor = Supervisor(env, hold, listener)
         try:
-            supervisor.prepare()
             supervisor.run()
         except Stop:
             logger.info("stopping")
@@ -234,7 +236,6 @@ def main(arguments: list[str]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     with exit_on_bad_environment():
         env = current()
-        configure_logging(env.log_level)
         supervise(env)
 
 
