@@ -1,3 +1,138 @@
-from ninja import Router
+"""Sign-up, login and tokens under /api/auth; workspaces and their members under /api/workspaces."""
 
-router = Router()
+from typing import Any
+
+from django.contrib import auth as django_auth
+from django.http import HttpRequest
+from ninja import Query, Router
+
+from accounts import services, tokens, workspaces
+from accounts.access import Caller, caller_for
+from accounts.auth import UserRequest, user_auth
+from accounts.models import Membership, Role
+from accounts.schemas import (
+    LogInIn,
+    MemberIn,
+    MemberOut,
+    MeOut,
+    RefreshIn,
+    RoleIn,
+    SignInOut,
+    SignUpIn,
+    TokensOut,
+    WorkspaceIn,
+    WorkspaceOut,
+    user_out,
+)
+from gateway_project.lib.http import client_address
+from gateway_project.lib.pagination import ListOf, PageQuery, paginate
+
+router = Router(tags=["accounts"])
+
+
+@router.post("/auth/signup", response={201: SignInOut})
+def sign_up(request: HttpRequest, payload: SignUpIn) -> tuple[int, SignInOut]:
+    """Create a user with a personal workspace, and log in."""
+    user, workspace = services.sign_up(
+        payload.email, payload.password.get_secret_value(), payload.name, address=client_address(request)
+    )
+    return 201, SignInOut.of(Caller(user, workspace, Role.OWNER), tokens.start_session(user))
+
+
+@router.post("/auth/login", response=SignInOut)
+def log_in(request: HttpRequest, payload: LogInIn) -> SignInOut:
+    """Exchange e-mail address and password for a pair of tokens."""
+    user = services.log_in(payload.email, payload.password.get_secret_value(), address=client_address(request))
+    return SignInOut.of(services.home(user), tokens.start_session(user))
+
+
+@router.post("/auth/refresh", response=TokensOut)
+def refresh(request: HttpRequest, payload: RefreshIn) -> TokensOut:
+    """Exchange a refresh token, once, for the next pair. Using it again revokes every token of the login."""
+    _, pair = tokens.refresh(payload.refresh_token.get_secret_value())
+    return TokensOut(access_token=pair.access, refresh_token=pair.refresh, expires_in=pair.expires_in)
+
+
+@router.post("/auth/logout", auth=user_auth, response={204: None})
+def log_out(request: UserRequest) -> tuple[int, None]:
+    """Revoke every token of this login, at once; with the console's cookie, end its session."""
+    if request.auth.session is None:
+        django_auth.logout(request)
+    else:
+        tokens.end_session(request.auth.session)
+    return 204, None
+
+
+@router.get("/auth/me", auth=user_auth, response=MeOut)
+def me(request: UserRequest) -> MeOut:
+    """The user, and every workspace that they belong to."""
+    user = request.auth.user
+    memberships = Membership.objects.select_related("workspace").filter(user=user).order_by("created_at", "id")
+    return MeOut(id=user.pk, email=user.email, name=user.name, workspaces=[WorkspaceOut.of(m) for m in memberships])
+
+
+@router.get("/workspaces", auth=user_auth, response=ListOf[WorkspaceOut])
+def list_workspaces(request: UserRequest, page: Query[PageQuery]) -> dict[str, Any]:
+    """The workspaces that you belong to, in the order in which you joined them."""
+    memberships = Membership.objects.select_related("workspace").filter(user=request.auth.user)
+    found = paginate(memberships, order=("created_at", "id"), limit=page.limit, cursor=page.cursor)
+    return found.shown(WorkspaceOut.of)
+
+
+@router.post("/workspaces", auth=user_auth, response={201: WorkspaceOut})
+def create_workspace(request: UserRequest, payload: WorkspaceIn) -> tuple[int, WorkspaceOut]:
+    """Create a workspace that you own."""
+    workspace = workspaces.create_workspace(request.auth.user, payload.name)
+    return 201, WorkspaceOut(id=workspace.pk, name=workspace.name, role=Role.OWNER)
+
+
+@router.get("/workspaces/{workspace_id}", auth=user_auth, response=WorkspaceOut)
+def get_workspace(request: UserRequest, workspace_id: str) -> WorkspaceOut:
+    return WorkspaceOut.of_caller(_caller(request, workspace_id))
+
+
+@router.patch("/workspaces/{workspace_id}", auth=user_auth, response=WorkspaceOut)
+def rename_workspace(request: UserRequest, workspace_id: str, payload: WorkspaceIn) -> WorkspaceOut:
+    """Rename a workspace that you own."""
+    caller = _caller(request, workspace_id)
+    workspaces.rename_workspace(caller, payload.name)
+    return WorkspaceOut.of_caller(caller)
+
+
+@router.get("/workspaces/{workspace_id}/members", auth=user_auth, response=ListOf[MemberOut])
+def list_members(request: UserRequest, workspace_id: str, page: Query[PageQuery]) -> dict[str, Any]:
+    """Who belongs to a workspace, in the order in which they joined."""
+    caller = _caller(request, workspace_id)
+    members = Membership.objects.select_related("user").filter(workspace=caller.workspace)
+    found = paginate(members, order=("created_at", "id"), limit=page.limit, cursor=page.cursor)
+    return found.shown(_member_out)
+
+
+@router.post("/workspaces/{workspace_id}/members", auth=user_auth, response={201: MemberOut})
+def add_member(request: UserRequest, workspace_id: str, payload: MemberIn) -> tuple[int, MemberOut]:
+    """Let somebody who has an account join, as `role`."""
+    return 201, _member_out(workspaces.add_member(_caller(request, workspace_id), payload.email, payload.role))
+
+
+@router.patch("/workspaces/{workspace_id}/members/{member_id}", auth=user_auth, response=MemberOut)
+def change_role(request: UserRequest, workspace_id: str, member_id: str, payload: RoleIn) -> MemberOut:
+    """Change a member's role."""
+    return _member_out(workspaces.change_role(_caller(request, workspace_id), member_id, payload.role))
+
+
+@router.delete("/workspaces/{workspace_id}/members/{member_id}", auth=user_auth, response={204: None})
+def remove_member(request: UserRequest, workspace_id: str, member_id: str) -> tuple[int, None]:
+    """Put a member out of the workspace, or leave it yourself."""
+    workspaces.remove_member(_caller(request, workspace_id), member_id)
+    return 204, None
+
+
+def _caller(request: UserRequest, workspace_id: str) -> Caller:
+    """The user in the workspace that the path names."""
+    return caller_for(request.auth.user, workspace_id)
+
+
+def _member_out(membership: Membership) -> MemberOut:
+    return MemberOut(
+        id=membership.pk, user=user_out(membership.user), role=Role(membership.role), created_at=membership.created_at
+    )

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 from django.middleware.csrf import CsrfViewMiddleware
 from ninja.security.base import AuthBase
 
 from accounts import tokens
-from accounts.access import caller_for
+from accounts.access import Caller, caller_for
 from accounts.models import ApiSession, User
 from gateway_project.lib.errors import NotAuthenticated, PermissionDenied
 
@@ -21,6 +21,18 @@ class SignIn:
 
     user: User
     session: ApiSession | None
+
+
+class UserRequest(HttpRequest):
+    """A request to an endpoint behind `user_auth`."""
+
+    auth: SignIn
+
+
+class ApiRequest(HttpRequest):
+    """A request to an endpoint behind `api_auth`."""
+
+    auth: Caller
 
 
 class UserAuth(AuthBase):
@@ -77,15 +89,21 @@ def signed_in(request: HttpRequest) -> SignIn:
 class _CsrfCheck(CsrfViewMiddleware):
     """Django's own check; it tells the reason instead of rendering a page."""
 
-    def _reject(self, request: HttpRequest, reason: str) -> str:  # type: ignore[override]
-        return reason
+    def _reject(self, request: HttpRequest, reason: str) -> HttpResponseForbidden:
+        return HttpResponseForbidden(reason)
 
 
 def _check_csrf(request: HttpRequest) -> None:
     """A browser sends its cookie with any site's form; only the console's own pages know the CSRF token."""
-    check = _CsrfCheck(lambda _: HttpResponse())
-    request.csrf_processing_done = False  # type: ignore[attr-defined]  # the view itself is exempt
+    check = _CsrfCheck(_no_view)
+    # The view itself is exempt, so the middleware has looked at it and let it pass.
+    request.csrf_processing_done = False  # type: ignore[attr-defined]
     check.process_request(request)
-    reason = check.process_view(request, lambda: None, (), {})
-    if reason:
+    refusal = check.process_view(request, _no_view, (), {})
+    if refusal is not None:
+        reason = refusal.content.decode()
         raise PermissionDenied(f"With the console's cookie, send its CSRF token as X-CSRFToken. {reason}")
+
+
+def _no_view(*_: Any) -> HttpResponse:
+    return HttpResponse()

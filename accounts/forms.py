@@ -40,10 +40,10 @@ class ProfileForm(ConsoleForm):
 
 
 class PasswordForm(ConsoleForm):
-    current_password = forms.CharField(
-        strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
+    current = forms.CharField(
+        label="Current password", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
     )
-    password = forms.CharField(
+    new = forms.CharField(
         label="New password",
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),

@@ -59,7 +59,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """A new password ends every sign-in through the API, whoever changed it and where."""
         # Set by set_password; a hash that Django merely renews at login does not count.
-        new_password = self._password is not None and not self._state.adding
+        new_password = getattr(self, "_password", None) is not None and not self._state.adding
         super().save(*args, **kwargs)
         if new_password:
             self.api_sessions.filter(revoked_at=None).update(revoked_at=timezone.now())

@@ -5,6 +5,6 @@ from celery import shared_task
 from accounts import services
 
 
-@shared_task
+@shared_task  # type: ignore[untyped-decorator]
 def delete_expired_sessions() -> None:
     services.delete_expired_sessions()

@@ -7,12 +7,13 @@ An access token names its family and stops with it. A refresh token works once: 
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import jwt
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -107,7 +108,7 @@ def read(token: str, kind: Kind) -> Claims:
         raise _refused("This token is not valid.") from None
 
 
-def _live_sessions() -> Any:
+def _live_sessions() -> QuerySet[ApiSession]:
     return ApiSession.objects.select_related("user").filter(revoked_at=None, user__is_active=True)
 
 

@@ -1,0 +1,105 @@
+"""What the API of accounts takes and gives."""
+
+from datetime import datetime
+from uuid import UUID
+
+from ninja import Field, Schema
+from pydantic import SecretStr
+
+from accounts.access import Caller
+from accounts.models import Membership, Role, User
+from accounts.services import MAX_PASSWORD
+from accounts.tokens import TokenPair
+from gateway_project.lib.fields import Text
+
+Email = Field(min_length=1, max_length=254, examples=["ada@example.com"])
+# A secret type: a payload that ends up in a log shows asterisks.
+Password = Field(min_length=1, max_length=MAX_PASSWORD)
+Name = Field(min_length=1, max_length=120)
+
+
+class SignUpIn(Schema):
+    email: Text = Email
+    password: SecretStr = Password
+    name: Text = Field("", max_length=120)
+
+
+class LogInIn(Schema):
+    email: Text = Email
+    password: SecretStr = Password
+
+
+class RefreshIn(Schema):
+    refresh_token: SecretStr = Field(min_length=1, max_length=4096)
+
+
+class WorkspaceIn(Schema):
+    name: Text = Name
+
+
+class MemberIn(Schema):
+    email: Text = Email
+    role: Role = Role.MEMBER
+
+
+class RoleIn(Schema):
+    role: Role
+
+
+class UserOut(Schema):
+    id: UUID
+    email: str
+    name: str
+
+
+class WorkspaceOut(Schema):
+    """A workspace, and what the caller is in it."""
+
+    id: UUID
+    name: str
+    role: Role
+
+    @classmethod
+    def of(cls, membership: Membership) -> "WorkspaceOut":
+        workspace = membership.workspace
+        return cls(id=workspace.pk, name=workspace.name, role=Role(membership.role))
+
+    @classmethod
+    def of_caller(cls, caller: Caller) -> "WorkspaceOut":
+        return cls(id=caller.workspace.pk, name=caller.workspace.name, role=caller.role)
+
+
+class MeOut(UserOut):
+    workspaces: list[WorkspaceOut]
+
+
+class MemberOut(Schema):
+    """A membership: `id` is its own, not the user's."""
+
+    id: UUID
+    user: UserOut
+    role: Role
+    created_at: datetime
+
+
+class TokensOut(Schema):
+    access_token: str
+    refresh_token: str
+    token_type: str = "bearer"  # noqa: S105  (RFC 6749's name of a kind, no secret)
+    expires_in: int = Field(description="Seconds that the access token lives.")
+
+
+class SignInOut(TokensOut):
+    user: UserOut
+    workspace: WorkspaceOut
+
+    @classmethod
+    def of(cls, caller: Caller, pair: TokenPair) -> "SignInOut":
+        return cls(
+            user=user_out(caller.user), workspace=WorkspaceOut.of_caller(caller),
+            access_token=pair.access, refresh_token=pair.refresh, expires_in=pair.expires_in,
+        )  # fmt: skip
+
+
+def user_out(user: User) -> UserOut:
+    return UserOut(id=user.pk, email=user.email, name=user.name)
