@@ -16,11 +16,11 @@ from routing.providers.base import Target
 from routing.snapshot import Caller
 
 
-def answer(request: WireRequest, describe: Callable[[Caller], dict[str, Any]]) -> WireResponse:
-    """What `describe` says to the request's caller, or the error that keeps it from being said."""
+def answer(request: WireRequest, listed: Callable[[Caller], dict[str, Any]]) -> WireResponse:
+    """What `listed` says to the request's caller, or the error that keeps it from being said."""
     try:
         caller = identify(request.wire_headers, snapshot.current, scope="inference")
-        body = describe(caller)
+        body = listed(caller)
     except ApiError as error:
         return error_answer(error)
     return WireResponse(200, [*describe(None), (b"x-gateway-cost-usd", b"0"), JSON], orjson.dumps(body))
