@@ -1,6 +1,7 @@
 """A gateway, an upstream and a workspace for the whole run; a provider of its own for each test."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,15 @@ def gateway() -> Iterator[Process]:
         process.wait_until_ready()
         yield process
         process.stop()
+
+
+@pytest.fixture(autouse=True)
+def gateway_log(gateway: Process) -> Iterator[None]:
+    """What the gateway logged during a test is shown when the test fails."""
+    with gateway.log.open(errors="replace") as log:
+        log.seek(0, os.SEEK_END)
+        yield
+        sys.stdout.write(log.read()[-4000:])
 
 
 @pytest.fixture(scope="session")

@@ -62,13 +62,14 @@ class Scene:
         return provider
 
     def wait_until_served(self, model: str, within: float = 5) -> None:
+        """Returns when the gateway lists `model` to this scene's key, both of which may be a moment old."""
         end = time.monotonic() + within
-        while model not in (listed := [row["id"] for row in self.http.get("/v1/models").json()["data"]]):
-            bare = model.partition("/")[2]
-            if bare in listed:  # the list may name a model without its provider
+        while True:
+            response = self.http.get("/v1/models")
+            if response.status_code == 200 and model in [row["id"] for row in response.json()["data"]]:
                 return
-            assert time.monotonic() < end, f"{model} is not among {listed} after {within} s"
-            time.sleep(0.05)
+            assert time.monotonic() < end, f"{model} is not served after {within} s: {response.text}"
+            time.sleep(0.02)
 
     def behave(self, *behaviours: dict[str, Any], provider: str = "") -> None:
         """What the provider does with the next requests, one behaviour each; the last one stays."""
