@@ -13,6 +13,7 @@ from ninja.renderers import BaseRenderer
 from accounts.api import router as accounts_router
 from analytics.api import router as analytics_router
 from gateway_project.lib.errors import ApiError, InternalError, InvalidRequest, NotAuthenticated, NotFound
+from gateway_project.lib.wire import WireRequest
 from keys.api import router as keys_router
 from routing.api import router as gateway_router
 
@@ -34,7 +35,18 @@ class JsonParser(Parser):
             raise InvalidRequest(f"The body is not valid JSON: {error}") from None
 
 
-api = NinjaAPI(
+class GatewayAPI(NinjaAPI):
+    """django-ninja makes a response ahead of each call, for views to set headers on; `/v1` has no use for it."""
+
+    def create_temporal_response(self, request: HttpRequest) -> HttpResponse:
+        if isinstance(request, WireRequest):
+            return UNUSED
+        return super().create_temporal_response(request)
+
+
+UNUSED = HttpResponse()
+
+api = GatewayAPI(
     title="LLM Gateway",
     version="1",
     docs_url=None,
@@ -83,7 +95,7 @@ def on_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
 
 @api.exception_handler(Exception)
 def on_defect(request: HttpRequest, error: Exception) -> HttpResponse:
-    logger.exception("unhandled error on %s", request.path)
+    logger.error("unhandled error on %s", request.path, exc_info=error)
     return error_response(InternalError("The gateway failed on this request; the error was logged."))
 
 

@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import Any
 
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.functional import cached_property
 
 from gateway_project.lib.errors import InvalidRequest, RequestTooLarge
@@ -115,7 +115,7 @@ class WireRequest(ASGIRequest):
             self._watch.stop()
 
 
-class WireResponse(HttpResponse):
+class WireResponse(HttpResponseBase):
     """An answer given as raw headers with a body, or with an async iterator of its parts.
 
     `on_close` runs exactly once, when the answer was sent, broke off, or was never begun.
@@ -128,7 +128,8 @@ class WireResponse(HttpResponse):
         body: bytes | AsyncIterator[bytes],
         on_close: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(status=status)
+        # Not `super().__init__`: it makes a header mapping and a cookie jar that this answer has no use for.
+        self.status_code = status
         self.wire_headers = headers
         self.wire_body = body
         self.on_close = on_close
