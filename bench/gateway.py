@@ -20,11 +20,13 @@ import psycopg
 
 from bench import wire
 from bench.load import Outcome
-from bench.processes import ROOT, descendants, free_port, stop
+from bench.processes import ROOT, cpu_seconds, descendants, free_port, stop
 from gateway_project import embedded
 from gateway_project.env import Environment
 
 PROVIDER = "bench"
+# Seconds that a worker may take to start, and the share of a core that it may use once it has.
+CALM_TIMEOUT, CALM_SHARE = 30.0, 0.05
 # Seconds that the ledger has to take in what a load left in the spool.
 SETTLE_TIMEOUT = 20.0
 _PRODUCT = {field.upper() for field in Environment.__annotations__} | {"ENCRYPTION_KEY"}
@@ -97,6 +99,7 @@ class Gateway:
         self._call("POST", "/api/keys/providers", token, **provider)
         self.key = self._call("POST", "/api/keys/gateway", token, name="bench")["key"]
         self._wait_until_served()
+        self._wait_until_calm()
 
     def _wait_until_served(self) -> None:
         """Wait until the web process knows the key and the provider."""
@@ -112,6 +115,16 @@ class Gateway:
             if time.monotonic() > deadline:
                 raise RuntimeError("the gateway does not serve its new provider")
             time.sleep(0.1)
+
+    def _wait_until_calm(self) -> None:
+        """Wait until no process is busy with its start. Raises `RuntimeError` when one is for too long."""
+        deadline = time.monotonic() + CALM_TIMEOUT
+        while time.monotonic() < deadline:
+            before = cpu_seconds(self.pids())
+            time.sleep(0.5)
+            if 0 <= cpu_seconds(self.pids()) - before < 0.5 * CALM_SHARE:
+                return
+        raise RuntimeError(f"a process of the gateway is busy although nobody asks anything:\n{self.log()}")
 
     def _call(self, method: str, path: str, token: str = "", **body: Any) -> Any:
         """The JSON answer of an API call. Raises `urllib.error.HTTPError` (an `OSError`) with the gateway's words."""
@@ -186,8 +199,11 @@ def running_gateway(upstream_port: int) -> Iterator[Gateway]:
     data_dir.mkdir()
     gateway = Gateway(data_dir, upstream_port)
     try:
-        gateway.start()
-        gateway.set_up()
+        try:
+            gateway.start()
+            gateway.set_up()
+        except OSError as error:
+            raise RuntimeError(f"the gateway could not be set up: {error}\n{gateway.log()}") from error
         yield gateway
     finally:
         gateway.stop()

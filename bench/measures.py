@@ -3,7 +3,7 @@
 import statistics
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bench import wire
@@ -30,6 +30,10 @@ class Subject(Protocol):
         """The processes whose CPU time counts."""
         ...
 
+    def web_pids(self) -> list[int]:
+        """Of those, the ones that serve HTTP."""
+        ...
+
     def model(self, kind: str) -> str:
         """The name by which it knows the model that answers as `kind`."""
         ...
@@ -51,6 +55,9 @@ class PassThrough:
     def pids(self) -> list[int]:
         return [self.pid]
 
+    def web_pids(self) -> list[int]:
+        return [self.pid]
+
     def model(self, kind: str) -> str:
         return wire.KINDS[kind].model
 
@@ -64,9 +71,10 @@ class RequestsFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One load: CPU milliseconds a request, and latencies in milliseconds."""
+    """One load: CPU milliseconds a request, in all and in the processes that serve, and latencies in milliseconds."""
 
     cpu: float
+    web_cpu: float
     p50: float
     p99: float
 
@@ -78,21 +86,27 @@ def sample(subject: Subject, kind: str, clients: int, requests: int) -> Sample:
     """
     plan = Plan(subject.port, kind, subject.model(kind), clients, requests, subject.key)
     with prepared(plan) as load:
-        before = cpu_seconds(subject.pids())
+        web = subject.web_pids()
+        before, web_before = cpu_seconds(subject.pids()), cpu_seconds(web)
         outcome = load.fire()
         subject.settled(kind, outcome)
-        cpu = cpu_seconds(subject.pids()) - before
+        cpu, web_cpu = cpu_seconds(subject.pids()) - before, cpu_seconds(web) - web_before
     if outcome.failed:
         reasons = "; ".join(outcome.failures)
         raise RequestsFailed(f"{outcome.failed} of {requests} requests ({kind}) to the {subject.name}: {reasons}")
-    return Sample(cpu / requests * 1000, outcome.percentile(0.5) * 1000, outcome.percentile(0.99) * 1000)
+    per_request = 1000 / requests
+    return Sample(
+        cpu * per_request, web_cpu * per_request, outcome.percentile(0.5) * 1000, outcome.percentile(0.99) * 1000
+    )
 
 
-def interleaved(
-    subjects: Sequence[Subject], kind: str, clients: int, requests: int, rounds: int
-) -> tuple[list[Sample], ...]:
+# The samples of each subject, in the subjects' order.
+Samples = tuple[list[Sample], ...]
+
+
+def interleaved(subjects: Sequence[Subject], kind: str, clients: int, requests: int, rounds: int) -> Samples:
     """Each subject's samples of `rounds` loads, taken in turn, after one short load that does not count."""
-    samples: tuple[list[Sample], ...] = tuple([] for _ in subjects)
+    samples: Samples = tuple([] for _ in subjects)
     for subject in subjects:
         sample(subject, kind, clients, max(clients, requests // 5))
     for _ in range(rounds):
@@ -112,6 +126,8 @@ class Row:
     judged: float
     must: float
     aim: float
+    # What of the gateway's figure is the web process's.
+    web: float | None = None
     samples: dict[str, list[float]] = field(default_factory=dict)
 
     @property
@@ -121,12 +137,16 @@ class Row:
         return "aim" if self.judged <= self.aim else "ok"
 
 
-def _ratio(
-    what: str, samples: tuple[list[Sample], ...], value: Callable[[Sample], float], *, must: float, aim: float
-) -> Row:
+def _ratio(what: str, samples: Samples, value: Callable[[Sample], float], *, must: float, aim: float) -> Row:
     ours, theirs = ([value(each) for each in taken] for taken in samples)
     gateway, limit = statistics.median(ours), statistics.median(theirs)
-    return Row(what, "ms", gateway, limit, gateway / limit, must, aim, {"gateway": ours, "pass-through": theirs})
+    kept = {"gateway": ours, "pass-through": theirs}
+    return Row(what, "ms", gateway, limit, gateway / limit, must, aim, samples=kept)
+
+
+def _cpu(what: str, samples: Samples, *, must: float, aim: float) -> Row:
+    row = _ratio(what, samples, lambda each: each.cpu, must=must, aim=aim)
+    return replace(row, web=statistics.median(each.web_cpu for each in samples[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +160,7 @@ class Bench:
     def _size(self, full: int, quick: int) -> int:
         return quick if self.quick else full
 
-    def _both(self, kind: str, clients: int, requests: int, rounds: int) -> tuple[list[Sample], ...]:
+    def _both(self, kind: str, clients: int, requests: int, rounds: int) -> Samples:
         requests = self._size(requests, max(clients, requests // 8))
         return interleaved([self.gateway, self.limit], kind, clients, requests, self._size(rounds, 2))
 
@@ -159,17 +179,17 @@ class Bench:
 
     def chat(self) -> list[Row]:
         samples = self._both("chat", 16, 3_000, 7)
-        return [_ratio("CPU per request, 16 clients", samples, lambda each: each.cpu, must=3, aim=2)]
+        return [_cpu("CPU per request, 16 clients", samples, must=3, aim=2)]
 
     def burst(self) -> list[Row]:
         samples = self._both("burst", 16, 1_000, 7)
         what = f"CPU per stream of {wire.CHUNKS} chunks at once, 16 clients"
-        return [_ratio(what, samples, lambda each: each.cpu, must=2, aim=1.5)]
+        return [_cpu(what, samples, must=2, aim=1.5)]
 
     def paced(self) -> list[Row]:
         samples = self._both("paced", 128, 384, 5)
         what = f"CPU per stream of {wire.CHUNKS} chunks every {wire.PACE * 1000:.0f} ms, 128 clients"
-        return [_ratio(what, samples, lambda each: each.cpu, must=2.5, aim=1.8)]
+        return [_cpu(what, samples, must=2.5, aim=1.8)]
 
     def latency(self) -> list[Row]:
         samples = self._both("chat", 1, 1_000, 7)

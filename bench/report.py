@@ -24,17 +24,18 @@ def machine() -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as text, a heading above them."""
-    lines = [("what", "gateway", "pass-through", "ratio", "must", "aim", "")]
+    lines = [("what", "gateway", "pass-through", "ratio", "must", "aim", "", "web process alone")]
     for row in rows:
         limit = "" if row.limit is None else f"{row.limit:.3f} {row.unit}"
         ratio = "" if row.limit is None else f"{row.judged:.2f}"
         places = 3 if row.unit == "ms" else 1
+        web = "" if row.web is None or row.limit is None else f"{row.web:.3f} ms, {row.web / row.limit:.2f}"
         gateway = f"{row.gateway:.{places}f} {row.unit}"
-        lines.append((row.what, gateway, limit, ratio, f"{row.must:g}", f"{row.aim:g}", row.verdict))
+        lines.append((row.what, gateway, limit, ratio, f"{row.must:g}", f"{row.aim:g}", row.verdict, web))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if column in (0, 6) else cell.rjust(width)
+            cell.ljust(width) if column in (0, 6, 7) else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
