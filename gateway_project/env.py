@@ -5,7 +5,6 @@ Every variable of the product is a field of `Environment`; a value that does not
 """
 
 import base64
-import binascii
 import contextlib
 import functools
 import os
@@ -13,10 +12,10 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_network
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+
+from gateway_project import env_values as values
 
 T = TypeVar("T")
 
@@ -93,93 +92,6 @@ class Environment:
         return not self.database_url
 
 
-def _text(raw: str) -> str:
-    return raw
-
-
-def _boolean(raw: str) -> bool:
-    lowered = raw.lower()
-    if lowered in ("true", "1", "yes", "on"):
-        return True
-    if lowered in ("false", "0", "no", "off"):
-        return False
-    raise ValueError("must be true or false")
-
-
-def _integer(least: int, most: int) -> Callable[[str], int]:
-    def parse(raw: str) -> int:
-        try:
-            number = int(raw)
-        except ValueError:
-            raise ValueError(f"must be a whole number from {least} to {most}") from None
-        if not least <= number <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
-        return number
-
-    return parse
-
-
-def _one_of(*choices: str, fold: Callable[[str], str] = str) -> Callable[[str], str]:
-    def parse(raw: str) -> str:
-        if fold(raw) not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return fold(raw)
-
-    return parse
-
-
-def _words(raw: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in raw.split(",") if word.strip())
-
-
-def _networks(raw: str) -> tuple[str, ...]:
-    networks = _words(raw)
-    for network in networks:
-        try:
-            ip_network(network)
-        except ValueError:
-            raise ValueError("must list addresses or networks such as 10.0.0.0/8, separated by commas") from None
-    return networks
-
-
-def _url(*schemes: str) -> Callable[[str], str]:
-    def parse(raw: str) -> str:
-        if not raw:
-            return raw
-        try:
-            parts = urlsplit(raw)
-            usable = parts.scheme in schemes and (bool(parts.netloc) or bool(parts.path))
-            parts.port  # noqa: B018  (raises on a port that is no number)
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ValueError(f"must be a URL that starts with {' or '.join(f'{s}://' for s in schemes)}")
-        return raw
-
-    return parse
-
-
-def _origins(raw: str) -> tuple[str, ...]:
-    origins = _words(raw)
-    for origin in origins:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path:
-            raise ValueError("must list origins such as https://app.example.com, without a path; * is not taken")
-    return origins
-
-
-def _fernet_keys(raw: str) -> tuple[str, ...]:
-    keys = _words(raw)
-    for key in keys:
-        try:
-            usable = len(base64.urlsafe_b64decode(key)) == 32
-        except (binascii.Error, ValueError):
-            usable = False
-        if not usable:
-            raise ValueError("each key must be 32 bytes in url-safe base64 (44 characters)")
-    return keys
-
-
 class _Reader:
     """Reads one variable after the other and names the one that is wrong."""
 
@@ -189,6 +101,8 @@ class _Reader:
     def __call__(self, name: str, default: str, parse: Callable[[str], T]) -> T:
         raw = self.source.get(name, "").strip()
         try:
+            if not raw.isprintable():
+                raise ValueError("must be one line of printable characters")
             return parse(raw or default)
         except ValueError as error:
             raise BadEnvironment(f"{name}: {error}") from None
@@ -199,7 +113,15 @@ def _read_dotenv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
 
+    try:
+        with path.open(encoding="utf-8") as stream:
+            wrong = next((binding.original.line for binding in parse_stream(stream) if binding.error), None)
+    except (OSError, UnicodeDecodeError):
+        raise BadEnvironment(f".env: {path} cannot be read") from None
+    if wrong is not None:
+        raise BadEnvironment(f".env: line {wrong} of {path} is not NAME=value")
     return {name: value for name, value in dotenv_values(path).items() if value is not None}
 
 
@@ -207,6 +129,8 @@ def _make_data_dir(raw: str) -> Path:
     path = Path(raw).expanduser().absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise ValueError(f"{path} is a file, not a folder") from None
     except OSError as error:
         raise ValueError(f"cannot make {path}: {error.strerror}") from None
     if not os.access(path, os.W_OK | os.X_OK):
@@ -227,7 +151,10 @@ def _kept_secret(path: Path, make: Callable[[], str]) -> str:
             draft.unlink()
         except OSError as error:
             raise BadEnvironment(f"DATA_DIR: cannot write {path}: {error.strerror}") from None
-    return path.read_text().strip()
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        raise BadEnvironment(f"DATA_DIR: cannot read {path}") from None
 
 
 def new_encryption_key() -> str:
@@ -243,60 +170,68 @@ def load(source: Mapping[str, str], base_dir: Path) -> Environment:
     """
     read = _Reader({**_read_dotenv(base_dir / ".env"), **source})
     data_dir = read("DATA_DIR", str(base_dir / "data"), _make_data_dir)
-    database_url = read("DATABASE_URL", "", _url("postgres", "postgresql"))
-    secret_key = read("SECRET_KEY", "", _text)
-    encryption_keys = read("ENCRYPTION_KEY", "", _fernet_keys)
+    database_url = read("DATABASE_URL", "", values.url("postgres", "postgresql"))
+    secret_key = read("SECRET_KEY", "", values.secret_key)
+    encryption_keys = read("ENCRYPTION_KEY", "", values.fernet_keys)
     if database_url and not secret_key:
         raise BadEnvironment("SECRET_KEY: must be set when DATABASE_URL is")
     if database_url and not encryption_keys:
         raise BadEnvironment("ENCRYPTION_KEY: must be set when DATABASE_URL is")
     secret_key = secret_key or _kept_secret(data_dir / "secret_key", lambda: secrets.token_urlsafe(48))
-    encryption_keys = encryption_keys or (_kept_secret(data_dir / "encryption_key", new_encryption_key),)
-    redis_url = read("REDIS_URL", "", _url("redis", "rediss", "unix"))
+    if not encryption_keys:
+        kept = data_dir / "encryption_key"
+        try:
+            encryption_keys = values.fernet_keys(_kept_secret(kept, new_encryption_key))
+        except ValueError as error:
+            raise BadEnvironment(f"ENCRYPTION_KEY: the one kept in {kept} is damaged: {error}") from None
+    redis_url = read("REDIS_URL", "", values.url("redis", "rediss", "unix"))
+    web_workers = read("WEB_WORKERS", "1", values.integer(1, 256))
+    if web_workers > 1 and not redis_url:
+        raise BadEnvironment("WEB_WORKERS: more than one needs REDIS_URL, where they share limits and caches")
     return Environment(
-        host=read("HOST", "127.0.0.1", _text),
-        port=read("PORT", "8000", _integer(1, 65535)),
-        public_url=read("PUBLIC_URL", "", _url("http", "https")).rstrip("/"),
-        email_url=read("EMAIL_URL", "", _text),
-        debug=read("DEBUG", "false", _boolean),
+        host=read("HOST", "127.0.0.1", values.host),
+        port=read("PORT", "8000", values.integer(1, 65535)),
+        public_url=read("PUBLIC_URL", "", values.url("http", "https")).rstrip("/"),
+        email_url=read("EMAIL_URL", "", values.email_url),
+        debug=read("DEBUG", "false", values.boolean),
         data_dir=data_dir,
         database_url=database_url,
         redis_url=redis_url,
-        celery_broker_url=read("CELERY_BROKER_URL", "", _text) or redis_url,
+        celery_broker_url=read("CELERY_BROKER_URL", "", values.any_url) or redis_url,
         secret_key=secret_key,
         encryption_keys=encryption_keys,
-        jwt_algorithm=read("JWT_ALGORITHM", "HS256", _one_of(*JWT_ALGORITHMS)),
-        jwt_expiration=read("JWT_EXPIRATION", "86400", _integer(60, 31_536_000)),
-        cache_max_size=read("CACHE_MAX_SIZE", "1000", _integer(0, 10_000_000)),
-        cache_ttl=read("CACHE_TTL", "3600", _integer(1, 31_536_000)),
-        rate_limit_requests=read("RATE_LIMIT_REQUESTS", "60", _integer(1, 1_000_000_000)),
-        rate_limit_window=read("RATE_LIMIT_WINDOW", "60", _integer(1, 86_400)),
-        web_workers=read("WEB_WORKERS", "1", _integer(1, 256)),
-        log_level=read("LOG_LEVEL", "INFO", _one_of(*LOG_LEVELS, fold=str.upper)),
-        signup_enabled=read("SIGNUP_ENABLED", "true", _boolean),
+        jwt_algorithm=read("JWT_ALGORITHM", "HS256", values.one_of(*JWT_ALGORITHMS)),
+        jwt_expiration=read("JWT_EXPIRATION", "86400", values.integer(60, 31_536_000)),
+        cache_max_size=read("CACHE_MAX_SIZE", "1000", values.integer(0, 10_000_000)),
+        cache_ttl=read("CACHE_TTL", "3600", values.integer(1, 31_536_000)),
+        rate_limit_requests=read("RATE_LIMIT_REQUESTS", "60", values.integer(1, 1_000_000_000)),
+        rate_limit_window=read("RATE_LIMIT_WINDOW", "60", values.integer(1, 86_400)),
+        web_workers=web_workers,
+        log_level=read("LOG_LEVEL", "INFO", values.one_of(*LOG_LEVELS, fold=str.upper)),
+        signup_enabled=read("SIGNUP_ENABLED", "true", values.boolean),
         allowed_private_hosts=read(
-            "ALLOWED_PRIVATE_HOSTS", "" if database_url else "localhost,127.0.0.1,::1", _words
+            "ALLOWED_PRIVATE_HOSTS", "" if database_url else "localhost,127.0.0.1,::1", values.words
         ),
-        openai_api_key=read("OPENAI_API_KEY", "", _text),
-        anthropic_api_key=read("ANTHROPIC_API_KEY", "", _text),
-        gemini_api_key=read("GEMINI_API_KEY", "", _text),
-        ollama_base_url=read("OLLAMA_BASE_URL", "", _url("http", "https")),
-        backend_kind=read("BACKEND_KIND", "", _text),
-        backend_base_url=read("BACKEND_BASE_URL", "", _url("http", "https")),
-        backend_api_key=read("BACKEND_API_KEY", "", _text),
-        embedding_text_model=read("EMBEDDING_TEXT_MODEL", "BAAI/bge-m3", _text),
-        embedding_image_model=read("EMBEDDING_IMAGE_MODEL", "google/siglip-so400m-patch14-384", _text),
-        embedding_audio_model=read("EMBEDDING_AUDIO_MODEL", "laion/clap-htsat-unfused", _text),
-        embedding_device=read("EMBEDDING_DEVICE", "auto", _one_of(*DEVICES)),
-        langfuse_host=read("LANGFUSE_HOST", "", _url("http", "https")),
-        langfuse_public_key=read("LANGFUSE_PUBLIC_KEY", "", _text),
-        langfuse_secret_key=read("LANGFUSE_SECRET_KEY", "", _text),
-        otel_exporter_otlp_endpoint=read("OTEL_EXPORTER_OTLP_ENDPOINT", "", _url("http", "https")),
-        server=read("SERVER", "uvicorn", _one_of("uvicorn", "daphne")),
-        limits_fail=read("LIMITS_FAIL", "local", _one_of("local", "closed")),
-        metrics_token=read("METRICS_TOKEN", "", _text),
-        trusted_proxies=read("TRUSTED_PROXIES", "", _networks),
-        cors_allowed_origins=read("CORS_ALLOWED_ORIGINS", "", _origins),
+        openai_api_key=read("OPENAI_API_KEY", "", values.credential),
+        anthropic_api_key=read("ANTHROPIC_API_KEY", "", values.credential),
+        gemini_api_key=read("GEMINI_API_KEY", "", values.credential),
+        ollama_base_url=read("OLLAMA_BASE_URL", "", values.url("http", "https")),
+        backend_kind=read("BACKEND_KIND", "", values.text),
+        backend_base_url=read("BACKEND_BASE_URL", "", values.url("http", "https")),
+        backend_api_key=read("BACKEND_API_KEY", "", values.credential),
+        embedding_text_model=read("EMBEDDING_TEXT_MODEL", "BAAI/bge-m3", values.text),
+        embedding_image_model=read("EMBEDDING_IMAGE_MODEL", "google/siglip-so400m-patch14-384", values.text),
+        embedding_audio_model=read("EMBEDDING_AUDIO_MODEL", "laion/clap-htsat-unfused", values.text),
+        embedding_device=read("EMBEDDING_DEVICE", "auto", values.one_of(*DEVICES)),
+        langfuse_host=read("LANGFUSE_HOST", "", values.url("http", "https")),
+        langfuse_public_key=read("LANGFUSE_PUBLIC_KEY", "", values.credential),
+        langfuse_secret_key=read("LANGFUSE_SECRET_KEY", "", values.credential),
+        otel_exporter_otlp_endpoint=read("OTEL_EXPORTER_OTLP_ENDPOINT", "", values.url("http", "https")),
+        server=read("SERVER", "uvicorn", values.one_of("uvicorn", "daphne")),
+        limits_fail=read("LIMITS_FAIL", "local", values.one_of("local", "closed")),
+        metrics_token=read("METRICS_TOKEN", "", values.credential),
+        trusted_proxies=read("TRUSTED_PROXIES", "", values.networks),
+        cors_allowed_origins=read("CORS_ALLOWED_ORIGINS", "", values.origins),
     )
 
 

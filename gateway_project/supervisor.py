@@ -212,8 +212,6 @@ def claim(data_dir: Path) -> Iterator[None]:
 
 def supervise(env: Environment) -> None:
     """Everything from the first check to the last child's end. Raises BadEnvironment and SystemExit."""
-    if env.web_workers > 1 and not env.redis_url:
-        raise BadEnvironment("WEB_WORKERS: more than one needs REDIS_URL, where they share limits and caches")
     with claim(env.data_dir), listen(env.host, env.port) as listener:
         hold = embedded.start(env.data_dir) if env.embedded else None
         supervisor = Supervisor(env, hold, listener)
