@@ -52,19 +52,31 @@ class _Stream:
         if self.kept_bytes < KEPT:
             self.kept.append(block)
             self.kept_bytes += len(block)
-        if sse.may_hold_usage(block):
-            block = b"".join(event for event in sse.split(block) if self._take_usage(event))
-        return sse.without_null_usage(block) if self.hidden else block
+        return self._without_asked_usage(block) if self.hidden else self._with_usage(block)
+
+    def _with_usage(self, block: bytes) -> bytes:
+        for start, end in sse.usage_events(block):
+            self._take_usage(block[start:end])
+        return block
+
+    def _without_asked_usage(self, block: bytes) -> bytes:
+        """The block as it would be if usage had not been asked for."""
+        shown, at = [], 0
+        for start, end in sse.usage_events(block):
+            if self._take_usage(block[start:end]):
+                shown.append(block[at:start])
+                at = end
+        if at:
+            block = b"".join((*shown, block[at:]))
+        return sse.without_null_usage(block)
 
     def _take_usage(self, event: bytes) -> bool:
-        """Read an event's usage. False when the event is the usage chunk that the client did not ask for."""
-        chunk = sse.json_of(event) if b'"usage"' in event else None
+        """Read an event's usage. True when the event has nothing else to say."""
+        chunk = sse.json_of(event)
         if chunk is None:
-            return True
+            return False
         self.exchange.usage = usage_from(chunk, self.kind) or self.exchange.usage
-        if type(chunk.get("usage")) is not dict:
-            return True
-        return bool(chunk.get("choices")) or not self.hidden
+        return type(chunk.get("usage")) is dict and not chunk.get("choices")
 
     def count(self) -> None:
         """Count the tokens here if no usage came."""

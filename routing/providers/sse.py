@@ -1,6 +1,7 @@
 """Server-sent events as bytes: where they end, and what the gateway must see in them. No more is parsed than that."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -34,17 +35,6 @@ def looks_like_events(block: bytes) -> bool:
     return _FIELD_START.match(block) is not None
 
 
-def split(block: bytes) -> list[bytes]:
-    """The events of a block of whole events, each with its ending."""
-    events, start = [], 0
-    for ending in _EVENT_END.finditer(block):
-        events.append(block[start : ending.end()])
-        start = ending.end()
-    if start < len(block):
-        events.append(block[start:])
-    return events
-
-
 def data_of(event: bytes) -> bytes:
     """The event's data lines, joined as the specification says."""
     lines = event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
@@ -72,11 +62,31 @@ def ends(block: bytes) -> bool:
     return block.endswith(DONE) or (b"[DONE]" in block[-64:] and _DONE_LINE.search(block[-64:]) is not None)
 
 
-def may_hold_usage(block: bytes) -> bool:
-    """Whether some event of the block has a usage object."""
-    return _USAGE_OBJECT.search(block) is not None
+def usage_events(block: bytes) -> Iterator[tuple[int, int]]:
+    """Where, from and to, the events of a block stand that have a usage object."""
+    end = 0
+    for found in _USAGE_OBJECT.finditer(block):
+        if found.start() >= end:
+            start, end = _event_around(block, found.start())
+            yield start, end
+
+
+def _event_around(block: bytes, at: int) -> tuple[int, int]:
+    if b"\r" in block:
+        start = 0
+        for ending in _EVENT_END.finditer(block):
+            if ending.end() > at:
+                return start, ending.end()
+            start = ending.end()
+        return start, len(block)
+    end = block.find(b"\n\n", at)
+    before = block.rfind(b"\n\n", 0, at)
+    return (before + 2 if before >= 0 else 0), (end + 2 if end >= 0 else len(block))
 
 
 def without_null_usage(block: bytes) -> bytes:
     """The block without the `"usage": null` that asking for usage adds to every chunk."""
+    if b'"usage"' not in block:
+        return block
+    block = block.replace(b',"usage":null', b"")
     return _USAGE_NULL.sub(b"", block) if b'"usage"' in block else block
