@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import auth as django_auth
 from django.http import HttpRequest
-from ninja import Query, Router
+from ninja import Query, Router, Status
 
 from accounts import services, tokens, workspaces
 from accounts.access import Caller, caller_for
@@ -31,12 +31,12 @@ router = Router(tags=["accounts"])
 
 
 @router.post("/auth/signup", response={201: SignInOut})
-def sign_up(request: HttpRequest, payload: SignUpIn) -> tuple[int, SignInOut]:
+def sign_up(request: HttpRequest, payload: SignUpIn) -> Status[SignInOut]:
     """Create a user with a personal workspace, and log in."""
     user, workspace = services.sign_up(
         payload.email, payload.password.get_secret_value(), payload.name, address=client_address(request)
     )
-    return 201, SignInOut.of(Caller(user, workspace, Role.OWNER), tokens.start_session(user))
+    return Status(201, SignInOut.of(Caller(user, workspace, Role.OWNER), tokens.start_session(user)))
 
 
 @router.post("/auth/login", response=SignInOut)
@@ -54,13 +54,13 @@ def refresh(request: HttpRequest, payload: RefreshIn) -> TokensOut:
 
 
 @router.post("/auth/logout", auth=user_auth, response={204: None})
-def log_out(request: UserRequest) -> tuple[int, None]:
+def log_out(request: UserRequest) -> Status[None]:
     """Revoke every token of this login, at once; with the console's cookie, end its session."""
     if request.auth.session is None:
         django_auth.logout(request)
     else:
         tokens.end_session(request.auth.session)
-    return 204, None
+    return Status(204, None)
 
 
 @router.get("/auth/me", auth=user_auth, response=MeOut)
@@ -80,10 +80,10 @@ def list_workspaces(request: UserRequest, page: Query[PageQuery]) -> dict[str, A
 
 
 @router.post("/workspaces", auth=user_auth, response={201: WorkspaceOut})
-def create_workspace(request: UserRequest, payload: WorkspaceIn) -> tuple[int, WorkspaceOut]:
+def create_workspace(request: UserRequest, payload: WorkspaceIn) -> Status[WorkspaceOut]:
     """Create a workspace that you own."""
     workspace = workspaces.create_workspace(request.auth.user, payload.name)
-    return 201, WorkspaceOut(id=workspace.pk, name=workspace.name, role=Role.OWNER)
+    return Status(201, WorkspaceOut(id=workspace.pk, name=workspace.name, role=Role.OWNER))
 
 
 @router.get("/workspaces/{workspace_id}", auth=user_auth, response=WorkspaceOut)
@@ -109,9 +109,9 @@ def list_members(request: UserRequest, workspace_id: str, page: Query[PageQuery]
 
 
 @router.post("/workspaces/{workspace_id}/members", auth=user_auth, response={201: MemberOut})
-def add_member(request: UserRequest, workspace_id: str, payload: MemberIn) -> tuple[int, MemberOut]:
+def add_member(request: UserRequest, workspace_id: str, payload: MemberIn) -> Status[MemberOut]:
     """Let somebody who has an account join, as `role`."""
-    return 201, _member_out(workspaces.add_member(_caller(request, workspace_id), payload.email, payload.role))
+    return Status(201, _member_out(workspaces.add_member(_caller(request, workspace_id), payload.email, payload.role)))
 
 
 @router.patch("/workspaces/{workspace_id}/members/{member_id}", auth=user_auth, response=MemberOut)
@@ -121,10 +121,10 @@ def change_role(request: UserRequest, workspace_id: str, member_id: str, payload
 
 
 @router.delete("/workspaces/{workspace_id}/members/{member_id}", auth=user_auth, response={204: None})
-def remove_member(request: UserRequest, workspace_id: str, member_id: str) -> tuple[int, None]:
+def remove_member(request: UserRequest, workspace_id: str, member_id: str) -> Status[None]:
     """Put a member out of the workspace, or leave it yourself."""
     workspaces.remove_member(_caller(request, workspace_id), member_id)
-    return 204, None
+    return Status(204, None)
 
 
 def _caller(request: UserRequest, workspace_id: str) -> Caller:

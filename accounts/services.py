@@ -60,9 +60,11 @@ def log_in(email: str, password: str, *, address: str = "") -> User:
     """The user with this address and password. `address` is the client's, for the limits; "" counts for none.
 
     Raises NotAuthenticated in one wording and after the same work for an unknown address, a wrong password and an
-    account that was switched off; RateLimitExceeded after too many failures of the account or the client.
+    account that was switched off; InvalidRequest naming `password`; RateLimitExceeded after too many failures of the account or the client.
     """
     email = User.objects.normalize_email(email)
+    if len(password) > MAX_PASSWORD:
+        raise InvalidRequest(f"password: must be at most {MAX_PASSWORD} characters.", param="password")
     per_account = Throttle("login-account", *settings.LOGIN_FAILURES_PER_ACCOUNT)
     per_address = Throttle("login-address", *settings.LOGIN_FAILURES_PER_ADDRESS)
     group = address_group(address)

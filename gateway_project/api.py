@@ -4,6 +4,8 @@ import logging
 from typing import Any
 
 import orjson
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -12,7 +14,14 @@ from ninja.renderers import BaseRenderer
 
 from accounts.api import router as accounts_router
 from analytics.api import router as analytics_router
-from gateway_project.lib.errors import ApiError, InternalError, InvalidRequest, NotAuthenticated, NotFound
+from gateway_project.lib.errors import (
+    ApiError,
+    InternalError,
+    InvalidRequest,
+    NotAuthenticated,
+    NotFound,
+    RequestTooLarge,
+)
 from gateway_project.lib.wire import WireRequest
 from keys.api import router as keys_router
 from routing.api import router as gateway_router
@@ -90,7 +99,15 @@ def on_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
 
 @api.exception_handler(HttpError)
 def on_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    if isinstance(error.__cause__, ApiError):  # the parser's: django-ninja hides what it said
+        return error_response(error.__cause__)
     return error_response(InvalidRequest(error.message) if error.status_code < 500 else InternalError(error.message))
+
+
+@api.exception_handler(RequestDataTooBig)
+def on_too_much_data(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return error_response(RequestTooLarge(f"The body may be {most} bytes long.", param="body"))
 
 
 @api.exception_handler(Exception)

@@ -1,10 +1,22 @@
 """What a request that no view answered gets: a page for a browser, the contract's JSON for a client of the API."""
 
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.decorators import sync_and_async_middleware
 
-from gateway_project.lib.errors import ApiError, InternalError, InvalidRequest, NotFound, PermissionDenied
+from gateway_project.lib.errors import (
+    ApiError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    PermissionDenied,
+)
 
 API_PATHS = ("/api/", "/v1/", "/documents", "/chat", "/search")
 
@@ -17,6 +29,30 @@ def _answer(request: HttpRequest, error: ApiError, title: str, text: str) -> Htt
         return HttpResponse(text, status=error.status, content_type="text/plain; charset=utf-8")
     context = {"status": error.status, "error_title": title, "error_text": text}
     return render(request, "gateway/error.html", context, status=error.status)
+
+
+@sync_and_async_middleware
+def method_not_allowed(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Middleware: django-ninja says in plain text that a path of the API does not take a method."""
+
+    def translated(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if response.status_code != 405 or not request.path.startswith(API_PATHS):
+            return response
+        methods = ", ".join(sorted(response.headers["Allow"].split(", ")))
+        error = MethodNotAllowed(f"{request.path} takes {methods}, not {request.method}.")
+        return JsonResponse(error.body(), status=405, headers={"Allow": methods})
+
+    if iscoroutinefunction(get_response):
+
+        async def answer_async(request: HttpRequest) -> HttpResponseBase:
+            return translated(request, await get_response(request))
+
+        return markcoroutinefunction(answer_async)
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        return translated(request, get_response(request))
+
+    return answer
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:

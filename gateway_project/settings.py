@@ -58,6 +58,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "template_partials",
     "ninja",
+    "gateway_project",
     "accounts",
     "keys",
     "rag",
@@ -70,6 +71,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "gateway_project.csp.content_security_policy",
+    "gateway_project.error_pages.method_not_allowed",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -135,26 +137,19 @@ else:
 
 REDIS_URL = ENV.redis_url
 
-# --- Tasks ---------------------------------------------------------------------------------------
-
+# Tasks: see celeryconfig.py.
 CELERY_BROKER_URL = ENV.celery_broker_url or "filesystem://"
-if not ENV.celery_broker_url:
-    _broker = ENV.data_dir / "broker"
-    for _folder in (_broker, _broker / "messages", _broker / "control"):
-        _folder.mkdir(mode=0o700, exist_ok=True)
-    CELERY_BROKER_TRANSPORT_OPTIONS = {
-        "data_folder_in": str(_broker / "messages"),
-        "data_folder_out": str(_broker / "messages"),
-        "control_folder": str(_broker / "control"),
-        "polling_interval": 0.2,
-    }
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
-    "delete-expired-sessions": {"task": "accounts.tasks.delete_expired_sessions", "schedule": timedelta(hours=6)},
-}
+BROKER_DIR = ENV.data_dir / "broker"
+
+# --- Mail ----------------------------------------------------------------------------------------
+
+# Without EMAIL_URL nothing is sent: a reset link in a log would be a secret in a log.
+if ENV.email_url:
+    vars().update(UrlParser.email_url_config(ENV.email_url))
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = f"gateway@{_public.hostname}"
 
 # --- Accounts ------------------------------------------------------------------------------------
 
@@ -195,6 +190,12 @@ LIMITS_FAIL = ENV.limits_fail
 ENCRYPTION_KEYS = ENV.encryption_keys
 # Hosts that a provider's base_url may name although they are private.
 ALLOWED_PRIVATE_HOSTS = ENV.allowed_private_hosts
+# Where the providers that the operator named by variables are; nobody else may name these.
+ENVIRONMENT_HOSTS = [
+    f"[{url.hostname}]:{url.port or (443 if url.scheme == 'https' else 80)}"
+    for url in map(urlsplit, (ENV.ollama_base_url, ENV.backend_base_url))
+    if url.hostname
+]
 
 # --- Language and time ---------------------------------------------------------------------------
 
@@ -212,3 +213,5 @@ LOGGING = ENV.log_level
 
 # litellm would fetch its price map from the network at import; its packaged copy is enough.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+# A web process imports Celery when it sends its first task; tasks then find the broker by this.
+os.environ.setdefault("CELERY_CONFIG_MODULE", "gateway_project.celeryconfig")
