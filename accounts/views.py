@@ -21,8 +21,8 @@ from accounts.forms import ROLE_LABELS, LoginForm, MemberForm, PasswordForm, Pro
 from accounts.models import Membership, Role, User
 from accounts.web import ConsoleRequest, console_view
 from gateway_project.lib.errors import ApiError, Conflict
-from gateway_project.lib.http import client_address
 from gateway_project.lib.htmx import go_to, is_htmx, render_part, say_and_go, toast
+from gateway_project.lib.http import client_address
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 THEMES = ("auto", "light", "dark")

@@ -1,5 +1,47 @@
-"""The console's pages, each application's own under one roof."""
+"""The console's pages, each application's own under one roof, and the API's reference."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from accounts import views as accounts
+from analytics import views as analytics
+from gateway_project import docs, views
+from keys.views import gateway_keys, providers
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", views.home, name="home"),
+    path("docs", docs.docs, name="docs"),
+    path("redoc", docs.redoc, name="redoc"),
+    path("favicon.ico", views.favicon, name="favicon"),
+    path("console/", views.overview, name="overview"),
+    path("console/checklist/", views.checklist, name="checklist"),
+    # Accounts
+    path("console/login/", accounts.login, name="login"),
+    path("console/signup/", accounts.signup, name="signup"),
+    path("console/logout/", accounts.logout, name="logout"),
+    path("console/theme/", accounts.theme, name="theme"),
+    path("console/account/", accounts.account, name="account"),
+    path("console/account/password/", accounts.change_password, name="change-password"),
+    path("console/team/", accounts.team, name="team"),
+    path("console/team/members/", accounts.member_add, name="member-add"),
+    path("console/team/members/<str:id>/role/", accounts.member_role, name="member-role"),
+    path("console/team/members/<str:id>/remove/", accounts.member_remove, name="member-remove"),
+    path("console/team/workspace/", accounts.workspace, name="workspace"),
+    path("console/workspaces/", accounts.workspace_new, name="workspace-new"),
+    path("console/workspaces/switch/", accounts.switch_workspace, name="switch-workspace"),
+    # Providers and gateway keys
+    path("console/providers/", providers.index, name="providers"),
+    path("console/providers/new/", providers.new, name="provider-new"),
+    path("console/providers/demo/", providers.demo, name="provider-demo"),
+    path("console/providers/<str:id>/", providers.detail, name="provider"),
+    path("console/providers/<str:id>/test/", providers.test, name="provider-test"),
+    path("console/providers/<str:id>/state/", providers.state, name="provider-state"),
+    path("console/providers/<str:id>/remove/", providers.remove, name="provider-remove"),
+    path("console/keys/", gateway_keys.index, name="gateway-keys"),
+    path("console/keys/new/", gateway_keys.new, name="gateway-key-new"),
+    path("console/keys/<str:id>/", gateway_keys.detail, name="gateway-key"),
+    path("console/keys/<str:id>/rotate/", gateway_keys.rotate, name="gateway-key-rotate"),
+    path("console/keys/<str:id>/revoke/", gateway_keys.revoke, name="gateway-key-revoke"),
+    # Requests
+    path("console/requests/", analytics.requests, name="requests"),
+    path("console/requests/<str:id>/", analytics.request_detail, name="request"),
+]

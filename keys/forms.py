@@ -7,7 +7,7 @@ from django import forms
 from django.utils import timezone
 
 from gateway_project.lib.forms import ConsoleForm, Lines
-from keys.kinds import KINDS, Kind
+from keys.kinds import Kind
 from keys.models import GatewayKey, Locality, PrivacyMode, Provider, Scope
 
 # Where these servers listen unless told otherwise, for the placeholder.
@@ -105,6 +105,13 @@ class ProviderForm(ConsoleForm):
         if not kind.lists_models:
             fields["models"].help_text = "One deployment name a line: this kind cannot list them by itself."
 
+    def fields_for_service(self) -> dict[str, Any]:
+        """The cleaned fields under the API's names: all of a new provider's, the changed ones of an older one."""
+        data = {name: value or None for name, value in self.cleaned_data.items()}
+        if self.provider is None:
+            return {"kind": self.kind.id, **data}
+        return {name: value for name, value in data.items() if name in self.changed_data}
+
     @property
     def main_fields(self) -> list[forms.BoundField]:
         """What has to be filled in, and what most people will look for."""
@@ -131,12 +138,10 @@ def free_name(kind: Kind, taken: set[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def kind_or_none(id: str | None) -> Kind | None:
-    return KINDS.get(id or "")
-
-
 class GatewayKeyForm(ConsoleForm):
     """A gateway key, new or changed. Budgets and rate limits come with the code that enforces them."""
+
+    params = {"expires_at": "expires_on"}
 
     name = forms.CharField(
         max_length=120,
@@ -203,13 +208,16 @@ class GatewayKeyForm(ConsoleForm):
         data = self.cleaned_data
         last_day: date | None = data["expires_on"]
         end = datetime.combine(last_day + timedelta(days=1), time(), UTC) if last_day else None
-        return {
+        fields = {
             "name": data["name"],
             "expires_at": end,
             "allowed_models": data["allowed_models"] or None,
             "privacy_mode": data["privacy_mode"] or None,
             "scopes": data["scopes"],
         }
+        if "expires_on" not in self.changed_data:
+            del fields["expires_at"]  # one that is past already stays as it is
+        return fields
 
 
 class RotateForm(ConsoleForm):

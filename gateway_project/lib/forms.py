@@ -1,6 +1,7 @@
 """What the console's forms share: their look, and a service's refusal becoming a field's error."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from django import forms
 
@@ -10,7 +11,8 @@ from gateway_project.lib.errors import ApiError
 class ConsoleForm(forms.Form):
     """A form whose controls carry the console's classes."""
 
-    required_css_class = "required"
+    # Where a service names a field otherwise than the form does: its name -> the form's.
+    params: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
@@ -26,7 +28,9 @@ class ConsoleForm(forms.Form):
 
     def refuse(self, error: ApiError) -> None:
         """Show `error` at the field that it names, or above the form when it names none of these."""
-        field = error.param if error.param in self.fields else None
+        param = (error.param or "").partition(".")[0]
+        named = self.params.get(param, param)
+        field = named if named in self.fields else None
         message = error.message.removeprefix(f"{error.param}: ") if error.param else error.message
         self.add_error(field, message[:1].upper() + message[1:])
 

@@ -1,0 +1,95 @@
+"""Where a visitor lands: `/`, and the console's overview."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect, JsonResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_safe
+
+from accounts.access import Action, scoped
+from accounts.web import ConsoleRequest, console_view
+from analytics import pages as analytics
+from analytics.views import with_key_names
+from gateway_project import VERSION
+from gateway_project.lib.htmx import render_part
+from gateway_project.lib.origin import base_url
+from keys.models import GatewayKey, Provider
+
+LATEST = 8
+PERIODS = {"24h": ("24 hours", timedelta(hours=24)), "7d": ("7 days", timedelta(days=7))}
+# htmx stops to poll on this status.
+STOP_POLLING = 286
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """The console for a browser, a few words of JSON for a client that asks for JSON."""
+    if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
+        response: HttpResponse = JsonResponse(
+            {"message": "LLM Gateway", "version": VERSION, "docs": request.build_absolute_uri(resolve_url("docs"))}
+        )
+    else:
+        response = redirect("overview")
+    patch_vary_headers(response, ["Accept"])
+    return response
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponse:
+    """For what asks for an icon without reading a page."""
+    return HttpResponsePermanentRedirect(static("img/mark.svg"))
+
+
+@require_safe
+@console_view()
+def overview(request: ConsoleRequest) -> HttpResponse:
+    """What the workspace did lately; until its first request, the three steps to it."""
+    steps = _steps(request)
+    if not steps["finished"]:
+        return render(request, "gateway/checklist.html", steps)
+    period = request.GET.get("period", "24h")
+    period = period if period in PERIODS else "24h"
+    label, length = PERIODS[period]
+    now = timezone.now()
+    context = {
+        "period": period,
+        "period_label": label,
+        "periods": [{"id": id, "label": text} for id, (text, _) in PERIODS.items()],
+        "summary": analytics.summary(request.caller, now - length, now),
+        "rows": with_key_names(request.caller, analytics.latest(request.caller, LATEST)),
+        "providers": scoped(Provider.objects.order_by("name"), request.caller),
+    }
+    return render(request, "gateway/overview.html", context)
+
+
+@require_safe
+@console_view()
+def checklist(request: ConsoleRequest) -> HttpResponse:
+    """The steps alone, for the page that waits for the first request."""
+    steps = _steps(request)
+    response = render_part(request, "gateway/checklist.html", "steps", steps)
+    if steps["finished"]:
+        response.status_code = STOP_POLLING
+    return response
+
+
+def _steps(request: ConsoleRequest) -> dict[str, Any]:
+    caller = request.caller
+    provider = scoped(Provider.objects.filter(enabled=True), caller).order_by("created_at").first()
+    key = scoped(GatewayKey.objects.filter(revoked_at=None), caller).order_by("-created_at").first()
+    first = next(iter(analytics.latest(caller, 1)), None)
+    done = [provider is not None, key is not None, first is not None]
+    return {
+        "finished": first is not None,
+        "provider": provider,
+        "key": key,
+        "first": first,
+        "current": done.index(False) if False in done else None,
+        "base_url": base_url(request),
+        "may_provide": caller.may(Action.MANAGE_PROVIDERS),
+        "may_use_keys": caller.may(Action.USE_KEYS),
+    }

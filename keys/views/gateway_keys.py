@@ -1,0 +1,175 @@
+"""The pages for gateway keys."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpResponse
+from django.shortcuts import render, resolve_url
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+from django_htmx.http import push_url, reswap, retarget
+
+from accounts.access import Action, get_or_404, require, scoped
+from accounts.web import ConsoleRequest, console_view
+from gateway_project.lib.errors import ApiError, Conflict, InvalidRequest
+from gateway_project.lib.htmx import go_to, is_htmx, render_part, say_and_go
+from gateway_project.lib.origin import base_url
+from gateway_project.lib.pagination import paginate
+from keys import services
+from keys.forms import GatewayKeyForm, RotateForm
+from keys.models import GatewayKey, KeySecret
+
+PAGE = "keys/gateway_key.html"
+
+
+@require_safe
+@console_view()
+def index(request: ConsoleRequest) -> HttpResponse:
+    """The workspace's keys, newest first."""
+    try:
+        page = paginate(scoped(_keys(), request.caller), cursor=request.GET.get("cursor"))
+    except InvalidRequest:
+        return go_to(request, request.path)
+    context = {
+        "keys": [_shown(key) for key in page.data],
+        "next_cursor": page.next_cursor,
+        "can_use_keys": request.caller.may(Action.USE_KEYS),
+    }
+    return render(request, "keys/gateway_keys.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@console_view(Action.USE_KEYS)
+def new(request: ConsoleRequest) -> HttpResponse:
+    """Create a key; the answer shows its secret, this once."""
+    form = GatewayKeyForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            key, secret = services.create_key(request.caller, form.fields_for_service())
+        except ApiError as error:
+            form.refuse(error)
+        else:
+            return _secret_page(request, key, secret)
+    status = 422 if form.is_bound else 200
+    return render_part(request, "keys/gateway_key_new.html", "form", {"form": form}, status=status)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@console_view()
+def detail(request: ConsoleRequest, id: str) -> HttpResponse:
+    """A key's settings and use."""
+    key = _get(request, id)
+    if request.method in ("GET", "HEAD"):
+        return _detail_page(request, key, GatewayKeyForm(key=key))
+    require(request.caller, Action.USE_KEYS)
+    form = GatewayKeyForm(request.POST, key=key)
+    if form.is_valid():
+        try:
+            services.change_key(request.caller, key, form.fields_for_service())
+        except ApiError as error:
+            form.refuse(error)
+        else:
+            return say_and_go(request, "The changes are saved.", resolve_url("gateway-key", id=key.pk))
+    return _detail_page(request, key, form, status=422)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@console_view(Action.USE_KEYS)
+def rotate(request: ConsoleRequest, id: str) -> HttpResponse:
+    """Ask for the overlap, then show the new secret, this once."""
+    key = _get(request, id)
+    here = resolve_url("gateway-key", id=key.pk)
+    form = RotateForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        overlap = form.cleaned_data["overlap_seconds"]
+        try:
+            key, secret = services.rotate_key(request.caller, key, overlap)
+        except Conflict as error:
+            messages.error(request, error.message)
+            return go_to(request, here)
+        old_until = timezone.now() + timedelta(seconds=overlap) if overlap else None
+        return _secret_page(request, key, secret, rotated=True, old_until=old_until)
+    context = {
+        "question": f"Rotate {key.name}?",
+        "consequence": "The key gets a new secret. Its settings, its name and its record stay.",
+        "button": "Rotate key",
+        "button_class": "btn-primary",
+        "form": form,
+        "action": request.path,
+        "back": here,
+    }
+    return render_part(request, "confirm.html", "dialog", context, status=422 if form.is_bound else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@console_view(Action.USE_KEYS)
+def revoke(request: ConsoleRequest, id: str) -> HttpResponse:
+    """Ask, then revoke."""
+    key = _get(request, id)
+    here = resolve_url("gateway-key", id=key.pk)
+    if request.method == "POST":
+        services.revoke_key(request.caller, key)
+        return say_and_go(request, f"{key.name} is revoked.", resolve_url("gateway-keys"))
+    context = {
+        "question": f"Revoke {key.name}?",
+        "consequence": "Whatever uses it is refused within five seconds. This cannot be undone.",
+        "button": "Revoke key",
+        "action": request.path,
+        "back": here,
+    }
+    return render_part(request, "confirm.html", "dialog", context)
+
+
+# --- Parts ---------------------------------------------------------------------------------------
+
+
+def _keys() -> QuerySet[GatewayKey]:
+    """Keys with their secrets, the newest first: two queries for any number of keys."""
+    newest_first = Prefetch("secrets", KeySecret.objects.order_by("-id"), to_attr="newest_first")
+    return GatewayKey.objects.select_related("created_by").prefetch_related(newest_first)
+
+
+def _get(request: ConsoleRequest, id: str) -> GatewayKey:
+    return get_or_404(_keys(), request.caller, id)
+
+
+def _shown(key: GatewayKey) -> dict[str, Any]:
+    """A key as the pages show it: its newest secret's ends, never more, and in what state it is."""
+    secrets: list[KeySecret] = key.newest_first  # type: ignore[attr-defined]
+    now = timezone.now()
+    state = "active"
+    if key.revoked_at:
+        state = "revoked"
+    elif key.expires_at and key.expires_at <= now:
+        state = "expired"
+    fields = ("id", "name", "created_at", "created_by", "expires_at", "revoked_at", "last_used_at", "spent_usd")
+    return {name: getattr(key, name) for name in fields} | {
+        "prefix": secrets[0].prefix if secrets else "",
+        "last4": secrets[0].last4 if secrets else "",
+        "old_secrets": [secret for secret in secrets[1:] if secret.expires_at and secret.expires_at > now],
+        "state": state,
+    }
+
+
+def _detail_page(request: ConsoleRequest, key: GatewayKey, form: GatewayKeyForm, status: int = 200) -> HttpResponse:
+    shown = _shown(key)
+    context = {
+        "key": shown,
+        "old_secrets": shown["old_secrets"],
+        "form": form,
+        "can_use_keys": request.caller.may(Action.USE_KEYS),
+    }
+    if status == 200:
+        return render(request, PAGE, context)
+    return render_part(request, PAGE, "form", context, status=status)
+
+
+def _secret_page(request: ConsoleRequest, key: GatewayKey, secret: str, **facts: Any) -> HttpResponse:
+    """The one answer that holds a secret. It goes to no cache, no session and no history entry."""
+    context = {"key": key, "secret": secret, "base_url": base_url(request), **facts}
+    response = render_part(request, "keys/gateway_key_secret.html", "secret", context)
+    if is_htmx(request):
+        response = push_url(retarget(reswap(response, "innerHTML"), "#main"), resolve_url("gateway-key", id=key.pk))
+    return response
