@@ -1,8 +1,11 @@
 """What must be done to the database before anything is served: check the vault, then migrate."""
 
+import logging
 import time
 
 from gateway_project.env import BadEnvironment, Environment
+
+logger = logging.getLogger(__name__)
 
 # A database of one's own may start beside the gateway (compose); the embedded one is there already.
 DATABASE_SECONDS = 30.0
@@ -20,6 +23,12 @@ def prepare(env: Environment) -> None:
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
 
+    from gateway_project.checks import errors_at_start
+    from keys.services import declared, sync_environment_providers
+
+    for warning in errors_at_start():
+        logger.warning(warning)
+    declared()
     _wait_for_database(env)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
@@ -27,6 +36,7 @@ def prepare(env: Environment) -> None:
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             call_command("migrate", interactive=False, verbosity=0)
+        sync_environment_providers()
         cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
     connection.close()
 

@@ -1,5 +1,21 @@
+from typing import Any
+
 from django.apps import AppConfig
 
 
 class KeysConfig(AppConfig):
     name = "keys"
+
+    def ready(self) -> None:
+        from accounts.services import workspace_created
+
+        workspace_created.connect(add_environment_providers, dispatch_uid="keys.environment_providers")
+
+
+def add_environment_providers(workspace: Any, **kwargs: Any) -> None:
+    """Give the first workspace of the installation the providers that the operator's variables name."""
+    from accounts.models import Workspace
+    from keys.services import sync_environment_providers
+
+    if not Workspace.objects.exclude(pk=workspace.pk).exists():
+        sync_environment_providers()

@@ -2,12 +2,14 @@
 
 A user names an address (a provider's `base_url`); it must not become a way to the operator's private network. So a
 host is refused when any of its addresses is not public, unless the operator listed the host or the address
-(`ALLOWED_PRIVATE_HOSTS`). That is checked when the address is saved (`look_up`, `check_url`) and again at every
+(`ALLOWED_PRIVATE_HOSTS`). That is checked when the address is saved (`look_up`) and again at every
 connection (`guarded_connector`), since what a name resolves to can change. Redirects are the callers' to refuse.
 """
 
+import contextlib
 import functools
 import socket
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -24,6 +26,7 @@ Address = IPv4Address | IPv6Address
 # IPv6 prefixes whose last 32 bits are an IPv4 address that a translator on the way may deliver to.
 TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
 DNS_TTL = 30
+DNS_SECONDS = 3.0
 
 
 class BlockedAddress(OSError):
@@ -45,31 +48,47 @@ def is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
+# A port on the operator's list; ANY stands for an entry without one.
+ANY = 0
+Network = IPv4Network | IPv6Network
+
+
 @dataclass(frozen=True)
 class PrivateHosts:
-    """The operator's list: host names, addresses, and networks such as `10.0.0.0/8`."""
+    """The operator's list: names, addresses and networks (`10.0.0.0/8`), each with or without a port (`gpu:8000`)."""
 
-    names: frozenset[str]
-    networks: tuple[IPv4Network | IPv6Network, ...]
+    names: frozenset[tuple[str, int]]
+    networks: tuple[tuple[Network, int], ...]
 
     @classmethod
     @functools.lru_cache(maxsize=16)
     def parse(cls, entries: tuple[str, ...]) -> "PrivateHosts":
-        names, networks = set(), []
+        names: set[tuple[str, int]] = set()
+        networks: list[tuple[Network, int]] = []
         for entry in entries:
-            text = entry.strip().lower().strip("[]").rstrip(".")
+            host, port = _split_port(entry.strip().lower())
             try:
-                networks.append(ip_network(text, strict=False))
+                networks.append((ip_network(host.strip("[]"), strict=False), port))
             except ValueError:
-                names.add(text)
+                names.add((host.strip("[]").rstrip("."), port))
         return cls(frozenset(names), tuple(networks))
 
-    def has_name(self, host: str) -> bool:
-        return host.rstrip(".").lower() in self.names
+    def has_name(self, host: str, port: int) -> bool:
+        name = host.rstrip(".").lower()
+        return (name, ANY) in self.names or (name, port) in self.names
 
-    def has(self, address: Address) -> bool:
+    def has(self, address: Address, port: int) -> bool:
         mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-        return any((mapped or address) in network for network in self.networks)
+        plain = mapped or address
+        return any(listed in (ANY, port) and plain in network for network, listed in self.networks)
+
+
+def _split_port(entry: str) -> tuple[str, int]:
+    """`gpu:8000` and `[::1]:8000` have a port; `::1`, `gpu` and `10.0.0.0/8` have none."""
+    host, colon, port = entry.rpartition(":")
+    if colon and port.isdigit() and (":" not in host or host.endswith("]")):
+        return host, int(port)
+    return entry, ANY
 
 
 @dataclass(frozen=True)
@@ -77,38 +96,36 @@ class Destination:
     """Where a URL leads: its host as it will be connected to, and whether that is on private ground."""
 
     host: str
-    # True when every address is private or on the operator's list; False, too, when the name does not resolve.
+    resolved: bool
+    # Whether the operator listed the name, or every address is private or on the operator's list.
     local: bool
 
 
-def look_up(url: str, allowed_private_hosts: Iterable[str]) -> Destination:
+def look_up(url: str, allowed: Iterable[str], reachable: Iterable[str] = ()) -> Destination:
     """Where `url` leads, asking the DNS. Raises `ValueError`, in plain words, when it may not be used.
 
+    `allowed` is the operator's list. `reachable` hosts may be private as well, but being there makes none local.
     A name that does not resolve (yet) passes: nothing can be reached through it, and connecting checks again.
     """
-    host = _host(url)
-    allowed = PrivateHosts.parse(tuple(allowed_private_hosts))
+    host, port = _host_and_port(url)
+    listed, reached = PrivateHosts.parse(tuple(allowed)), PrivateHosts.parse(tuple(reachable))
     literal = _literal(host)
     if literal is None and _looks_numeric(host):
         raise ValueError(f"the host {host} is no address; write an IPv4 address as four decimal numbers.")
-    if allowed.has_name(host):
-        return Destination(host, local=True)
+    if listed.has_name(host, port):
+        return Destination(host, resolved=True, local=True)
     addresses = [literal] if literal is not None else _resolve(host)
-    for address in addresses:
-        if not is_public(address) and not allowed.has(address):
+    for address in addresses if not reached.has_name(host, port) else ():
+        if not (is_public(address) or listed.has(address, port) or reached.has(address, port)):
             raise ValueError(
                 f"the host {host} is a private address, which only the operator can allow (ALLOWED_PRIVATE_HOSTS)."
             )
-    return Destination(host, local=bool(addresses) and all(allowed.has(address) for address in addresses))
+    local = all(not is_public(address) or listed.has(address, port) for address in addresses)
+    return Destination(host, resolved=bool(addresses), local=bool(addresses) and local)
 
 
-def check_url(url: str, allowed_private_hosts: Iterable[str]) -> None:
-    """Raise `ValueError`, in plain words, when the gateway must not connect to `url`."""
-    look_up(url, allowed_private_hosts)
-
-
-def _host(url: str) -> str:
-    """The host of `url`, in the form in which aiohttp will ask for it."""
+def _host_and_port(url: str) -> tuple[str, int]:
+    """Where `url` leads, the host in the form in which aiohttp will ask for it."""
     if not url.isprintable() or " " in url or "\\" in url:
         raise ValueError("must have no spaces, backslashes or control characters.")
     try:
@@ -122,9 +139,9 @@ def _host(url: str) -> str:
         raise ValueError("must not carry a user name or a password; give a secret as api_key.")
     if parsed.raw_query_string or parsed.raw_fragment or url.endswith(("?", "#")):
         raise ValueError("must have no query and no fragment.")
-    if parsed.port == 0:
+    if not parsed.port:
         raise ValueError("must have a port from 1 to 65535.")
-    return host
+    return host, parsed.port
 
 
 def _literal(host: str) -> Address | None:
@@ -141,13 +158,19 @@ def _looks_numeric(host: str) -> bool:
 
 
 def _resolve(host: str) -> list[Address]:
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return []
-    except UnicodeError:
-        raise ValueError(f"the host {host} is no host name.") from None
-    return [ip_address(entry[4][0]) for entry in found]
+    """The addresses of `host`; none when the DNS knows none, or says nothing within `DNS_SECONDS`."""
+    found: list[Address] = []
+
+    def ask() -> None:
+        # UnicodeError: a label that is empty or too long.
+        with contextlib.suppress(OSError, UnicodeError):
+            found.extend(ip_address(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+
+    # getaddrinfo takes no timeout, so it waits in a thread that may be left behind.
+    thread = threading.Thread(target=ask, name="dns", daemon=True)
+    thread.start()
+    thread.join(DNS_SECONDS)
+    return [] if thread.is_alive() else found
 
 
 # --- At connect time -----------------------------------------------------------------------------
@@ -160,28 +183,29 @@ class GuardedResolver(AbstractResolver):
     """
 
     def __init__(self, allowed_private_hosts: Sequence[str] | None = None) -> None:
-        entries = settings.ALLOWED_PRIVATE_HOSTS if allowed_private_hosts is None else allowed_private_hosts
-        self.allowed = PrivateHosts.parse(tuple(entries))
+        if allowed_private_hosts is None:
+            allowed_private_hosts = [*settings.ALLOWED_PRIVATE_HOSTS, *settings.ENVIRONMENT_HOSTS]
+        self.allowed = PrivateHosts.parse(tuple(allowed_private_hosts))
         self._resolver = ThreadedResolver()
-        # Private addresses of names on the list: all that a socket may be opened to besides the public ones.
-        self._vouched: set[str] = set()
+        # Where names on the list lead: all that a socket may be opened to besides public and listed addresses.
+        self._vouched: set[tuple[str, int]] = set()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
-        if self.allowed.has_name(host):
-            self._vouched.update(result["host"] for result in found)
+        if self.allowed.has_name(host, port):
+            self._vouched.update((result["host"], result["port"]) for result in found)
         for result in found:
-            self.check(result["host"])
+            self.check(result["host"], result["port"])
         return found
 
-    def check(self, address: str) -> None:
+    def check(self, address: str, port: int) -> None:
         """Raise `BlockedAddress` unless `address` (digits, no name) may be connected to."""
-        if address in self._vouched:
+        if (address, port) in self._vouched:
             return
         parsed = ip_address(address)
-        if not is_public(parsed) and not self.allowed.has(parsed):
+        if not is_public(parsed) and not self.allowed.has(parsed, port):
             raise BlockedAddress(f"{address} is a private address that ALLOWED_PRIVATE_HOSTS does not list")
 
     async def close(self) -> None:
@@ -197,7 +221,7 @@ def guarded_connector(allowed_private_hosts: Sequence[str] | None = None, **opti
 
     def open_socket(info: tuple[int, int, int, str, tuple[Any, ...]]) -> socket.socket:
         family, kind, protocol, _, address = info
-        resolver.check(address[0])
+        resolver.check(address[0], address[1])
         return socket.socket(family, kind, protocol)
 
     return aiohttp.TCPConnector(resolver=resolver, socket_factory=open_socket, **{"ttl_dns_cache": DNS_TTL, **options})

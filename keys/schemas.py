@@ -1,0 +1,272 @@
+"""The shapes of the keys API: what it takes, checked, and what it shows. No secret is ever in what it shows."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeVar
+
+from django.utils import timezone
+from ninja import Schema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+
+from gateway_project.lib.errors import InvalidRequest
+from keys.kinds import KINDS
+from keys.models import BudgetPeriod, GatewayKey, KeySecret, Locality, PrivacyMode, Provider, Scope
+
+S = TypeVar("S", bound=Schema)
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+RESERVED_NAMES = ("auto", "policy")
+DAY = 86_400
+
+
+# --- The parts -----------------------------------------------------------------------------------
+
+
+def _plain(text: str) -> str:
+    if CONTROL.search(text):
+        raise ValueError("must hold no control characters.")
+    return text.strip()
+
+
+def _provider_name(name: str) -> str:
+    if "/" in name:
+        raise ValueError("must hold no '/', which divides provider and model.")
+    if name.lower() in RESERVED_NAMES:
+        raise ValueError(f"must not be '{name}', which means something else as a model.")
+    return name
+
+
+def _header_value(key: str) -> str:
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ValueError("must be printable ASCII without spaces, as it travels in a header.")
+    return key
+
+
+def _moment(value: Any) -> Any:
+    # Pydantic would take 5 for five seconds after 1970.
+    if not isinstance(value, str | datetime):
+        raise ValueError("must be an RFC 3339 time such as 2027-01-31T00:00:00Z.")
+    return value
+
+
+def _in_future(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("must have an offset from UTC, such as Z.")
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is too far away.") from None
+    if utc <= timezone.now():
+        raise ValueError("must be in the future.")
+    return utc
+
+
+def _unique(items: list[str]) -> list[str]:
+    return list(dict.fromkeys(items))
+
+
+def _known_kind(kind: str) -> str:
+    if kind not in KINDS:
+        raise ValueError(f"must be one of {', '.join(KINDS)}.")
+    return kind
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be an amount such as '12.50'.")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_plain)]
+Name = Annotated[str, Field(max_length=120), AfterValidator(_plain), Field(min_length=1)]
+ProviderName = Annotated[
+    str, Field(max_length=60), AfterValidator(_plain), Field(min_length=1), AfterValidator(_provider_name)
+]
+ModelId = Annotated[str, Field(max_length=300), AfterValidator(_plain), Field(min_length=1)]
+Future = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_in_future)]
+Usd = Annotated[Decimal, BeforeValidator(_number), Field(ge=0, max_digits=24, decimal_places=12, examples=["12.50"])]
+ApiKey = Annotated[
+    str, Field(max_length=4000), AfterValidator(str.strip), Field(min_length=1), AfterValidator(_header_value)
+]
+
+
+class Strict(Schema):
+    """Refuses fields that it does not know, by name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+# --- Gateway keys --------------------------------------------------------------------------------
+
+
+class KeyChange(Strict):
+    """The fields of a gateway key that can be set; null takes a limit away."""
+
+    name: Name = ""
+    expires_at: Future | None = None
+    allowed_models: Annotated[list[ModelId], Field(min_length=1, max_length=200), AfterValidator(_unique)] | None = (
+        Field(None, description="Model ids or `<provider>/<model>`; null: every model.")
+    )
+    policy: Annotated[Text, Field(max_length=120)] | None = None
+    privacy_mode: Literal["strict", "flexible"] | None = None
+    scopes: (
+        Annotated[
+            list[Literal["inference", "documents:read", "documents:write"]],
+            Field(min_length=1, max_length=3),
+            AfterValidator(_unique),
+        ]
+        | None
+    ) = Field(None, description="null: all of them.")
+    budget_usd: Usd | None = None
+    budget_period: Literal["day", "week", "month", "total"] | None = None
+    rate_limit_requests: Annotated[StrictInt, Field(ge=1, le=1_000_000_000)] | None = None
+    rate_limit_window: Annotated[StrictInt, Field(ge=1, le=31 * DAY)] | None = Field(None, description="Seconds.")
+    rate_limit_tokens: Annotated[StrictInt, Field(ge=1, le=1_000_000_000_000)] | None = None
+
+
+class NewKey(KeyChange):
+    name: Name
+
+
+class Rotation(Strict):
+    overlap_seconds: Annotated[StrictInt, Field(ge=0, le=31 * DAY)] = Field(
+        0, description="For how long the old secret goes on working."
+    )
+
+
+class KeyOut(Schema):
+    id: str
+    name: str
+    prefix: str = Field(description="How the newest secret begins.")
+    last4: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    spent_usd: str
+    allowed_models: list[str] | None
+    policy: str | None
+    privacy_mode: PrivacyMode | None
+    scopes: list[Scope]
+    budget_usd: str | None
+    budget_period: BudgetPeriod | None
+    rate_limit_requests: int | None
+    rate_limit_window: int | None
+    rate_limit_tokens: int | None
+
+
+class KeyWithSecret(KeyOut):
+    key: str = Field(description="The secret. It is shown this once.")
+
+
+def show_key(key: GatewayKey, newest: KeySecret) -> dict[str, Any]:
+    """`key` as the API shows it."""
+    return {
+        "id": str(key.id),
+        "name": key.name,
+        "prefix": newest.prefix,
+        "last4": newest.last4,
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "last_used_at": key.last_used_at,
+        "revoked_at": key.revoked_at,
+        "spent_usd": money(key.spent_usd),
+        "allowed_models": key.allowed_models,
+        "policy": key.policy or None,
+        "privacy_mode": key.privacy_mode or None,
+        "scopes": key.scopes,
+        "budget_usd": None if key.budget_usd is None else money(key.budget_usd),
+        "budget_period": key.budget_period or None,
+        "rate_limit_requests": key.rate_limit_requests,
+        "rate_limit_window": key.rate_limit_window,
+        "rate_limit_tokens": key.rate_limit_tokens,
+    }
+
+
+def money(usd: Decimal) -> str:
+    """US dollars as a decimal string without trailing zeros."""
+    return format(usd.normalize() + 0, "f")
+
+
+# --- Providers -----------------------------------------------------------------------------------
+
+
+class ProviderChange(Strict):
+    """The fields of a provider that can be changed; null goes back to the kind's default."""
+
+    name: ProviderName = ""
+    api_key: ApiKey | None = Field(None, description="Write-only.")
+    base_url: Annotated[Text, Field(max_length=500)] | None = Field(None, description="With or without /v1.")
+    models: Annotated[list[ModelId], Field(max_length=1000), AfterValidator(_unique)] | None = Field(
+        None, description="The models to serve; null or none: whatever the provider lists."
+    )
+    locality: Literal["local", "cloud"] | None = Field(None, description="null: decided by the address.")
+    enabled: StrictBool = True
+
+
+class NewProvider(ProviderChange):
+    kind: Annotated[str, AfterValidator(_known_kind)]
+    name: ProviderName
+
+
+class ProviderOut(Schema):
+    id: str
+    kind: str
+    name: str
+    base_url: str | None = Field(description="The kind's default when none was set.")
+    locality: Locality
+    enabled: bool
+    secret_hint: str = Field(description='The last four characters of the secret; "" when there is none.')
+    models: list[str] = Field(description="Those that the user named; none: whatever the provider lists.")
+    discovered_models: list[str] = Field(description="Those that the provider listed last.")
+    discovered_at: datetime | None
+    last_error: str | None = Field(description="Why the provider could not be asked last time.")
+    from_environment: bool
+    capabilities: list[str]
+    created_at: datetime
+
+
+class ProbeOut(Schema):
+    ok: bool
+    latency_ms: int
+    models: list[str]
+    error: str | None = None
+
+
+def show_provider(provider: Provider) -> dict[str, Any]:
+    """`provider` as the API shows it."""
+    kind = KINDS.get(provider.kind)
+    return {
+        "id": str(provider.id),
+        "kind": provider.kind,
+        "name": provider.name,
+        "base_url": provider.base_url or (kind.base_url if kind else "") or None,
+        "locality": provider.locality,
+        "enabled": provider.enabled,
+        "secret_hint": provider.secret_hint,
+        "models": provider.model_ids,
+        "discovered_models": provider.discovered_models,
+        "discovered_at": provider.discovered_at,
+        "last_error": provider.last_error or None,
+        "from_environment": provider.from_environment,
+        "capabilities": sorted(kind.capabilities) if kind else [],
+        "created_at": provider.created_at,
+    }
+
+
+# --- From forms and other code -------------------------------------------------------------------
+
+
+def parse(schema: type[S], data: S | Mapping[str, Any]) -> S:
+    """`data` checked against `schema`. Raises `InvalidRequest` that names the first field that is wrong."""
+    if isinstance(data, schema):
+        return data
+    try:
+        return schema.model_validate(dict(data))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or None
+        message = first["msg"].removeprefix("Value error, ")
+        raise InvalidRequest(f"{field}: {message}" if field else message, param=field) from None

@@ -1,0 +1,107 @@
+"""What can be done to a gateway key. Callers have checked the role; the key is of the caller's workspace."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.access import Caller
+from gateway_project.lib.errors import Conflict
+from keys import tokens
+from keys.models import GatewayKey, KeySecret, all_scopes
+from keys.schemas import KeyChange, NewKey, Rotation, parse
+
+logger = logging.getLogger(__name__)
+
+# An expired secret is kept for a while, so that its users are told that it was rotated.
+REMEMBER_EXPIRED = timedelta(days=30)
+# Columns that hold "" where the API says null.
+BLANK = ("policy", "privacy_mode", "budget_period")
+
+
+@transaction.atomic
+def create_key(caller: Caller, data: NewKey | Mapping[str, Any]) -> tuple[GatewayKey, str]:
+    """A new gateway key and its secret, which nobody can see again. Raises `InvalidRequest`."""
+    fields = parse(NewKey, data)
+    key = GatewayKey(workspace=caller.workspace, created_by=caller.user)
+    _set(key, fields)
+    key.save(force_insert=True)
+    return key, _add_secret(key)
+
+
+@transaction.atomic
+def change_key(caller: Caller, key: GatewayKey, data: KeyChange | Mapping[str, Any]) -> GatewayKey:
+    """Set the fields that `data` has. Raises `InvalidRequest`, and `Conflict` for a revoked key."""
+    fields = parse(KeyChange, data)
+    locked = _lock(key)
+    _set(locked, fields)
+    if fields.model_fields_set:
+        locked.save(update_fields=fields.model_fields_set)
+    return locked
+
+
+@transaction.atomic
+def rotate_key(caller: Caller, key: GatewayKey, overlap_seconds: int = 0) -> tuple[GatewayKey, str]:
+    """Give `key` a new secret, which is returned; the older ones work for another `overlap_seconds`.
+
+    Raises `InvalidRequest`, and `Conflict` for a revoked key.
+    """
+    overlap = timedelta(seconds=parse(Rotation, {"overlap_seconds": overlap_seconds}).overlap_seconds)
+    locked = _lock(key)
+    now = timezone.now()
+    locked.secrets.filter(expires_at__lt=now - REMEMBER_EXPIRED).delete()
+    # A secret in its overlap already may end sooner, never later.
+    locked.secrets.filter(Q(expires_at=None) | Q(expires_at__gt=now + overlap)).update(expires_at=now + overlap)
+    secret = _add_secret(locked)
+    logger.info("gateway key %s rotated by user %s, overlap %s s", key.id, caller.user.pk, overlap_seconds)
+    return locked, secret
+
+
+def revoke_key(caller: Caller, key: GatewayKey) -> None:
+    """End `key` for good. Revoking it again changes nothing."""
+    if GatewayKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
+        logger.info("gateway key %s revoked by user %s", key.id, caller.user.pk)
+
+
+@transaction.atomic
+def reset_budget(caller: Caller, key: GatewayKey) -> GatewayKey:
+    """Let what `key` spends count from zero again."""
+    locked = GatewayKey.objects.select_for_update().get(pk=key.pk)
+    logger.info("gateway key %s: budget reset by user %s at %s USD", key.id, caller.user.pk, locked.spent_usd)
+    locked.spent_usd = Decimal(0)
+    locked.save(update_fields=["spent_usd"])
+    return locked
+
+
+def _lock(key: GatewayKey) -> GatewayKey:
+    locked = GatewayKey.objects.select_for_update().get(pk=key.pk)
+    if locked.revoked_at is not None:
+        raise Conflict("This gateway key was revoked; it cannot be changed any more.")
+    return locked
+
+
+def _set(key: GatewayKey, fields: KeyChange) -> None:
+    for name in fields.model_fields_set:
+        value = getattr(fields, name)
+        if value is None and name in BLANK:
+            value = ""
+        if value is None and name == "scopes":
+            value = all_scopes()
+        setattr(key, name, value)
+
+
+def _add_secret(key: GatewayKey, expires_at: datetime | None = None) -> str:
+    secret = tokens.generate()
+    KeySecret.objects.create(
+        key=key,
+        digest=tokens.digest(secret),
+        prefix=secret[: tokens.SHOWN_PREFIX],
+        last4=secret[-tokens.SHOWN_END :],
+        expires_at=expires_at,
+    )
+    return secret

@@ -1,0 +1,189 @@
+"""What can be done to a provider. Callers have checked the role; the provider is of the caller's workspace."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from yarl import URL
+
+from accounts.access import Caller
+from gateway_project.lib.errors import Conflict, InvalidRequest
+from gateway_project.lib.net import Destination, look_up
+from keys import probe, queries, vault
+from keys.kinds import KINDS, Kind, api_base
+from keys.models import Locality, Provider
+from keys.schemas import NewProvider, ProviderChange, parse
+
+logger = logging.getLogger(__name__)
+
+# Seconds: a creation must not keep its user waiting for a server that does not answer, a test may.
+CREATION_PATIENCE = 3.0
+TEST_PATIENCE = 10.0
+
+
+def create_provider(caller: Caller, data: NewProvider | Mapping[str, Any]) -> Provider:
+    """A new provider, already asked for its models if it answers at once (`last_error` says why not).
+
+    Raises `InvalidRequest` naming the field, `Conflict` when the name is taken.
+    """
+    fields = parse(NewProvider, data)
+    provider = Provider(workspace=caller.workspace, created_by=caller.user, kind=fields.kind)
+    _set(provider, fields)
+    _save(provider, force_insert=True)
+    _ask(provider, CREATION_PATIENCE)
+    return provider
+
+
+def change_provider(caller: Caller, provider: Provider, data: ProviderChange | Mapping[str, Any]) -> Provider:
+    """Set the fields that `data` has; a new address or secret is asked for its models at once.
+
+    Raises `InvalidRequest` naming the field, and `Conflict` when the name is taken or the provider comes from the
+    environment (only `enabled` of such a one can be changed).
+    """
+    fields = parse(ProviderChange, data)
+    changed = fields.model_fields_set
+    if provider.from_environment and changed - {"enabled"}:
+        raise Conflict("This provider comes from the environment; only 'enabled' can be changed here.")
+    with transaction.atomic():
+        provider = Provider.objects.select_for_update().get(pk=provider.pk)
+        _set(provider, fields)
+        if changed:
+            _save(provider)
+    if changed & {"base_url", "api_key"}:
+        _ask(provider, CREATION_PATIENCE)
+    return provider
+
+
+def remove_provider(caller: Caller, provider: Provider) -> None:
+    """Remove `provider` with its secret. Raises `Conflict` when it comes from the environment."""
+    if provider.from_environment:
+        raise Conflict("This provider comes from the environment: unset its variable, or disable it here.")
+    provider.delete()
+
+
+def test_provider(provider: Provider) -> probe.ProbeResult:
+    """Ask `provider` how it is, and keep what it answered."""
+    return _ask(provider, TEST_PATIENCE)
+
+
+def _ask(provider: Provider, seconds: float) -> probe.ProbeResult:
+    facts = queries.facts(provider)
+    result = probe.probe(facts.kind, facts.base_url, facts.secret, seconds)
+    record_probe(provider, result)
+    return result
+
+
+def record_probe(provider: Provider, result: probe.ProbeResult) -> None:
+    """Keep the models that `provider` listed, or why it did not. Its last known models stay when it fails."""
+    provider.last_error = result.error[:500]
+    changed = ["last_error"]
+    if result.ok:
+        provider.discovered_models, provider.discovered_at = list(result.models), timezone.now()
+        changed += ["discovered_models", "discovered_at"]
+    # Not save(): the provider may have been removed meanwhile.
+    Provider.objects.filter(pk=provider.pk).update(**{name: getattr(provider, name) for name in changed})
+
+
+def recheck_locality(provider: Provider) -> None:
+    """Take `local` from a provider whose host leads to a public address by now: what a name means can change."""
+    if provider.locality != Locality.LOCAL or not provider.base_url:
+        return
+    try:
+        destination = look_up(provider.base_url, settings.ALLOWED_PRIVATE_HOSTS, settings.ENVIRONMENT_HOSTS)
+    except ValueError:
+        return  # no longer allowed: no connection to it is made at all
+    if destination.resolved and not destination.local:
+        logger.warning("provider %s is not local any more: its host resolves to a public address", provider.id)
+        provider.locality = Locality.CLOUD
+        Provider.objects.filter(pk=provider.pk).update(locality=Locality.CLOUD)
+
+
+# --- Setting fields ------------------------------------------------------------------------------
+
+
+def _set(provider: Provider, fields: ProviderChange) -> None:
+    """Bring `fields` into `provider`, checked together with what it has already."""
+    kind = KINDS[provider.kind]
+    new, changed = provider._state.adding, fields.model_fields_set
+    if kind.wire == "demo" and (fields.api_key or fields.base_url or fields.models):
+        raise InvalidRequest("The demo provider takes no api_key, base_url or models.", param="kind")
+    if "name" in changed:
+        provider.name = fields.name
+    if "enabled" in changed:
+        provider.enabled = fields.enabled
+    if "models" in changed:
+        provider.model_ids = fields.models or []
+    base_url = (fields.base_url or "") if new or "base_url" in changed else provider.base_url
+    if new or changed & {"base_url", "locality"}:
+        destination = check_base_url(kind, base_url)
+        _keep_secret_at_home(provider, kind, base_url, fields)
+        provider.base_url = base_url
+        provider.locality = _chosen_locality(kind, destination, fields.locality)
+    if new or "api_key" in changed:
+        set_secret(provider, kind, fields.api_key)
+    if not kind.lists_models and not provider.model_ids:
+        raise InvalidRequest(f"models: {kind.label} cannot list its deployments; name them.", param="models")
+
+
+def check_base_url(kind: Kind, base_url: str, reachable: Sequence[str] = ()) -> Destination | None:
+    """Where `base_url` leads; None for a kind's default. Raises `InvalidRequest` when it may not be used."""
+    try:
+        destination = look_up(base_url, settings.ALLOWED_PRIVATE_HOSTS, reachable) if base_url else None
+        api_base(kind, base_url)
+    except ValueError as error:
+        raise InvalidRequest(f"base_url: {error}", param="base_url") from None
+    return destination
+
+
+def _keep_secret_at_home(provider: Provider, kind: Kind, base_url: str, fields: ProviderChange) -> None:
+    """Whoever may change an address must not learn the secret that somebody else stored for another one."""
+    if provider.secret is None or "api_key" in fields.model_fields_set:
+        return
+    if _origin(api_base(kind, base_url)) != _origin(api_base(kind, provider.base_url)):
+        raise InvalidRequest(
+            "api_key: must be given again when base_url leads to another host; the stored one was not meant for it.",
+            param="api_key",
+        )
+
+
+def _origin(url: str) -> URL | None:
+    return URL(url).origin() if url else None
+
+
+def set_secret(provider: Provider, kind: Kind, key: str | None) -> None:
+    """Seal `key` into `provider`; None takes the secret away, where the kind can do without."""
+    if key is None and kind.needs_key:
+        raise InvalidRequest(f"api_key: {kind.label} needs one.", param="api_key")
+    provider.secret = None if key is None else vault.seal(key)
+    provider.secret_hint = "" if key is None else vault.Secret(key).hint
+
+
+def _chosen_locality(kind: Kind, destination: Destination | None, chosen: str | None) -> Locality:
+    possible = kind.wire == "demo" or (destination is not None and destination.local)
+    if chosen == Locality.LOCAL and not possible:
+        raise InvalidRequest(
+            "locality: can be 'local' only where every address of the base_url's host is private or on the "
+            "operator's list.",
+            param="locality",
+        )
+    return Locality(chosen) if chosen else default_locality(kind, destination)
+
+
+def default_locality(kind: Kind, destination: Destination | None) -> Locality:
+    """Local is what runs a model itself, on private ground; a proxy of a cloud's API is not."""
+    if kind.wire == "demo" or (kind.self_hosted and destination is not None and destination.local):
+        return Locality.LOCAL
+    return Locality.CLOUD
+
+
+def _save(provider: Provider, *, force_insert: bool = False) -> None:
+    try:
+        with transaction.atomic():
+            provider.save(force_insert=force_insert)
+    except IntegrityError as error:
+        if getattr(getattr(error.__cause__, "diag", None), "constraint_name", "") != "provider_name_in_workspace":
+            raise
+        raise Conflict(f"There is a provider named '{provider.name}' already.", param="name") from None
