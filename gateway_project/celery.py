@@ -12,12 +12,14 @@ from gateway_project import heartbeat
 from gateway_project.processes import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
+# The web process ran Django's checks; here they would import every URL's view.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 # Root is common in containers, and no task unpickles anything.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("gateway")
-app.config_from_object("django.conf:settings", namespace="CELERY")
+app.config_from_object("gateway_project.celeryconfig")
 app.autodiscover_tasks()
 
 

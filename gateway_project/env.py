@@ -171,7 +171,7 @@ def load(source: Mapping[str, str], base_dir: Path) -> Environment:
     read = _Reader({**_read_dotenv(base_dir / ".env"), **source})
     data_dir = read("DATA_DIR", str(base_dir / "data"), _make_data_dir)
     database_url = read("DATABASE_URL", "", values.url("postgres", "postgresql"))
-    secret_key = read("SECRET_KEY", "", values.secret_key)
+    secret_key = read("SECRET_KEY", "", values.text)
     encryption_keys = read("ENCRYPTION_KEY", "", values.fernet_keys)
     if database_url and not secret_key:
         raise BadEnvironment("SECRET_KEY: must be set when DATABASE_URL is")

@@ -9,8 +9,6 @@ from urllib.parse import urlsplit
 
 # django-environ's names for Django's mail backends.
 EMAIL_SCHEMES = ("smtp", "smtps", "smtp+tls", "smtp+ssl", "consolemail", "filemail", "memorymail", "dummymail")
-# RFC 7518, section 3.2: an HS256 key has 32 bytes at least.
-SHORTEST_SECRET = 32
 
 _HOST_NAME = re.compile(
     r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*", re.I
@@ -121,12 +119,6 @@ def credential(raw: str) -> str:
     """A key or token: it goes into a header, so it is one word of ASCII."""
     if not raw.isascii() or re.search(r"\s", raw):
         raise ValueError("must be one word, without spaces")
-    return raw
-
-
-def secret_key(raw: str) -> str:
-    if raw and len(raw) < SHORTEST_SECRET:
-        raise ValueError(f"must have {SHORTEST_SECRET} characters or more: it signs sessions and tokens")
     return raw
 
 

@@ -112,19 +112,25 @@ _BEFORE: list[Any] = [
 ]
 
 
-# Without local variables: those hold prompts and secrets.
-_tracebacks = structlog.processors.ExceptionRenderer(
-    structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=30)
-)
+LONGEST_TRACEBACK = 6000
+
+
+def add_traceback(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: the traceback as Python prints it, its end if it is long, without local variables."""
+    event = structlog.processors.format_exc_info(logger, method, event)
+    text = event.get("exception")
+    if isinstance(text, str) and len(text) > LONGEST_TRACEBACK:
+        event["exception"] = f"…{text[-LONGEST_TRACEBACK:]}"
+    return event
 
 
 def config(level: str, *, terminal: bool | None = None) -> dict[str, Any]:
     """`logging.config.dictConfig`'s argument; also Django's LOGGING."""
     terminal = sys.stderr.isatty() if terminal is None else terminal
     render: list[Any] = (
-        [structlog.processors.format_exc_info, mask_secrets, structlog.dev.ConsoleRenderer()]
+        [add_traceback, mask_secrets, structlog.dev.ConsoleRenderer()]
         if terminal
-        else [_tracebacks, mask_secrets, structlog.processors.JSONRenderer()]
+        else [add_traceback, mask_secrets, structlog.processors.JSONRenderer()]
     )
     return {
         "version": 1,

@@ -3,6 +3,7 @@
 python -m gateway_project.serve FD        SERVER chooses the server
 """
 
+import gc
 import os
 import signal
 import socket
@@ -13,8 +14,6 @@ from gateway_project.env import Environment, current, exit_on_bad_environment
 from gateway_project.prepare import prepare
 from gateway_project.processes import BACKLOG
 
-APPLICATION = "gateway_project.asgi:application"
-
 # A stopping server lets running answers end for this long; the supervisor waits a little longer.
 DRAIN_SECONDS = 7
 KEEP_ALIVE_SECONDS = 75
@@ -23,6 +22,19 @@ KEEP_ALIVE_SECONDS = 75
 def tell_ready() -> None:
     """The supervisor prints the console's URL on this signal."""
     os.kill(os.getppid(), signal.SIGUSR1)
+
+
+def load_application() -> Any:
+    """The ASGI application with its URLs, all imported now, so that no request waits for it."""
+    from django.urls import get_resolver
+
+    from gateway_project.asgi import application
+
+    _ = get_resolver().url_patterns
+    # What is loaded now stays; the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    return application
 
 
 def serve_with_uvicorn(env: Environment, listener: socket.socket) -> None:
@@ -35,7 +47,7 @@ def serve_with_uvicorn(env: Environment, listener: socket.socket) -> None:
                 tell_ready()
 
     config = uvicorn.Config(
-        APPLICATION,
+        load_application(),
         loop="uvloop",
         http="httptools",
         ws="websockets-sansio",
@@ -55,8 +67,6 @@ def serve_with_daphne(env: Environment, listener: socket.socket) -> None:
     # Twisted is particular about import order: daphne comes before anything that may import a reactor.
     from daphne.server import Server as DaphneServer
     from twisted.internet import reactor
-
-    from gateway_project.asgi import application
 
     class Server(DaphneServer):
         """Ends like uvicorn: no new connections, then a bounded wait for the answers that are running."""
@@ -85,7 +95,7 @@ def serve_with_daphne(env: Environment, listener: socket.socket) -> None:
 
     trusted = {"X-Forwarded-For", "X-Forwarded-Proto"} if env.trusted_proxies else set()
     server = Server(
-        application,
+        load_application(),
         endpoints=[f"fd:fileno={listener.fileno()}"],
         signal_handlers=False,
         server_name="",
