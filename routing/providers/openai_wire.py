@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+from multidict import CIMultiDict
 from yarl import URL
 
 from gateway_project.lib.net import BlockedAddress, guarded_connector
@@ -46,7 +47,7 @@ async def close_session() -> None:
         await found.close()
 
 
-class _Patience:
+class Patience:
     """Aborts a connection that was silent for `idle` seconds, or open for `total`. Costs nothing per chunk."""
 
     def __init__(self, response: aiohttp.ClientResponse, timeouts: Timeouts) -> None:
@@ -93,13 +94,13 @@ class OpenAIWire:
         response = await self._post(target, endpoint, orjson.dumps(body), timeouts)
         try:
             if response.status >= 300:
-                raise await _refusal(response, target)
+                raise await refusal(response, target)
             reply = WireReply(response)
-            patience = _Patience(response, timeouts)
+            patience = Patience(response, timeouts)
             if stream:
-                reply.blocks = _blocks(response, patience)
+                reply.blocks = blocks(response, patience)
             else:
-                reply.body = await _whole(response, patience)
+                reply.body = await whole(response, patience)
         except BaseException:
             response.close()
             raise
@@ -126,21 +127,21 @@ class OpenAIWire:
         except TimeoutError:
             raise UpstreamError(Failure.TIMEOUT, f"no answer within {timeouts.first_byte:g} s") from None
         except aiohttp.ClientError as error:
-            raise _connection_failure(error) from None
+            raise connection_failure(error) from None
 
 
-def _headers(target: Target) -> dict[str, str]:
+def _headers(target: Target) -> CIMultiDict[str]:
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "llm-gateway"}
     if target.secret is not None:
         headers |= target.kind.auth_headers(target.secret.reveal())
-    return headers
+    return CIMultiDict(headers)
 
 
-def _connection_failure(error: aiohttp.ClientError) -> UpstreamError:
+def connection_failure(error: aiohttp.ClientError) -> UpstreamError:
     """What went wrong with the connection, in plain words without an address."""
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, BlockedAddress):
+        return UpstreamError(Failure.CONNECT, str(error.os_error))
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        if isinstance(error.os_error, BlockedAddress):
-            return UpstreamError(Failure.CONNECT, str(error.os_error))
         return UpstreamError(Failure.CONNECT, "the host's name cannot be resolved")
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
         return UpstreamError(Failure.CONNECT, "the TLS handshake failed")
@@ -154,7 +155,7 @@ def _connection_failure(error: aiohttp.ClientError) -> UpstreamError:
     return UpstreamError(Failure.JUNK, "the answer is not HTTP as it should be")
 
 
-async def _refusal(response: aiohttp.ClientResponse, target: Target) -> UpstreamError:
+async def refusal(response: aiohttp.ClientResponse, target: Target) -> UpstreamError:
     """The error that an upstream's status of 300 or more means."""
     if response.status < 400:
         return UpstreamError(Failure.JUNK, f"answered with a redirect ({response.status}), which is not followed")
@@ -163,10 +164,12 @@ async def _refusal(response: aiohttp.ClientResponse, target: Target) -> Upstream
             body = await response.content.read(MAX_ERROR)
     except (TimeoutError, aiohttp.ClientError):
         body = b""
+    if target.secret is not None:
+        body = body.replace(target.secret.reveal().encode(), b"***")
     retry_after = response.headers.get("Retry-After", "")
     return UpstreamError(
         Failure.STATUS,
-        _scrubbed(_message(body) or f"HTTP {response.status}", target),
+        _message(body) or f"HTTP {response.status}",
         status=response.status,
         body=body,
         retry_after=float(retry_after) if retry_after.replace(".", "", 1).isdigit() else None,
@@ -188,14 +191,7 @@ def _message(body: bytes) -> str:
     return found[:2000] if type(found) is str else ""
 
 
-def _scrubbed(message: str, target: Target) -> str:
-    """`message` without the target's secret, which some providers repeat."""
-    if target.secret is None:
-        return message
-    return message.replace(target.secret.reveal(), "***")
-
-
-async def _whole(response: aiohttp.ClientResponse, patience: _Patience) -> bytes:
+async def whole(response: aiohttp.ClientResponse, patience: Patience) -> bytes:
     parts: list[bytes] = []
     size = 0
     try:
@@ -212,7 +208,7 @@ async def _whole(response: aiohttp.ClientResponse, patience: _Patience) -> bytes
     return b"".join(parts)
 
 
-async def _blocks(response: aiohttp.ClientResponse, patience: _Patience) -> AsyncIterator[bytes]:
+async def blocks(response: aiohttp.ClientResponse, patience: Patience) -> AsyncIterator[bytes]:
     """What has arrived, cut after the last whole event; nothing that is not whole is ever passed on."""
     content, rest = response.content, b""
     try:
@@ -234,7 +230,7 @@ async def _blocks(response: aiohttp.ClientResponse, patience: _Patience) -> Asyn
         patience.stop()
 
 
-def _broken(error: Exception, patience: _Patience) -> UpstreamError:
+def _broken(error: Exception, patience: Patience) -> UpstreamError:
     if patience.expired:
         return UpstreamError(Failure.TIMEOUT, "the answer stopped coming")
     if isinstance(error, ValueError):

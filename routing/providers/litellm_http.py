@@ -1,0 +1,95 @@
+"""litellm's way to the network: httpx requests, sent through the gateway's own session.
+
+So the guard against private addresses, the refusal of redirects, the timeouts, the pooled connections and the words for
+what went wrong are those of every other provider. litellm's own HTTP layer would repeat a request whose connection
+broke, follow redirects and read proxy variables.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import httpx
+from yarl import URL
+
+from routing.providers.base import Failure, Target, Timeouts, UpstreamError
+from routing.providers.openai_wire import Patience, blocks, connection_failure, refusal, session, whole
+
+# Set by aiohttp itself, or about this connection only.
+_HOP_HEADERS = frozenset(
+    {b"host", b"content-length", b"connection", b"transfer-encoding", b"accept-encoding", b"user-agent"}
+)
+
+
+class Call(httpx.AsyncBaseTransport):
+    """One attempt's HTTP request: sends it, and keeps what became of it, whatever litellm makes of that."""
+
+    def __init__(self, target: Target, timeouts: Timeouts, *, stream: bool) -> None:
+        self.target = target
+        self.timeouts = timeouts
+        self.stream = stream
+        self.response: aiohttp.ClientResponse | None = None
+        self.error: UpstreamError | None = None
+
+    def close(self) -> None:
+        """Drop the connection unless the answer was read to its end."""
+        if self.response is not None:
+            self.response.close()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await self._send(request)
+        except UpstreamError as error:
+            self.error = error
+            raise
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        if self.response is not None:
+            raise UpstreamError(Failure.DROPPED, "the request was sent once already")
+        self.response = response = await self._post(request, await request.aread())
+        if response.status >= 300:
+            raise await refusal(response, self.target)
+        patience = Patience(response, self.timeouts)
+        headers = [(b"content-type", response.headers.get("Content-Type", "").encode("latin-1", "replace"))]
+        if self.stream:
+            body = _Kept(self, blocks(response, patience))
+            return httpx.Response(response.status, headers=headers, stream=body, request=request)
+        return httpx.Response(
+            response.status, headers=headers, content=await whole(response, patience), request=request
+        )
+
+    async def _post(self, request: httpx.Request, data: bytes) -> aiohttp.ClientResponse:
+        headers = [(name.decode(), value.decode()) for name, value in request.headers.raw if name not in _HOP_HEADERS]
+        headers += [("Accept-Encoding", "identity"), ("User-Agent", "llm-gateway")]
+        try:
+            async with asyncio.timeout(self.timeouts.first_byte):
+                return await session()._request(
+                    request.method,
+                    URL(str(request.url), encoded=True),
+                    data=data,
+                    headers=headers,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect),
+                )
+        except aiohttp.ConnectionTimeoutError:
+            raise UpstreamError(Failure.CONNECT_TIMEOUT, f"no connection within {self.timeouts.connect:g} s") from None
+        except TimeoutError:
+            raise UpstreamError(Failure.TIMEOUT, f"no answer within {self.timeouts.first_byte:g} s") from None
+        except aiohttp.ClientError as error:
+            raise connection_failure(error) from None
+
+
+class _Kept(httpx.AsyncByteStream):
+    """A stream's bytes, in whole events, whose breaking is remembered by the call."""
+
+    def __init__(self, call: Call, parts: AsyncIterator[bytes]) -> None:
+        self.call = call
+        self.parts = parts
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for part in self.parts:
+                yield part
+        except UpstreamError as error:
+            self.call.error = error
+            raise

@@ -1,0 +1,49 @@
+"""A gateway that needs no translation never pays for litellm: seconds at start, 100 MB for good."""
+
+import os
+import subprocess
+import sys
+
+from tests.upstream import Upstream
+
+SERVE = """
+import asyncio, os, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "gateway_project.settings"
+import django
+django.setup()
+import gateway_project.asgi
+from analytics import pricing, tokens
+from analytics.usage import usage_from
+from keys.kinds import KINDS, api_base
+from keys.vault import Secret
+from routing.providers.base import Target, Timeouts
+from routing.providers.reach import TRANSPORTS
+from routing.providers.openai_wire import close_session
+import orjson
+
+async def serve():
+    kind = KINDS["openai"]
+    target = Target("id", "name", kind, api_base(kind, sys.argv[1]), "gpt-4o-mini", False, Secret("sk-test"))
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+    whole = await TRANSPORTS["openai"].send(target, "/chat/completions", body, stream=False, timeouts=Timeouts())
+    streamed = {**body, "stream": True}
+    reply = await TRANSPORTS["openai"].send(target, "/chat/completions", streamed, stream=True, timeouts=Timeouts())
+    blocks = [block async for block in reply.blocks]
+    usage = usage_from(orjson.loads(whole.body), "openai")
+    assert pricing.cost(pricing.price_for("openai", "gpt-4o-mini", False), usage) > 0
+    assert tokens.count(tokens.completion_text(b"".join(blocks))) > 0
+    await close_session()
+
+asyncio.run(serve())
+heavy = {"litellm", "torch", "transformers", "openai", "numpy"} & sys.modules.keys()
+assert not heavy, f"imported: {heavy}"
+"""
+
+
+def test_starting_and_serving_openais_wire_imports_neither_litellm_nor_torch() -> None:
+    with Upstream() as upstream:
+        ran = subprocess.run(
+            [sys.executable, "-c", SERVE, upstream.base_url()],
+            env=os.environ, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
