@@ -26,7 +26,7 @@ _on_use: list[UseHook] = []
 _spool: Spool | None = None
 
 TABLE = UsageRecord._meta.db_table
-COLUMNS = sql.SQL(", ").join(sql.Identifier(field.column) for field in UsageRecord._meta.concrete_fields)
+COLUMNS = sql.SQL(", ").join([sql.Identifier(str(field.column)) for field in UsageRecord._meta.concrete_fields])
 
 # Control characters cannot stand unescaped in JSON, so this CSV takes a line of JSON exactly as it is.
 COPY = "COPY spooled FROM STDIN (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')"
@@ -76,27 +76,30 @@ def enter(record: dict[str, Any]) -> None:
     _spool.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
 
 
+_connection: psycopg.Connection[Any] | None = None
+
+
 def move(segment: bytes) -> None:
-    """Enter a segment's records in Postgres, each exactly once however often this runs.
+    """Enter a segment's records in Postgres, each exactly once however often this runs. For the spool's thread alone.
 
     Records that Postgres refuses are set aside in a file and reported; they never hold up the others.
     Raises `psycopg.OperationalError` when the database is away.
     """
-    with psycopg.connect(settings.DATABASE_DSN, application_name="gateway ledger") as connection:
-        connection.execute(STAGE)
-        connection.commit()
-        try:
-            _enter(connection, segment)
-        except (psycopg.DataError, psycopg.IntegrityError):
-            connection.rollback()
-            _one_by_one(connection, segment)
+    global _connection
+    if _connection is None or _connection.closed:
+        _connection = psycopg.connect(settings.DATABASE_DSN, autocommit=True, application_name="gateway ledger")
+        _connection.execute(STAGE)
+    try:
+        _enter(_connection, segment)
+    except (psycopg.DataError, psycopg.IntegrityError):
+        _one_by_one(_connection, segment)
 
 
 def _enter(connection: psycopg.Connection[Any], lines: bytes) -> None:
     with connection.transaction(), connection.cursor() as cursor:
         with cursor.copy(COPY) as copy:
             copy.write(lines)
-        uses: list[Use] = cursor.execute(ENTER).fetchall()  # type: ignore[assignment]
+        uses: list[Use] = cursor.execute(ENTER).fetchall()
         if uses:
             for hook in _on_use:
                 hook(cursor, uses)

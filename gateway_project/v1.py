@@ -43,12 +43,10 @@ class V1Handler(ASGIHandler):
     request_class = WireRequest
 
     def load_middleware(self, is_async: bool = False) -> None:
-        self._view_middleware = []
-        self._template_response_middleware = []
-        self._exception_middleware = []
+        """None: `_respond` calls the view itself."""
         self._views: dict[str, View] = {}
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:  # type: ignore[override]
         request = WireRequest(scope, receive)
         try:
             response = await self._respond(request)

@@ -3,10 +3,9 @@
 import time
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from analytics.usage import Usage
-from gateway_project.lib.ids import uuid7
+from gateway_project.lib.ids import uuid7_text
 from routing.endpoints import Endpoint
 from routing.providers.base import Target
 from routing.snapshot import Caller
@@ -61,7 +60,7 @@ class Exchange:
     """The state of one request. `pipeline.run` fills it from top to bottom; `settle` enters it in the ledger."""
 
     endpoint: Endpoint
-    id: UUID = field(default_factory=uuid7)
+    id: str = field(default_factory=uuid7_text)
     arrived: float = field(default_factory=time.time)
     started: float = field(default_factory=time.perf_counter)
     client_request_id: str = ""

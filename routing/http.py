@@ -5,7 +5,7 @@ import time
 import orjson
 
 from gateway_project.lib.errors import ApiError
-from gateway_project.lib.ids import uuid7
+from gateway_project.lib.ids import uuid7_text
 from gateway_project.lib.wire import WireRequest, WireResponse
 from routing import pipeline
 from routing.endpoints import Endpoint
@@ -53,11 +53,11 @@ async def serve(request: WireRequest, endpoint: Endpoint) -> WireResponse:
 def describe(exchange: Exchange | None) -> Headers:
     """The headers that say what was done with a request; of an answer that took no exchange, that nothing was."""
     if exchange is None:
-        return [(b"x-request-id", str(uuid7()).encode()), *NOTHING_DONE]
+        return [(b"x-request-id", uuid7_text().encode()), *NOTHING_DONE]
     target, label = exchange.target, exchange.label
     own_ms = (time.perf_counter() - exchange.started - exchange.upstream_seconds) * 1000
     return [
-        (b"x-request-id", str(exchange.id).encode()),
+        (b"x-request-id", exchange.id.encode()),
         (b"x-gateway-provider", target.provider.encode("ascii", "replace") if target else b""),
         (b"x-gateway-model", target.model.encode("ascii", "replace") if target else b""),
         (b"x-gateway-complexity", label.complexity.encode() if label else b""),

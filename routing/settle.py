@@ -31,7 +31,7 @@ def settle(exchange: Exchange) -> None:
     if caller is not None:
         ledger.enter(
             {
-                "id": str(exchange.id),
+                "id": exchange.id,
                 "workspace_id": caller.workspace_id,
                 "created_at": datetime.fromtimestamp(exchange.arrived, UTC),
                 "key_id": caller.id,
