@@ -1,9 +1,10 @@
 """The web process's heaviest functions while it serves a load, sampled from outside by py-spy.
 
-A sample counts only while its thread is running, so shares are of CPU time; a function's own time includes the C code
-that it calls, and the event loop's own work (reading and writing sockets) stands under the function that runs it.
+Threads that wait are left out, so shares are of CPU time. A function's own time includes the C code that it calls; the
+event loop's own work (polling, reading and writing sockets) stands under the function that runs it.
 """
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,10 @@ from bench.gateway import running_gateway
 from bench.measures import RequestsFailed, Subject, sample
 from bench.processes import free_port, running
 
+# Samples a second.
 RATE = 500
+# Where a thread of Python stands while it waits; py-spy sees by itself when the event loop does.
+WAITS = re.compile(r"\b(wait|select|poll|sleep) \([^)]*\)$")
 CLIENTS = {"chat": 16, "burst": 16, "paced": 128}
 
 
@@ -31,11 +35,14 @@ class Profile:
 
     @classmethod
     def of(cls, lines: Iterable[str]) -> "Profile":
-        """From folded stacks: functions from the outermost to the innermost, `;` between them, a space, the count."""
+        """From folded stacks: functions from the outermost to the innermost, `;` between them, a space, the count.
+
         stacks: list[tuple[list[str], int]] = []
         for line in lines:
             stack, _, samples = line.rpartition(" ")
-            stacks.append((stack.split(";"), int(samples)))
+            functions = stack.split(";")
+            if not WAITS.search(functions[-1]):
+                stacks.append((functions, int(samples)))
         profile = cls()
         for functions, count in stacks:
             profile.own[functions[-1]] += count
@@ -52,7 +59,7 @@ class Profile:
     def text(self, cpu_ms: float, top: int) -> str:
         """The `top` functions of both orders, with their share of the `cpu_ms` that a request costs."""
         total = self.own.total()
-        parts = [f"{cpu_ms * 1000:.0f} µs of CPU a request; {total} samples"]
+        parts = [f"{cpu_ms * 1000:.0f} µs of the web process's CPU a request; {total} samples"]
         for title, counts in (("own time", self.own), ("with what they call", self.cumulative)):
             parts.append(f"\n{title}:")
             parts += [
@@ -94,7 +101,7 @@ def run(kind: str, seconds: int, top: int) -> int:
         output = Path(folder) / "stacks"
         try:
             sample(gateway, kind, CLIENTS[kind], requests)
-            cpu_ms = sample(gateway, kind, CLIENTS[kind], requests).cpu
+            cpu_ms = sample(gateway, kind, CLIENTS[kind], requests).web_cpu
         except RequestsFailed as failure:
             print(f"FAILED: {failure}\n{gateway.log()}", file=sys.stderr)
             return 1

@@ -104,12 +104,22 @@ def test_cpu_time_is_of_other_processes_and_fine_grained(limit: PassThrough) -> 
     assert resident_bytes([limit.pid]) > 10_000_000
 
 
-def test_a_profile_counts_own_and_cumulative_samples_and_leaves_out_the_start() -> None:
-    profile = Profile.of(["main;loop;serve;parse 3", "main;loop;serve 2", "main;loop;write 5", "thread;move 4"])
+def test_a_profile_counts_own_and_cumulative_samples_without_starts_and_waits() -> None:
+    loop = "Runner.run (asyncio/runners.py:86)"
+    stacks = [
+        f"main;{loop} 6",
+        f"main;{loop};serve;parse 3",
+        f"main;{loop};serve 2",
+        f"main;{loop};write 5",
+        "thread;begin;move 4",
+        "thread;begin;Condition.wait (threading.py:295) 100",
+    ]
 
-    assert profile.own == {"parse": 3, "serve": 2, "write": 5, "move": 4}
+    profile = Profile.of(stacks)
+
+    assert profile.own == {"parse": 3, "serve": 2, "write": 5, "move": 4, loop: 6}
     assert profile.cumulative == {"serve": 5, "parse": 3, "write": 5}
-    assert "35.7%" in profile.text(0.2, top=3)
+    assert "25.0%    50.0 µs  write" in profile.text(0.2, top=3)
 
 
 def test_the_table_says_which_figure_is_over() -> None:
