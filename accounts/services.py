@@ -60,7 +60,8 @@ def log_in(email: str, password: str, *, address: str = "") -> User:
     """The user with this address and password. `address` is the client's, for the limits; "" counts for none.
 
     Raises NotAuthenticated in one wording and after the same work for an unknown address, a wrong password and an
-    account that was switched off; InvalidRequest naming `password`; RateLimitExceeded after too many failures of the account or the client.
+    account that was switched off; InvalidRequest naming `password`; RateLimitExceeded after too many failures of the
+    account or the client.
     """
     email = User.objects.normalize_email(email)
     if len(password) > MAX_PASSWORD:

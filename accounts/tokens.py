@@ -93,7 +93,7 @@ def read(token: str, kind: Kind) -> Claims:
     try:
         claims = jwt.decode(
             token,
-            _signing_key(),
+            signing_key(),
             algorithms=[settings.JWT_ALGORITHM],
             options={"require": CLAIMS, "verify_iat": False, "verify_aud": False, "verify_iss": False},
         )
@@ -124,10 +124,10 @@ def _sign(session: ApiSession, kind: Kind, id: UUID, now: datetime, expires: dat
     claims = {
         "sub": str(session.user_id), "sid": str(session.pk), "jti": str(id), "typ": kind, "iat": now, "exp": expires,
     }  # fmt: skip
-    return jwt.encode(claims, _signing_key(), algorithm=settings.JWT_ALGORITHM)
+    return jwt.encode(claims, signing_key(), algorithm=settings.JWT_ALGORITHM)
 
 
-def _signing_key() -> bytes:
+def signing_key() -> bytes:
     """SECRET_KEY signs other things, too; none of those signatures is one of a token."""
     return salted_hmac("accounts.tokens.signing-key", "1", algorithm="sha512").digest()
 

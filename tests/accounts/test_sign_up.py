@@ -1,14 +1,14 @@
 """POST /api/auth/signup."""
 
-import threading
+from functools import partial
 
 import pytest
-from django.db import connection
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts.models import Membership, User, Workspace
 from accounts.services import sign_up
 from accounts.workspaces import workspace_created
+from tests.accounts.threads import at_once
 from tests.api_client import PASSWORD, ApiClient
 
 SIGN_UP = "/api/auth/signup"
@@ -45,18 +45,7 @@ def test_the_first_user_alone_is_a_superuser(anonymous: ApiClient) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_first_users_at_once_one_is_a_superuser() -> None:
-    start = threading.Barrier(6)
-
-    def arrive(number: int) -> None:
-        start.wait()
-        sign_up(f"user-{number}@example.com", PASSWORD)
-        connection.close()
-
-    threads = [threading.Thread(target=arrive, args=[number]) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*(partial(sign_up, f"user-{number}@example.com", PASSWORD) for number in range(6)))
 
     assert User.objects.count() == 6
     assert User.objects.filter(is_superuser=True).count() == 1
@@ -64,20 +53,7 @@ def test_of_many_first_users_at_once_one_is_a_superuser() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_the_same_address_at_once_makes_one_account() -> None:
-    start = threading.Barrier(4)
-    statuses = []
-
-    def arrive() -> None:
-        client = ApiClient()
-        start.wait()
-        statuses.append(client.post(SIGN_UP, email="ada@example.com", password=PASSWORD).status)
-        connection.close()
-
-    threads = [threading.Thread(target=arrive) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    statuses = at_once(*4 * [lambda: ApiClient().post(SIGN_UP, email="ada@example.com", password=PASSWORD).status])
 
     assert sorted(statuses) == [201, 409, 409, 409]
     assert (User.objects.count(), Workspace.objects.count()) == (1, 1)
