@@ -35,8 +35,7 @@ class Profile:
 
     @classmethod
     def of(cls, lines: Iterable[str]) -> "Profile":
-        """From folded stacks: functions from the outermost to the innermost, `;` between them, a space, the count.
-
+        """From folded stacks: functions from the outermost to the innermost, `;` between them, a space, the count."""
         stacks: list[tuple[list[str], int]] = []
         for line in lines:
             stack, _, samples = line.rpartition(" ")
