@@ -108,12 +108,16 @@ def pepper() -> bytes:
     """
     global _pepper
     if _pepper is None:
-        # Whoever inserts first wins; everybody reads the winner's.
-        InstallationSecret.objects.bulk_create(
-            [InstallationSecret(name=PEPPER, ciphertext=seal(secrets.token_hex(32)))], ignore_conflicts=True
-        )
-        _pepper = bytes.fromhex(_open_pepper(InstallationSecret.objects.get(name=PEPPER)).reveal())
+        _pepper = read_pepper()
     return _pepper
+
+
+def read_pepper() -> bytes:
+    """The pepper as the database has it, made if it has none. Whoever inserts first wins; everybody reads that."""
+    InstallationSecret.objects.bulk_create(
+        [InstallationSecret(name=PEPPER, ciphertext=seal(secrets.token_hex(32)))], ignore_conflicts=True
+    )
+    return bytes.fromhex(_open_pepper(InstallationSecret.objects.get(name=PEPPER)).reveal())
 
 
 def _open_pepper(row: InstallationSecret) -> Secret:

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.apps import AppConfig
 
 
@@ -5,7 +7,21 @@ class RoutingConfig(AppConfig):
     name = "routing"
 
     def ready(self) -> None:
+        from accounts.services import workspace_created
         from keys.probe import register_prober
         from routing.discovery import probe_now
 
         register_prober(probe_now)
+        # After keys' own receiver, which makes the providers: receivers are called in the order of INSTALLED_APPS.
+        workspace_created.connect(discover_soon, dispatch_uid="routing.discover_soon")
+
+
+def discover_soon(workspace: Any, **kwargs: Any) -> None:
+    """Have the models of providers from the environment listed right after sign-up, not at the beat's next round."""
+    from django.db import transaction
+
+    from routing.tasks import discover_models
+
+    if workspace.providers.filter(from_environment=True).exists():
+        # A broker that is away must not fail a sign-up.
+        transaction.on_commit(discover_models.delay, robust=True)
