@@ -51,6 +51,16 @@ class UsageRecord(models.Model):
         indexes = [
             models.Index(fields=["workspace", "-created_at", "-id"], name="usage_newest"),
             models.Index(fields=["key_id", "-created_at"], name="usage_by_key"),
+            # What is looked for among a million others.
+            models.Index(fields=["workspace", "model", "-created_at", "-id"], name="usage_by_model"),
+            models.Index(
+                fields=["workspace", "-created_at", "-id"], name="usage_failed", condition=models.Q(status__gte=400)
+            ),
+            models.Index(
+                fields=["workspace", "client_request_id"],
+                name="usage_by_client_id",
+                condition=~models.Q(client_request_id=""),
+            ),
         ]
 
     def __str__(self) -> str:

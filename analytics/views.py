@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import Caller, get_or_404
 from accounts.web import ConsoleRequest, console_view
-from analytics import pages
+from analytics import queries
 from analytics.forms import RequestFilter
 from analytics.models import UsageRecord
 from gateway_project.lib.errors import InvalidRequest
@@ -26,12 +26,12 @@ GONE_KEY = "Removed key"
 def requests(request: ConsoleRequest) -> HttpResponse:
     """Requests, newest first, as the URL filters them."""
     caller = request.caller
-    names = pages.key_names(caller)
+    names = queries.key_names(caller)
     form = RequestFilter(request.GET, keys=names)
     page: Page[UsageRecord] = Page([], None)
     if form.is_valid():
         try:
-            rows = form.apply(pages.records(caller))
+            rows = form.apply(queries.records(caller))
             page = paginate(rows, limit=PAGE_SIZE, cursor=request.GET.get("cursor"))
         except InvalidRequest as error:
             form.refuse(error)
@@ -50,14 +50,14 @@ def requests(request: ConsoleRequest) -> HttpResponse:
 def request_detail(request: ConsoleRequest, id: str) -> HttpResponse:
     """One request: its attempts, tokens, cost and timings."""
     record = get_or_404(UsageRecord.objects.all(), request.caller, id)
-    names = pages.key_names(request.caller, [record.key_id])
+    names = queries.key_names(request.caller, [record.key_id])
     context = {
         "record": record,
         "attempts": record.attempts,
         "longest_ms": max((attempt.get("ms") or 0 for attempt in record.attempts), default=0) or 1,
         "key_name": _key_name(record, names),
         "key_exists": record.key_id in names,
-        "cost_lines": pages.cost_lines(record),
+        "cost_lines": queries.cost_lines(record),
         **_price_words(record),
     }
     return render(request, "analytics/request.html", context)
@@ -66,7 +66,7 @@ def request_detail(request: ConsoleRequest, id: str) -> HttpResponse:
 def with_key_names(caller: Caller, rows: list[UsageRecord], names: dict[UUID, str] | None = None) -> list[UsageRecord]:
     """`rows`, each with the `key_name` that a page shows."""
     if names is None:
-        names = pages.key_names(caller, (row.key_id for row in rows))
+        names = queries.key_names(caller, (row.key_id for row in rows))
     for row in rows:
         row.key_name = _key_name(row, names)  # type: ignore[attr-defined]
     return rows

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import Action, scoped
 from accounts.web import ConsoleRequest, console_view
-from analytics import pages as analytics
+from analytics import queries as analytics
 from analytics.views import with_key_names
 from gateway_project import VERSION
 from gateway_project.lib.htmx import render_part
