@@ -1,7 +1,7 @@
 """The ledger's writer: records go to the spool at once, and from there into Postgres in idempotent batches."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,12 +15,13 @@ from psycopg import sql
 
 from analytics.models import UsageRecord
 from analytics.spool import Spool
+from gateway_project.lib import database
 
 logger = logging.getLogger(__name__)
 
 # (key, when it was last used, what it spent), for each key with new records in a batch.
 Use = tuple[UUID, datetime, Decimal]
-UseHook = Callable[["psycopg.Cursor[Any]", list[Use]], None]
+UseHook = Callable[["psycopg.Cursor[Any]", Sequence[Use]], None]
 
 _on_use: list[UseHook] = []
 _spool: Spool | None = None
@@ -87,7 +88,7 @@ def move(segment: bytes) -> None:
     """
     global _connection
     if _connection is None or _connection.closed:
-        _connection = psycopg.connect(settings.DATABASE_DSN, autocommit=True, application_name="gateway ledger")
+        _connection = database.connect("gateway ledger")
         _connection.execute(STAGE)
     try:
         _enter(_connection, segment)

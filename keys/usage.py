@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
-from django.db.backends.utils import CursorWrapper
+import psycopg
 
 # Locks in the order of ids, so that the writers of two processes cannot deadlock. Sets no other column, so that
 # no trigger fires and every process keeps its picture of the keys.
@@ -24,7 +25,7 @@ WHERE keys_gatewaykey.id = used.key_id
 """
 
 
-def record_use(cursor: CursorWrapper, batch: Sequence[tuple[str | UUID, datetime, Decimal]]) -> None:
+def record_use(cursor: psycopg.Cursor[Any], batch: Sequence[tuple[UUID, datetime, Decimal]]) -> None:
     """Enter `batch`, tuples of key id, moment of use and cost in USD, in one statement of `cursor`'s transaction.
 
     A key that is gone is passed over. Calling it twice with one batch counts it twice: that is the ledger's to prevent.

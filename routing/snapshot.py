@@ -12,10 +12,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import psycopg
-from django.conf import settings
 from django.db import connections
 
+from gateway_project.lib import database
 from keys import queries
 from keys.queries import KeyFacts, ProviderFacts
 from routing import catalog
@@ -28,6 +27,8 @@ FULL_READ_AFTER = 300.0
 # Seconds in which announcements are gathered before they are acted on: a bulk change is then one reading.
 GATHER = 0.02
 RETRY_AFTER = 1.0
+# Seconds after which the listener looks up from waiting.
+LOOK_EVERY = 2.0
 
 Caller = KeyFacts
 
@@ -147,9 +148,15 @@ class Listener(threading.Thread):
     def __init__(self, snapshot: Snapshot) -> None:
         super().__init__(name="snapshot", daemon=True)
         self.snapshot = snapshot
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End the thread, within `LOOK_EVERY` seconds or so."""
+        self._stopping.set()
+        self.join(2 * LOOK_EVERY)
 
     def run(self) -> None:
-        while True:
+        while not self._stopping.is_set():
             try:
                 self._listen()
             except Exception:  # the thread must outlive whatever a reading can raise
@@ -159,18 +166,18 @@ class Listener(threading.Thread):
                 connections["default"].close()
 
     def _listen(self) -> None:
-        with psycopg.connect(settings.DATABASE_DSN, autocommit=True, application_name="gateway snapshot") as connection:
+        with database.connect("gateway snapshot") as connection:
             connection.execute(f"LISTEN {CHANNEL}")
             self.snapshot.read_all()
             read_at = time.monotonic()
-            while True:
-                changed = {note.payload for note in connection.notifies(timeout=FULL_READ_AFTER, stop_after=1)}
+            while not self._stopping.is_set():
+                changed = {note.payload for note in connection.notifies(timeout=LOOK_EVERY, stop_after=1)}
                 if changed:
                     changed |= {note.payload for note in connection.notifies(timeout=GATHER)}
                 if time.monotonic() - read_at >= FULL_READ_AFTER:
                     self.snapshot.read_all()
                     read_at = time.monotonic()
-                else:
+                elif changed:
                     self._apply(changed)
                 connections["default"].close()
 

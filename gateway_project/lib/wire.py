@@ -71,7 +71,7 @@ class WireRequest(ASGIRequest):
         self.wire_headers: dict[bytes, bytes] = dict(scope["headers"])
 
     @cached_property
-    def META(self) -> dict[str, Any]:
+    def META(self) -> dict[str, Any]:  # type: ignore[override]
         full = ASGIRequest(self.scope, BytesIO())
         return full.META
 

@@ -1,0 +1,18 @@
+"""A psycopg connection of one's own, to the database that Django uses: for a thread that listens or copies."""
+
+from typing import Any
+
+import psycopg
+from django.db import connections
+
+# Options of Django's backend, not of libpq.
+DJANGO_OPTIONS = frozenset({"pool", "assume_role", "isolation_level", "server_side_binding"})
+
+
+def connect(application_name: str) -> psycopg.Connection[Any]:
+    """A new connection in autocommit mode, outside Django's pool. Raises `psycopg.OperationalError`."""
+    found = connections["default"].settings_dict
+    options = {name: value for name, value in found["OPTIONS"].items() if name not in DJANGO_OPTIONS}
+    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    address = {ours: found[theirs] for ours, theirs in names.items() if found[theirs]}
+    return psycopg.connect(**{**address, **options}, application_name=application_name, autocommit=True)
