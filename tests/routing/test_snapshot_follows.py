@@ -1,9 +1,10 @@
 """A change of a key or a provider reaches the request path by itself."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from django.db import connection
 
 from accounts.access import Caller
 from keys import tokens
@@ -24,7 +25,7 @@ def soon(holds: Callable[[], bool]) -> bool:
 
 
 @pytest.fixture
-def snapshot(owner: Caller) -> Snapshot:
+def snapshot(owner: Caller) -> Iterator[Snapshot]:
     followed = Snapshot()
     listener = Listener(followed)
     listener.start()
@@ -63,8 +64,6 @@ def test_a_providers_models_come_and_go(owner: Caller, snapshot: Snapshot) -> No
 
 
 def test_it_catches_up_after_the_connection_was_lost(owner: Caller, snapshot: Snapshot) -> None:
-    from django.db import connection
-
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", ["gateway snapshot"]
