@@ -259,9 +259,11 @@ def _members(caller: Caller) -> list[dict[str, Any]]:
     """The workspace's members, the longest-standing first, with what the caller may do to each."""
     rows = Membership.objects.filter(workspace=caller.workspace).select_related("user").order_by("created_at", "id")
     grantable = _grantable(caller)
+    only_owner = sum(row.role == Role.OWNER for row in rows) == 1
     members = []
     for row in rows:
-        over = Role(row.role) in grantable
+        stays = row.role == Role.OWNER and only_owner  # a workspace keeps an owner
+        over = Role(row.role) in grantable and not stays
         own = row.user_id == caller.user.pk
         members.append(
             {
@@ -271,7 +273,7 @@ def _members(caller: Caller) -> list[dict[str, Any]]:
                 "role": row.role,
                 "label": row.get_role_display(),
                 "roles": grantable if over else [],
-                "removable": over or own,
+                "removable": over or (own and not stays),
             }
         )
     return members

@@ -33,7 +33,7 @@ def count(number: int) -> str:
 def duration(ms: float) -> str:
     """Milliseconds as a reader would say them: `<1 ms`, `812 ms`, `4.21 s`, `2 min 5 s`."""
     if ms < 1:
-        return "<1 ms" if ms > 0 else "0 ms"
+        return "<1 ms"
     if ms < 999.5:
         return f"{round(ms)} ms"
     if ms < 59_995:

@@ -48,7 +48,7 @@ def new(request: ConsoleRequest) -> HttpResponse:
             except ApiError as error:
                 form.refuse(error)
             else:
-                return say_and_go(request, _added(provider), resolve_url("provider", id=provider.pk))
+                return _added(request, provider)
         return _new_page(request, kind, form, "form", status=422)
     taken = {name.lower() for name in _providers(request).values_list("name", flat=True)}
     return _new_page(request, kind, ProviderForm(kind, initial={"name": free_name(kind, taken)}), "picker")
@@ -197,8 +197,11 @@ def _kind_groups() -> list[dict[str, Any]]:
     ]
 
 
-def _added(provider: Provider) -> str:
+def _added(request: ConsoleRequest, provider: Provider) -> HttpResponse:
+    """To the new provider's page, with what asking it for its models came to."""
+    here = resolve_url("provider", id=provider.pk)
     if provider.last_error:
-        return f"{provider.name} is added, but it does not answer yet."
+        messages.warning(request, f"{provider.name} is added, but it does not answer yet.")
+        return go_to(request, here)
     known = len(provider.discovered_models)
-    return f"{provider.name} is added and lists {known} model{'' if known == 1 else 's'}."
+    return say_and_go(request, f"{provider.name} is added and lists {known} model{'' if known == 1 else 's'}.", here)

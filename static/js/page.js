@@ -40,3 +40,11 @@ document.querySelector("main [aria-invalid=true], main .note-bad[tabindex]")?.fo
 // --- A page that shows a secret once must not ask for another one when it is reloaded ---
 const canonical = document.querySelector("[data-canonical]")?.dataset.canonical;
 if (canonical) history.replaceState(null, "", canonical);
+
+// --- Filters: what is not set does not stand in the URL ---
+document.addEventListener("htmx:configRequest", ({ detail }) => {
+  if (!detail.elt.matches("form[role=search]")) return;
+  for (const [name, value] of [...detail.formData.entries()]) {
+    if (value === "") detail.formData.delete(name);
+  }
+});
