@@ -187,7 +187,8 @@ def show_key(key: GatewayKey, newest: KeySecret) -> dict[str, Any]:
 
 def money(usd: Decimal) -> str:
     """US dollars as a decimal string without trailing zeros."""
-    return format(usd.normalize() + 0, "f")
+    text = f"{usd:f}"  # normalize() would round to 28 digits
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 # --- Providers -----------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ BLANK = ("policy", "privacy_mode", "budget_period")
 def create_key(caller: Caller, data: NewKey | Mapping[str, Any]) -> tuple[GatewayKey, str]:
     """A new gateway key and its secret, which nobody can see again. Raises `InvalidRequest`."""
     fields = parse(NewKey, data)
-    key = GatewayKey(workspace=caller.workspace, created_by=caller.user)
+    key = GatewayKey(workspace=caller.workspace, created_by=caller.user, spent_usd=Decimal(0))
     _set(key, fields)
     key.save(force_insert=True)
     return key, _add_secret(key)

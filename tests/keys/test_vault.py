@@ -175,9 +175,7 @@ def test_processes_that_start_at_once_agree_on_the_pepper(monkeypatch: pytest.Mo
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("fresh_pepper")
-def test_rotation_moves_every_secret_to_the_newest_key(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rotation_moves_every_secret_to_the_newest_key(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vault, "BATCH", 3)
     old, new = new_encryption_key(), new_encryption_key()
     settings.ENCRYPTION_KEYS = (old,)
