@@ -1,0 +1,29 @@
+"""Makes ledger rows for tests, through the columns that the ledger's writer fills."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from accounts.models import Workspace
+from analytics.models import UsageRecord
+from gateway_project.lib.ids import uuid7
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def record(workspace: Workspace, minutes: float = 0, **columns: Any) -> UsageRecord:
+    """A request that arrived `minutes` after `NOON` and was answered, unless `columns` say otherwise."""
+    defaults = {
+        "endpoint": "/v1/chat/completions", "requested_model": "gpt-5", "provider": "openai",
+        "provider_kind": "openai", "model": "gpt-5", "complexity": "simple", "privacy": "cloud", "cache": "off",
+        "status": 200, "prompt_tokens": 1200, "cached_tokens": 1000, "completion_tokens": 300,
+        "reasoning_tokens": 100, "cost_usd": Decimal("0.003375"), "latency_ms": 800, "ttft_ms": 200,
+        "price": {
+            "source": "litellm 1.0", "tier": "standard",
+            "input": "0.00000125", "cached_input": "0.000000125", "output": "0.00001",
+        },
+        "attempts": [{"provider": "openai", "model": "gpt-5", "status": 200, "error": "", "ms": 790}],
+    }  # fmt: skip
+    return UsageRecord.objects.create(
+        id=uuid7(), workspace=workspace, created_at=NOON + timedelta(minutes=minutes), **{**defaults, **columns}
+    )
