@@ -83,8 +83,8 @@ class MemberOut(Schema):
 
 
 class TokensOut(Schema):
-    access_token: str
-    refresh_token: str
+    access_token: str = Field(repr=False)
+    refresh_token: str = Field(repr=False)
     token_type: str = "bearer"  # noqa: S105  (RFC 6749's name of a kind, no secret)
     expires_in: int = Field(description="Seconds that the access token lives.")
 

@@ -82,8 +82,8 @@ def _after(order: tuple[str, ...], values: list[Any]) -> Q:
 
 
 def _encode(row: Model, order: tuple[str, ...]) -> str:
-    values = [getattr(row, name.lstrip("-")) for name in order]
-    return base64.urlsafe_b64encode(orjson.dumps(values, default=str)).decode().rstrip("=")
+    values = [str(getattr(row, name.lstrip("-"))) for name in order]
+    return base64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
 
 
 def _decode(cursor: str, model: type[Model], order: tuple[str, ...]) -> list[Any]:
@@ -100,9 +100,12 @@ def _decode(cursor: str, model: type[Model], order: tuple[str, ...]) -> list[Any
 def _typed(model: type[Model], name: str, value: Any, wrong: InvalidRequest) -> Any:
     field = model._meta.pk if name == "pk" else model._meta.get_field(name)
     assert isinstance(field, ModelField)  # noqa: S101  (the order is the programmer's, not the client's)
-    if not isinstance(value, str | int | float) or (isinstance(value, str) and "\0" in value):
+    if not isinstance(value, str) or "\0" in value:
         raise wrong
     try:
-        return field.to_python(value)
+        typed = field.to_python(value)
     except ValidationError:
         raise wrong from None
+    if typed is None:
+        raise wrong
+    return typed

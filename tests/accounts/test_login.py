@@ -4,6 +4,7 @@ import time
 from statistics import median
 
 import pytest
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.access import Caller
@@ -97,9 +98,7 @@ def test_a_password_set_by_an_administrator_ends_every_login(owner: Caller, api:
     assert api.get("/api/auth/me").status == 401
 
 
-def test_a_hash_renewed_at_login_ends_none(owner: Caller, api: ApiClient, settings: object) -> None:
-    from django.contrib.auth.hashers import PBKDF2PasswordHasher
-
+def test_a_hash_renewed_at_login_ends_none(owner: Caller, api: ApiClient) -> None:
     # As an older installation would have hashed it: Django renews it when the password is known.
     old = PBKDF2PasswordHasher().encode(PASSWORD, "salt", iterations=1000)
     User.objects.filter(pk=owner.user.pk).update(password=old)
