@@ -39,6 +39,16 @@ def prepare(env: Environment) -> None:
         sync_environment_providers()
         cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
     connection.close()
+    _forget_metrics()
+
+
+def _forget_metrics() -> None:
+    """Counters begin anew with each start; files of processes that are gone would be counted again."""
+    from django.conf import settings
+
+    if settings.METRICS_FOLDER is not None:
+        for old in settings.METRICS_FOLDER.glob("*.db"):
+            old.unlink()
 
 
 def _wait_for_database(env: Environment) -> None:

@@ -197,6 +197,11 @@ ENVIRONMENT_HOSTS = [
     if url.hostname
 ]
 
+# --- Providers -----------------------------------------------------------------------------------
+
+# Seconds to connect, to the first byte, between two bytes, and in all, where no policy says otherwise.
+UPSTREAM_TIMEOUTS = {"connect": 5.0, "first_byte": 120.0, "idle": 60.0, "total": 600.0}
+
 # --- Language and time ---------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"
@@ -210,6 +215,13 @@ LOGGING_CONFIG = "gateway_project.logging.configure"
 LOGGING = ENV.log_level
 
 # --- Libraries that must be told before they are imported ----------------------------------------
+
+METRICS_TOKEN = ENV.metrics_token
+# With several web processes prometheus_client keeps its figures in files, which `prepare` empties at a start.
+METRICS_FOLDER = ENV.data_dir / "metrics" if ENV.web_workers > 1 else None
+if METRICS_FOLDER is not None:
+    METRICS_FOLDER.mkdir(exist_ok=True)
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(METRICS_FOLDER))
 
 # litellm would fetch its price map from the network at import; its packaged copy is enough.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")

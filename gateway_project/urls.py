@@ -5,10 +5,12 @@ from django.urls import include, path
 
 from gateway_project.api import patterns
 from gateway_project.health import health
+from gateway_project.prometheus import metrics
 
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("health", health, name="health"),
+    path("metrics", metrics, name="metrics"),
     path("", include("gateway_project.console_urls")),
     path("", patterns),
 ]
