@@ -1,5 +1,7 @@
 """Counts what an answer used, as it passes."""
 
+import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 
@@ -7,13 +9,17 @@ import orjson
 
 from analytics import tokens
 from analytics.usage import Usage, usage_from
+from gateway_project.lib.errors import UpstreamTimeout
 from routing.exchange import Exchange
 from routing.providers import sse
-from routing.providers.base import UpstreamError
+from routing.providers.base import Failure, UpstreamError
 from routing.settle import settle
 
 # Bytes of a stream kept to count its tokens, in case no usage comes; what is beyond is counted in proportion.
 KEPT = 1024 * 1024
+
+# Seconds that a stream may stay open upstream after its last event.
+LAST_BYTE = 0.2
 
 INTERRUPTED = "upstream_interrupted"
 
@@ -95,6 +101,11 @@ async def metered(exchange: Exchange, blocks: AsyncIterator[bytes]) -> AsyncIter
     try:
         block = exchange.first_block
         while True:
+            failed_at = sse.error_event(block)
+            if failed_at is not None:
+                if shown := stream.pass_on(block[:failed_at]):
+                    yield shown
+                raise UpstreamError(Failure.DROPPED, "it sent an error in the middle of its answer")
             ended = sse.ends(block)
             shown = stream.pass_on(block)
             if ended:
@@ -113,10 +124,13 @@ async def metered(exchange: Exchange, blocks: AsyncIterator[bytes]) -> AsyncIter
         stream.count()
         settle(exchange)
         yield shown
-        await anext(blocks, b"")  # lets the connection reach its end, and be used again
+        # Lets the connection reach its end, and be used again; what goes wrong now concerns nobody.
+        with contextlib.suppress(UpstreamError, TimeoutError):
+            async with asyncio.timeout(LAST_BYTE):
+                await anext(blocks, b"")
     except UpstreamError as error:
         # The client was told 200 before; the record says what became of it.
-        exchange.status, exchange.error_code, exchange.error = 502, INTERRUPTED, error.message
+        exchange.status, exchange.error_code, exchange.error = 502, _code(error), error.message
         if exchange.attempts:
             exchange.attempts[-1].error = error.message
         stream.count()
@@ -127,6 +141,10 @@ async def metered(exchange: Exchange, blocks: AsyncIterator[bytes]) -> AsyncIter
             stream.count()
 
 
+def _code(error: UpstreamError) -> str:
+    return UpstreamTimeout.code if error.failure is Failure.TIMEOUT else INTERRUPTED
+
+
 def _error_event(error: UpstreamError) -> bytes:
-    body = {"message": f"The provider broke off: {error.message}.", "type": "server_error", "code": INTERRUPTED}
+    body = {"message": f"The provider broke off: {error.message}.", "type": "server_error", "code": _code(error)}
     return b"data: " + orjson.dumps({"error": body | {"param": None}}) + b"\n\n"

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from django.conf import settings
+
 from keys.kinds import Kind
 from keys.vault import Secret
 
@@ -13,13 +15,13 @@ from keys.vault import Secret
 class Timeouts:
     """Seconds an attempt may take: to connect, to its first byte, between two bytes, and in all."""
 
-    connect: float = 5.0
-    first_byte: float = 120.0
-    idle: float = 60.0
-    total: float = 600.0
+    connect: float
+    first_byte: float
+    idle: float
+    total: float
 
 
-DEFAULT_TIMEOUTS = Timeouts()
+DEFAULT_TIMEOUTS = Timeouts(**settings.UPSTREAM_TIMEOUTS)
 
 
 @dataclass(frozen=True, slots=True)

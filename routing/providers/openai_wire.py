@@ -2,8 +2,11 @@
 
 import asyncio
 import os
+import re
 import ssl
+import time
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -166,14 +169,23 @@ async def refusal(response: aiohttp.ClientResponse, target: Target) -> UpstreamE
         body = b""
     if target.secret is not None:
         body = body.replace(target.secret.reveal().encode(), b"***")
-    retry_after = response.headers.get("Retry-After", "")
     return UpstreamError(
         Failure.STATUS,
         _message(body) or f"HTTP {response.status}",
         status=response.status,
         body=body,
-        retry_after=float(retry_after) if retry_after.replace(".", "", 1).isdigit() else None,
+        retry_after=_retry_after(response.headers.get("Retry-After", "")),
     )
+
+
+def _retry_after(value: str) -> float | None:
+    """The seconds that a `Retry-After` asks for, as a number or as a date; None when it says nothing usable."""
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
 
 
 def _message(body: bytes) -> str:
@@ -181,7 +193,7 @@ def _message(body: bytes) -> str:
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return ""
+        return "" if body.lstrip()[:1] == b"<" else body[:2000].decode("utf-8", "replace").strip()
     for key in ("error", "message", "detail"):
         if type(found) is dict and found.get(key):
             found = found[key]

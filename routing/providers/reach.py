@@ -158,9 +158,10 @@ async def _begun(blocks: AsyncIterator[bytes]) -> bytes:
         first += block
         if b"data:" in block:  # what came before are comments, sent to keep the connection open
             break
-    if not first:
-        raise UpstreamError(Failure.JUNK, "answered with an empty stream")
-    if sse.begins_with_error(first):
+    chunk = sse.first_chunk(first)
+    if chunk is None:
+        raise UpstreamError(Failure.JUNK, "answered with a stream without a chunk")
+    if sse.is_error(chunk):
         raise UpstreamError(Failure.JUNK, "the stream began with an error")
     return first
 

@@ -13,6 +13,7 @@ DONE = b"data: [DONE]\n\n"
 _DONE_LINE = re.compile(rb"^data:[ ]?\[DONE\][\r\n]*\Z", re.MULTILINE)
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _USAGE_OBJECT = re.compile(rb'"usage"\s*:\s*\{')
+_ERROR_OBJECT = re.compile(rb'\{\s*"error"\s*:')
 # A quotation mark inside a JSON string is escaped, so this cannot match text that a model wrote.
 _USAGE_NULL = re.compile(rb',\s*"usage"\s*:\s*null')
 _FIELD_START = re.compile(rb"\s*(data|event|id|retry)?:")
@@ -50,11 +51,28 @@ def json_of(event: bytes) -> dict[str, Any] | None:
     return found if type(found) is dict else None
 
 
-def begins_with_error(block: bytes) -> bool:
-    """Whether the first event that carries data carries an error."""
+def first_chunk(block: bytes) -> dict[str, Any] | None:
+    """The JSON object of the block's first event with data, or None when that is none, or there is no such event."""
     at = block.find(b"data:")
-    head = block[at + 5 : at + 64].lstrip()
-    return head.startswith(b"{") and head[1:].lstrip().startswith(b'"error"')
+    ending = _EVENT_END.search(block, at) if at >= 0 else None
+    return json_of(block[at : ending.end()]) if ending else None
+
+
+def is_error(chunk: dict[str, Any]) -> bool:
+    """Whether an event's object says that the stream failed."""
+    return bool(chunk.get("error")) and not chunk.get("choices")
+
+
+def error_event(block: bytes) -> int | None:
+    """Where an event begins by which the upstream says that it failed; None when there is none."""
+    if b'"error"' not in block:
+        return None
+    for found in _ERROR_OBJECT.finditer(block):
+        start, end = _event_around(block, found.start())
+        chunk = json_of(block[start:end])
+        if chunk is not None and is_error(chunk):
+            return start
+    return None
 
 
 def ends(block: bytes) -> bool:

@@ -40,7 +40,7 @@ def gateway_log(gateway: Process) -> Iterator[None]:
     with gateway.log.open(errors="replace") as log:
         log.seek(0, os.SEEK_END)
         yield
-        sys.stdout.write(log.read()[-4000:])
+        sys.stdout.write(log.read()[-1500:])
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from typing import Any
 
 import pytest
@@ -179,7 +180,6 @@ def test_a_secret_in_a_clients_fault_is_not_told(scene: Scene) -> None:
     [
         pytest.param({"drop": "after_chunks", "drop_after": 2}, id="reset"),
         pytest.param({"error_after": 2}, id="an error event"),
-        pytest.param({"truncate": True, "done": False}, id="cut before its end"),
     ],
 )
 def test_a_failure_in_mid_stream_is_one_event_and_the_end(scene: Scene, failure: dict[str, Any]) -> None:
@@ -195,6 +195,19 @@ def test_a_failure_in_mid_stream_is_one_event_and_the_end(scene: Scene, failure:
     assert record["error"]
     assert record["completion_tokens"] > 0
     assert record["usage_estimated"] is True
+
+
+@pytest.mark.parametrize("end", [{"truncate": True}, {"linger": 5}], ids=["broken", "late"])
+def test_what_follows_the_last_event_does_not_matter(scene: Scene, end: dict[str, Any]) -> None:
+    """The answer was complete: no error comes after `[DONE]`, and nobody waits for an upstream that lingers."""
+    scene.behave(end)
+    started = time.monotonic()
+    with scene.stream() as response:
+        payloads = payloads_of(response.read())
+    assert payloads[-1] == "[DONE]"
+    assert time.monotonic() - started < 2
+    record = scene.record(response)
+    assert (record["status"], record["completion_tokens"], record["usage_estimated"]) == (200, 3, False)
 
 
 def test_half_an_event_at_the_end_is_not_passed_on(scene: Scene) -> None:

@@ -42,6 +42,7 @@ class Behaviour:
     gzip: bool = False  # compress although nobody asked
     drop: Drop = ""
     drop_after: int = 0  # chunks, for after_chunks
+    linger: float = 0.0  # between the last byte of the answer and the end that HTTP knows
     truncate: bool = False  # promise more bytes than are sent
     close: bool = False  # no keep-alive: the body ends with the connection
 

@@ -36,6 +36,7 @@ async def play(answer: Answer, behaviour: Behaviour, connection: Connection, rec
         for piece in pieces(whole, behaviour):
             await send(piece, behaviour, connection)
         complete = not behaviour.truncate
+    await asyncio.sleep(behaviour.linger)
     if complete:
         await connection.end()
     else:
