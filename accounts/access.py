@@ -98,5 +98,5 @@ def caller_for(user: User, workspace_id: str | UUID | None) -> Caller:
     else:
         membership = memberships.filter(workspace_id=parse_id(workspace_id)).first()
         if membership is None:
-            raise NotFound("There is no such workspace.", param="X-Workspace-Id")
+            raise NotFound("There is no such workspace.")
     return Caller(user, membership.workspace, Role(membership.role))

@@ -10,7 +10,7 @@ from ninja.security.base import AuthBase
 from accounts import tokens
 from accounts.access import Caller, caller_for
 from accounts.models import ApiSession, User
-from gateway_project.lib.errors import NotAuthenticated, PermissionDenied
+from gateway_project.lib.errors import NotAuthenticated, NotFound, PermissionDenied
 
 GATEWAY_KEY_PREFIX = "gw_"
 
@@ -52,7 +52,12 @@ class ApiAuth(UserAuth):
     """
 
     def __call__(self, request: HttpRequest) -> Any:
-        return caller_for(signed_in(request).user, request.headers.get("x-workspace-id"))
+        user, chosen = signed_in(request).user, request.headers.get("x-workspace-id")
+        try:
+            return caller_for(user, chosen)
+        except NotFound as error:
+            error.param = None if chosen is None else "X-Workspace-Id"
+            raise
 
 
 user_auth = UserAuth()

@@ -56,8 +56,14 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.email
 
+    @classmethod
+    def normalize_username(cls, username: str) -> str:
+        """Forms call this before they look for another user with the same address."""
+        return UserManager.normalize_email(username)
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         """A new password ends every sign-in through the API, whoever changed it and where."""
+        self.email = self.normalize_username(self.email)
         # Set by set_password; a hash that Django merely renews at login does not count.
         new_password = getattr(self, "_password", None) is not None and not self._state.adding
         super().save(*args, **kwargs)

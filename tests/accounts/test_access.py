@@ -65,8 +65,9 @@ def test_the_header_names_the_workspace(viewer: Caller, django_assert_num_querie
 
 @pytest.mark.parametrize("id", ["", "x", "0", "é", "a\0b", "../..", str(uuid.uuid4())])
 def test_a_header_that_names_none(owner: Caller, id: str) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound) as refusal:
         api_auth(request_of(owner, id))
+    assert refusal.value.param == "X-Workspace-Id"
 
 
 def test_a_header_that_names_a_strangers(owner: Caller, stranger: Caller) -> None:

@@ -5,6 +5,7 @@ from statistics import median
 
 import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.core.exceptions import ValidationError
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.access import Caller
@@ -137,3 +138,13 @@ def test_me_names_every_workspace_in_two_queries(
 
 def test_home_is_the_workspace_joined_first(viewer: Caller) -> None:
     assert home(viewer.user).role == "owner"
+
+
+def test_an_account_made_in_any_case_is_found_in_any(db: None) -> None:
+    user = User.objects.create(email="Ada@Example.com")
+    user.set_password(PASSWORD)
+    user.save()
+
+    assert log_in("aDA@example.com", PASSWORD) == user
+    with pytest.raises(ValidationError):
+        User(email="ADA@example.com", password="x").full_clean()

@@ -77,8 +77,9 @@ def test_no_refusal_repeats_what_it_refused(db: None) -> None:
 def test_no_repr_carries_one(owner: Caller) -> None:
     pair = tokens.start_session(owner.user)
     objects = [
-        SignUpIn(email="a@example.com", password=SECRET), LogInIn(email="a@example.com", password=SECRET),
-        RefreshIn(refresh_token=pair.refresh), pair, owner, owner.user, ApiSession.objects.get(),
+        SignUpIn.model_validate({"email": "a@example.com", "password": SECRET}),
+        LogInIn.model_validate({"email": "a@example.com", "password": SECRET}),
+        RefreshIn.model_validate({"refresh_token": pair.refresh}), pair, owner, owner.user, ApiSession.objects.get(),
         SignInOut.of(owner, pair),
     ]  # fmt: skip
 

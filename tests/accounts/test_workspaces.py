@@ -25,7 +25,7 @@ def membership(caller: Caller) -> Membership:
 
 def role_of(caller: Caller) -> str | None:
     row = Membership.objects.filter(user=caller.user, workspace=caller.workspace).first()
-    return row and row.role
+    return row.role if row else None
 
 
 def test_creating_listing_renaming(api: ApiClient, workspace: Workspace) -> None:
