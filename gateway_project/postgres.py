@@ -229,7 +229,7 @@ class Cluster:
             for path in (*folder.parents, *Path(_binary("postgres")).parents):
                 mode = path.stat().st_mode
                 if not mode & stat.S_IXOTH:
-                    logger.warning("letting other users pass through %s, for the embedded Postgres below it", path)
+                    logger.info("letting other users pass through %s, for the embedded Postgres below it", path)
                     path.chmod(mode | stat.S_IXOTH)
 
 

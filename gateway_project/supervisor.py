@@ -169,7 +169,7 @@ class Supervisor:
         if received is None:
             return
         if received.si_signo in STOPPING:
-            raise Stop
+            raise Stop(f"{signal.Signals(received.si_signo).name} from process {received.si_pid}")
         if received.si_signo == signal.SIGUSR1 and not self._ready:
             self._ready = True
             sys.stdout.write(f"LLM Gateway is ready: {console_url(self.env)}\n")
@@ -217,8 +217,8 @@ def supervise(env: Environment) -> None:
         supervisor = Supervisor(env, hold, listener)
         try:
             supervisor.run()
-        except Stop:
-            logger.info("stopping")
+        except Stop as stop:
+            logger.info("stopping: %s", stop)
         finally:
             # Connections that arrive from now on are refused instead of left waiting.
             listener.close()
