@@ -16,6 +16,7 @@ from django.core.asgi import get_asgi_application
 from gateway_project.lib.wire import Receive, Send
 from gateway_project.v1 import V1Handler
 from routing import runtime
+from routing.providers.openai_wire import close_session
 
 runtime.start()
 
@@ -35,4 +36,13 @@ async def websocket(scope: Any, receive: Receive, send: Send) -> None:
     await WebsocketDenier.as_asgi()(scope, receive, send)
 
 
-application = ProtocolTypeRouter({"http": http, "websocket": websocket})
+async def lifespan(scope: Any, receive: Receive, send: Send) -> None:
+    """The server starts, and stops; daphne says neither, and its process's end closes what is open."""
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await close_session()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

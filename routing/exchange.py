@@ -21,6 +21,7 @@ class Attempt:
     status: int | None = None
     error: str = ""
     failure: str = ""
+    cancelled: bool = False
 
     def summary(self) -> dict[str, Any]:
         """What the ledger, and the caller of a failed request, are told of it."""

@@ -1,5 +1,6 @@
 """Between HTTP and the pipeline: the contract's headers on every answer, and its error shape."""
 
+import functools
 import time
 
 import orjson
@@ -58,14 +59,20 @@ def describe(exchange: Exchange | None) -> Headers:
     own_ms = (time.perf_counter() - exchange.started - exchange.upstream_seconds) * 1000
     return [
         (b"x-request-id", exchange.id.encode()),
-        (b"x-gateway-provider", target.provider.encode("ascii", "replace") if target else b""),
-        (b"x-gateway-model", target.model.encode("ascii", "replace") if target else b""),
+        (b"x-gateway-provider", _header(target.provider) if target else b""),
+        (b"x-gateway-model", _header(target.model) if target else b""),
         (b"x-gateway-complexity", label.complexity.encode() if label else b""),
         (b"x-gateway-cache", b"off"),
         (b"x-gateway-attempts", b"%d" % len(exchange.attempts)),
         (b"x-gateway-privacy", (b"local" if target.local else b"cloud") if target else b""),
         (b"x-gateway-overhead-ms", b"%.2f" % own_ms),
     ]
+
+
+@functools.lru_cache(maxsize=1024)
+def _header(name: str) -> bytes:
+    """A provider's or a model's name as a header can carry it: printable ASCII."""
+    return "".join(character if " " <= character <= "~" else "?" for character in name).encode()
 
 
 def error_answer(error: ApiError, exchange: Exchange | None = None) -> WireResponse:

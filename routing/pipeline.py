@@ -69,7 +69,7 @@ def close(exchange: Exchange, answer: Answer) -> None:
 def _gave_up(exchange: Exchange) -> None:
     exchange.status, exchange.error_code = CLIENT_LEFT, "client_closed_request"
     exchange.error = "The client closed the connection before the answer was complete."
-    if exchange.usage is None and exchange.attempts:
+    if exchange.usage is None and exchange.attempts and exchange.attempts[-1].cancelled:
         # Sent, and not taken back: the provider will bill the prompt.
         exchange.usage = estimated(exchange, "")
     settle(exchange)

@@ -65,7 +65,7 @@ def _named(model: str, workspace: WorkspaceTargets) -> list[Target]:
 
 def _allowed(exchange: Exchange, targets: list[Target]) -> list[Target]:
     permitted = exchange.caller.allowed_models if exchange.caller else None
-    if permitted is None:
+    if permitted is None or exchange.model in permitted:
         return targets
     allowed = [target for target in targets if target.model in permitted or target.id in permitted]
     if not allowed:

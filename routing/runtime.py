@@ -1,7 +1,6 @@
 """What the request path needs running in its process: the snapshot's listener and the ledger's writer."""
 
 import atexit
-import gc
 
 from analytics import ledger
 from keys.usage import record_use
@@ -20,6 +19,3 @@ def start() -> None:
     ledger.start()
     snapshot.start()
     atexit.register(ledger.stop)
-    # What is there now stays for good: the collector need not look at it again and again.
-    gc.collect()
-    gc.freeze()

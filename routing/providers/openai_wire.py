@@ -117,8 +117,7 @@ class OpenAIWire:
             prepared["timeout"] = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect)
         try:
             async with asyncio.timeout(timeouts.first_byte):
-                return await session()._request(
-                    "POST",
+                return await session().post(
                     prepared[endpoint],
                     data=data,
                     headers=prepared["headers"],

@@ -115,7 +115,7 @@ async def _ask(exchange: Exchange, target: Target, timeouts: Timeouts) -> Reply:
         attempt.status, attempt.failure, attempt.error = error.status, error.failure, error.message
         raise
     except asyncio.CancelledError:
-        attempt.error = "the client left"
+        attempt.error, attempt.cancelled = "the client left", True
         raise
     finally:
         elapsed = time.perf_counter() - started

@@ -67,6 +67,8 @@ def error_event(block: bytes) -> int | None:
     """Where an event begins by which the upstream says that it failed; None when there is none."""
     if b'"error"' not in block:
         return None
+    if b'"error"' not in block:
+        return None
     for found in _ERROR_OBJECT.finditer(block):
         start, end = _event_around(block, found.start())
         chunk = json_of(block[start:end])
