@@ -24,7 +24,7 @@ from yarl import URL
 Address = IPv4Address | IPv6Address
 
 # IPv6 prefixes whose last 32 bits are an IPv4 address that a translator on the way may deliver to.
-TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
+TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
 DNS_TTL = 30
 DNS_SECONDS = 3.0
 
@@ -34,15 +34,13 @@ class BlockedAddress(OSError):
 
 
 def is_public(address: Address) -> bool:
-    """Whether `address` belongs to the public internet, and so does any IPv4 address that it carries."""
+    """Whether `address` belongs to the public internet; one that carries an IPv4 address is judged by that."""
     if isinstance(address, IPv6Address):
-        inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        inner += [IPv4Address(int(address) & 0xFFFF_FFFF) for network in TRANSLATED if address in network]
-        carried = [found for found in inner if found is not None]
-        if carried and not all(is_public(found) for found in carried):
-            return False
-        if address.ipv4_mapped is not None:
-            return True
+        carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+        carried += [IPv4Address(int(address) & 0xFFFF_FFFF) for network in TRANSLATED if address in network]
+        inner = [found for found in carried if found is not None]
+        if inner:
+            return all(is_public(found) for found in inner)
         if address.is_site_local:
             return False
     return address.is_global and not address.is_multicast and not address.is_reserved

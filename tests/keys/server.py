@@ -51,9 +51,9 @@ class Server:
         return await handler(request) if handler else web.Response(status=404)  # type: ignore[arg-type]
 
     async def _start(self) -> None:
-        self._runner = web.ServerRunner(web.Server(self._dispatch))
+        self._runner = web.ServerRunner(web.Server(self._dispatch), shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "localhost", 0, ssl_context=self.tls, shutdown_timeout=0.1)
+        site = web.TCPSite(self._runner, "localhost", 0, ssl_context=self.tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
 

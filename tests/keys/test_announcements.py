@@ -102,11 +102,12 @@ def test_recording_use_says_nothing_and_adds_up(ear: Ear, key: GatewayKey) -> No
     ear.heard()
     now = timezone.now()
     batch = [
-        (str(key.id), now, Decimal("0.000000000001")),
-        (str(key.id), now - timedelta(hours=1), Decimal("1.5")),
-        (str(uuid7()), now, Decimal(1)),
+        (key.id, now, Decimal("0.000000000001")),
+        (key.id, now - timedelta(hours=1), Decimal("1.5")),
+        (uuid7(), now, Decimal(1)),
     ]
-    with connection.cursor() as cursor:
+    with connection.cursor() as wrapped:
+        cursor: psycopg.Cursor[Any] = wrapped.cursor
         record_use(cursor, batch)
         record_use(cursor, batch[1:2])
         record_use(cursor, [])
