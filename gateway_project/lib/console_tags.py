@@ -39,20 +39,20 @@ def share(part: float | None, whole: float | None) -> str:
 
 
 @register.simple_tag
-def moment(when: datetime | None, empty: str = "never", style: str = "full") -> SafeString | str:
+def moment(when: datetime | None, empty: str = "never", form: str = "full") -> SafeString | str:
     """A `<time>` that static/js/time.js turns into the reader's own time zone; UTC stays in its title.
 
-    `style` is `full` (date and time, to the second), `short` (no year, no seconds) or `ago` ("3 minutes ago").
+    `form` is `full` (date and time, to the second), `short` (no year, no seconds) or `ago` ("3 minutes ago").
     """
     if when is None:
         return empty
     utc = when.astimezone(UTC)
-    shown = utc.strftime("%d %b %H:%M" if style == "short" else "%d %b %Y %H:%M:%S")
+    shown = utc.strftime("%d %b %H:%M" if form == "short" else "%d %b %Y %H:%M:%S")
     return format_html(
-        '<time datetime="{}" title="{}" data-style="{}">{} UTC</time>',
+        '<time datetime="{}" title="{}" data-form="{}">{} UTC</time>',
         utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         utc.strftime("%Y-%m-%d %H:%M:%S UTC"),
-        style,
+        form,
         shown,
     )
 

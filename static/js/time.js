@@ -17,8 +17,8 @@ const ago = (when) => {
 
 const render = (element) => {
   const when = new Date(element.dateTime);
-  const style = element.dataset.style;
-  element.textContent = style === "ago" ? ago(when) : (style === "short" ? short : full).format(when);
+  const form = element.dataset.form;
+  element.textContent = form === "ago" ? ago(when) : (form === "short" ? short : full).format(when);
 };
 
 const renderAll = (root) => {
@@ -28,4 +28,4 @@ const renderAll = (root) => {
 
 renderAll(document);
 document.addEventListener("htmx:load", (event) => renderAll(event.detail.elt));
-setInterval(() => document.querySelectorAll("time[data-style=ago]").forEach(render), 30_000);
+setInterval(() => document.querySelectorAll("time[data-form=ago]").forEach(render), 30_000);

@@ -1,0 +1,101 @@
+"""`GET /` and the overview."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.access import Caller
+from analytics.models import UsageRecord
+from gateway_project import VERSION
+from keys.models import GatewayKey, Provider
+from tests.analytics.ledger import record
+from tests.console.browser import Browser
+
+
+def test_a_program_gets_json(client: Client) -> None:
+    answer = client.get("/", headers={"accept": "application/json"})
+
+    assert answer.json() == {"message": "LLM Gateway", "version": VERSION, "docs": "http://testserver/docs"}
+    assert "Accept" in answer["Vary"]
+
+
+@pytest.mark.parametrize("accept", ["text/html,application/xhtml+xml,*/*;q=0.8", "*/*"])
+def test_a_browser_gets_the_console(client: Client, accept: str) -> None:
+    answer = client.get("/", headers={"accept": accept})
+
+    assert (answer.status_code, answer["Location"]) == (302, reverse("overview"))
+    assert client.post("/").status_code == 405
+
+
+def test_an_empty_workspace_shows_three_steps(browser: Browser) -> None:
+    page = browser.get("overview")
+
+    assert "Use the demo provider" in page
+    assert "Create a key" in page
+    assert "a snippet is ready once there is a key" in page
+
+
+def test_the_demo_provider_takes_one_click(browser: Browser) -> None:
+    clicked = browser.post("provider-demo")
+
+    page = browser.follow(clicked)
+    assert "demo is ready." in page
+    assert "demo is enabled." in page
+    assert Provider.objects.get().kind == "demo"
+    browser.post("provider-demo")
+    assert set(Provider.objects.values_list("name", flat=True)) == {"demo", "demo-2"}
+
+
+def test_the_last_step_waits_for_the_first_request(
+    browser: Browser, owner: Caller, demo: Provider, key: GatewayKey
+) -> None:
+    page = browser.get("overview")
+    waiting = browser.get("checklist", htmx=True)
+    record(owner.workspace, key_id=key.pk)
+    arrived = browser.get("checklist", htmx=True)
+
+    assert "http://testserver/v1/chat/completions" in page.html
+    assert (waiting.status, "Waiting for the first request" in waiting) == (200, True)
+    assert arrived.status == 286  # tells htmx to ask no more
+    assert "<html" not in arrived.html
+    assert "gpt-5 answered after 800 ms" in arrived
+
+
+def test_a_viewer_is_told_who_can_do_the_steps(viewer: Caller) -> None:
+    page = Browser(viewer).get("overview")
+
+    assert "An admin of this workspace has to add one." in page
+    assert "Use the demo provider" not in page
+    assert Browser(viewer).post("provider-demo").status == 403
+
+
+def test_the_overview_sums_its_period_alone(browser: Browser, owner: Caller, stranger: Caller) -> None:
+    recent = record(owner.workspace)
+    older = record(owner.workspace, status=503, cost_usd=1)
+    record(stranger.workspace)
+    now = timezone.now()
+    UsageRecord.objects.exclude(pk=older.pk).update(created_at=now - timedelta(hours=1))
+    UsageRecord.objects.filter(pk=older.pk).update(created_at=now - timedelta(days=3))
+
+    day, week = browser.get("overview"), browser.get("overview", period="7d")
+
+    assert "Requests 1 " in day
+    assert "$0.00338" in day
+    assert "Requests 2 " in week
+    assert "Failed 1 50% of requests" in week
+    assert reverse("request", args=[recent.pk]) in day.html
+    assert browser.get("overview", period="nonsense").status == 200
+
+
+def test_the_overview_asks_as_often_for_many_rows(
+    browser: Browser, owner: Caller, demo: Provider, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(20):
+        record(owner.workspace)
+
+    with django_assert_max_num_queries(12):
+        browser.get("overview")
