@@ -98,6 +98,15 @@ class Gateway:
         }
         self._call("POST", "/api/keys/providers", token, **provider)
         self.key = self._call("POST", "/api/keys/gateway", token, name="bench")["key"]
+        self._wait_until_ready()
+
+    def restart(self) -> None:
+        """End every process, start anew on the same data, and wait until it is ready for requests."""
+        self.stop()
+        self.start()
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
         self._wait_until_served()
         self._wait_until_calm()
 

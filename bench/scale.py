@@ -81,8 +81,7 @@ def run(keys: int, records: int, rounds: int) -> int:
             print(f"{keys:,} keys and {records:,} ledger rows in {time.monotonic() - started:.0f} s")
             # Both as they are after a start, with what they hold read anew.
             for gateway in (empty, full):
-                gateway.stop()
-                gateway.start()
+                gateway.restart()
             samples = interleaved([full, empty], "chat", CLIENTS, REQUESTS, rounds)
         except RequestsFailed as failure:
             print(f"FAILED: {failure}\n{full.log()}", file=sys.stderr)
