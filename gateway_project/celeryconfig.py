@@ -31,4 +31,9 @@ beat_schedule: dict[str, dict[str, Any]] = {
         # One that waited for a busy worker is of no use to anybody.
         "options": {"expires": 60},
     },
+    "delete-expired-sessions": {
+        "task": "accounts.tasks.delete_expired_sessions",
+        "schedule": 6 * 3600.0,
+        "options": {"expires": 3600},
+    },
 }

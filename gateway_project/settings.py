@@ -6,6 +6,7 @@ from datetime import timedelta
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
+from corsheaders.defaults import default_headers
 from environ import Env as UrlParser
 
 from gateway_project import embedded
@@ -20,7 +21,7 @@ SECRET_KEY = ENV.secret_key
 ROOT_URLCONF = "gateway_project.urls"
 ASGI_APPLICATION = "gateway_project.asgi.application"
 
-PUBLIC_URL = ENV.public_url or f"http://{'localhost' if ENV.host in ('0.0.0.0', '::') else ENV.host}:{ENV.port}"
+PUBLIC_URL = ENV.public_url or f"http://{'localhost' if ENV.host in ('0.0.0.0', '::') else ENV.host}:{ENV.port}"  # noqa: S104
 _public = urlsplit(PUBLIC_URL)
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", ENV.host]
 if ENV.public_url and _public.hostname:
@@ -37,9 +38,18 @@ X_FRAME_OPTIONS = "DENY"
 
 CORS_ALLOWED_ORIGINS = list(ENV.cors_allowed_origins)
 CORS_URLS_REGEX = r"^/(api|v1|documents|chat|search)(/|$)"
+CORS_ALLOW_HEADERS = [
+    *default_headers, "idempotency-key", "x-api-key", "x-gateway-cache", "x-gateway-privacy-mode", "x-request-id",
+    "x-workspace-id",
+    # What OpenAI's SDK sends from a browser.
+    *(f"x-stainless-{about}" for about in (
+        "arch", "lang", "os", "package-version", "retry-count", "runtime", "runtime-version", "timeout",
+    )),
+]  # fmt: skip
 CORS_EXPOSE_HEADERS = [
     "x-request-id", "x-gateway-provider", "x-gateway-model", "x-gateway-complexity", "x-gateway-cache",
-    "x-gateway-attempts", "x-gateway-privacy", "x-gateway-cost-usd", "x-gateway-overhead-ms",
+    "x-gateway-attempts", "x-gateway-privacy", "x-gateway-cost-usd", "x-gateway-overhead-ms", "retry-after",
+    "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests",
 ]  # fmt: skip
 
 INSTALLED_APPS = [
