@@ -84,9 +84,14 @@ def log_in(email: str, password: str, *, address: str = "") -> User:
 
 def home(user: User) -> Caller:
     """`user` in the workspace that they joined first; one is made for who has none (`createsuperuser`, the admin)."""
-    membership = Membership.objects.select_related("workspace").filter(user=user).order_by("created_at", "id").first()
+    membership = _first_membership(user)
     if membership is None:
-        return Caller(user, create_workspace(user, _personal_name(user)), Role.OWNER)
+        with transaction.atomic():
+            # A browser's first page asks for several things at once.
+            User.objects.select_for_update().get(pk=user.pk)
+            membership = _first_membership(user)
+            if membership is None:
+                return Caller(user, create_workspace(user, _personal_name(user)), Role.OWNER)
     return Caller(user, membership.workspace, Role(membership.role))
 
 
@@ -116,6 +121,10 @@ def delete_expired_sessions() -> int:
     """Remove sign-ins whose last token has expired; returns how many."""
     deleted, _ = ApiSession.objects.filter(expires_at__lt=timezone.now()).delete()
     return deleted
+
+
+def _first_membership(user: User) -> Membership | None:
+    return Membership.objects.select_related("workspace").filter(user=user).order_by("created_at", "id").first()
 
 
 def _is_first_user() -> bool:

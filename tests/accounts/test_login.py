@@ -12,6 +12,7 @@ from accounts.access import Caller
 from accounts.models import User
 from accounts.services import change_password, home, log_in
 from gateway_project.lib.errors import InvalidRequest, NotAuthenticated
+from tests.accounts.threads import at_once
 from tests.api_client import PASSWORD, ApiClient
 
 LOG_IN = "/api/auth/login"
@@ -83,6 +84,13 @@ def test_who_has_no_workspace_gets_one(db: None, anonymous: ApiClient) -> None:
 
     assert first.json["workspace"]["name"] == "root's workspace"
     assert first.json["workspace"] == second.json["workspace"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_has_no_workspace_gets_one_however_often_they_ask_at_once() -> None:
+    user = User.objects.create_superuser("root@example.com", PASSWORD)
+
+    assert len({caller.workspace.pk for caller in at_once(*4 * [lambda: home(user)])}) == 1
 
 
 def test_a_new_password_ends_every_login(owner: Caller, api: ApiClient) -> None:
