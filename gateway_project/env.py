@@ -13,9 +13,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from gateway_project import env_values as values
+
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
 
 T = TypeVar("T")
 
@@ -117,12 +120,17 @@ def _read_dotenv(path: Path) -> dict[str, str]:
 
     try:
         with path.open(encoding="utf-8") as stream:
-            wrong = next((binding.original.line for binding in parse_stream(stream) if binding.error), None)
+            wrong = next((found.original.line for found in parse_stream(stream) if _is_no_pair(found)), None)
     except (OSError, UnicodeDecodeError):
         raise BadEnvironment(f".env: {path} cannot be read") from None
     if wrong is not None:
         raise BadEnvironment(f".env: line {wrong} of {path} is not NAME=value")
     return {name: value for name, value in dotenv_values(path).items() if value is not None}
+
+
+def _is_no_pair(found: "Binding") -> bool:
+    """True for a line that is neither NAME=value nor a comment nor blank."""
+    return found.error or (found.key is not None and found.value is None)
 
 
 def _make_data_dir(raw: str) -> Path:
@@ -181,7 +189,7 @@ def load(source: Mapping[str, str], base_dir: Path) -> Environment:
     if not encryption_keys:
         kept = data_dir / "encryption_key"
         try:
-            encryption_keys = values.fernet_keys(_kept_secret(kept, new_encryption_key))
+            encryption_keys = values.fernet_keys(_kept_secret(kept, new_encryption_key) or "empty")
         except ValueError as error:
             raise BadEnvironment(f"ENCRYPTION_KEY: the one kept in {kept} is damaged: {error}") from None
     redis_url = read("REDIS_URL", "", values.url("redis", "rediss", "unix"))

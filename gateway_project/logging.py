@@ -43,13 +43,14 @@ MASK = "***"
 _SECRETS = re.compile(
     r"""
     (?P<keep>
-        \b[a-z][a-z0-9+.-]*://[^\s/:@]*:        # a password in a URL
-      | \bBearer\s+ | \bBasic\s+
-      | (?i:\b(?:x-api-key|api[_-]?key|authorization|password|secret|token)["']?\s*[:=]\s*["']?)
+        ://[^\s/:@]*:(?=[^\s/@]+@)               # a password in a URL
+      | (?i:\b(?:proxy-)?authorization["']?\s*[:=]\s*["']?)(?:(?i:bearer|basic)\s+)?
+      | \bBearer\s+(?=\S{6})
+      | (?i:(?:api[_-]?key|password|secret|token)["']?\s*[:=]\s*["']?)
     )
-    (?!\*\*\*)[^\s"',;&@]+(?=@)?
+    [^\s"',;&@]+
   | \bgw_[0-9A-Za-z]{16,}                       # a gateway key
-  | \b(?:sk|pk|rk|gsk|xai|hf|pplx|lf|sk-lf|pk-lf)[-_][0-9A-Za-z_-]{12,}   # providers' keys
+  | \b(?:sk|pk|rk|gsk|xai|hf|pplx|lf)[-_][0-9A-Za-z_-]{12,}             # providers' keys
   | \bAIza[0-9A-Za-z_-]{20,}                    # Google
   | \beyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]*                # a JWT
   | \bgAAAA[0-9A-Za-z_=-]{40,}                  # Fernet

@@ -1,0 +1,110 @@
+"""GET /health: the contract's shape, bounded in time, silent about addresses."""
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Workspace
+from gateway_project import health, heartbeat
+from gateway_project.health import CHECK_SECONDS, KEPT_SECONDS, Monitor
+from keys.models import Provider
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "monitor", Monitor(health.CHECKS))
+    heartbeat.beat()
+
+
+def test_the_contracts_shape(client: Client) -> None:
+    answer = client.get("/health")
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["status"] == "healthy"
+    assert set(body["checks"]) == {"database", "vector_store", "cache", "broker", "worker", "backends"}
+    assert body["timestamp"]
+
+
+def test_only_reading_is_allowed(client: Client) -> None:
+    assert client.post("/health").status_code == 405
+    assert client.head("/health").status_code == 200
+
+
+def test_backends_of_the_environment_alone_and_without_address(client: Client, workspace: Workspace) -> None:
+    def provider(name: str, **fields: object) -> None:
+        Provider.objects.create(workspace=workspace, kind="vllm", name=name, locality="local", **fields)
+
+    now = timezone.now()
+    provider("well", from_environment=True, discovered_at=now)
+    provider("ill", from_environment=True, discovered_at=now, last_error="http://10.0.0.7:8000 refused the connection")
+    provider("forgotten", from_environment=True, discovered_at=now - timedelta(hours=1))
+    provider("somebodys", discovered_at=now, last_error="no")
+    body = client.get("/health").json()
+    backends = {name: state for name, state in body["checks"]["backends"].items() if name != "demo"}
+    assert backends == {"well": "ok", "ill": "failing", "forgotten": "not checked lately"}
+    assert body["status"] == "degraded"
+    assert "10.0.0.7" not in str(body)
+
+
+def test_a_worker_that_fell_silent_is_degraded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "STALE_SECONDS", -1.0)
+    answer = client.get("/health")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "degraded"
+    assert answer.json()["checks"]["worker"].startswith("last seen")
+
+
+def broken() -> str:
+    raise ConnectionError("postgres://gateway:hunter2@db is away")
+
+
+def test_without_a_database_it_is_503_and_says_no_secret(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "monitor", Monitor({**health.CHECKS, "database": broken}))
+    answer = client.get("/health")
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "unhealthy"
+    assert "hunter2" not in answer.content.decode()
+
+
+def test_a_check_that_hangs_is_given_up_and_not_piled_up() -> None:
+    started = []
+    released = threading.Event()
+
+    def hang() -> str:
+        started.append(1)
+        released.wait(30)
+        return "ok"
+
+    monitor = Monitor({"database": lambda: "ok", "broker": hang, "backends": dict})
+    began = time.monotonic()
+    try:
+        assert monitor.report().body["checks"]["broker"].startswith("no answer")
+        assert time.monotonic() - began < CHECK_SECONDS + 1
+        time.sleep(KEPT_SECONDS + 0.1)
+        assert monitor.report().body["status"] == "degraded"
+        assert len(started) == 1
+    finally:
+        released.set()
+
+
+def test_many_who_ask_at_once_get_one_report() -> None:
+    runs = []
+
+    def slow() -> str:
+        runs.append(1)
+        time.sleep(0.3)
+        return "ok"
+
+    monitor = Monitor({"database": slow, "backends": dict})
+    threads = [threading.Thread(target=monitor.report) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(runs) == 1

@@ -1,0 +1,122 @@
+"""Log lines: one JSON object each, with the request's id, without secrets, prompts or local variables."""
+
+import io
+import json
+import logging
+import logging.config
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from gateway_project.logging import config, configure, masked, request_id
+
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """What was logged, with the very configuration of a gateway that runs without a terminal."""
+    stream = io.StringIO()
+    settings = config("INFO", terminal=False)
+    settings["handlers"]["stderr"]["stream"] = stream
+    logging.config.dictConfig(settings)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    configure("INFO")
+
+
+SECRETS = [
+    "gw_0123456789abcdefghijklmnopqrstuv",
+    "sk-proj-abcdefghijklmnopqrstuvwx",
+    "sk-ant-REDACTED",
+    "gsk_abcdefghijklmnopqrstuvwxyz",
+    "xai-abcdefghijklmnopqrstuvwx",
+    "AIzaSyA0123456789abcdefghijklmnopqrstu",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlLW9mLWl0",
+    "gAAAAABmabcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnop==",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("text", ["{}", "key={}.", "upstream said: Incorrect API key provided: {}", '{{"k": "{}"}}'])
+def test_what_looks_like_a_credential_is_masked(secret: str, text: str) -> None:
+    shown = masked(text.format(secret))
+    assert secret not in shown
+    assert secret[8:] not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgres://gateway:hunter2@db:5432/x", "postgres://gateway:***@db:5432/x"),
+        ("redis://:hunter2@cache/0", "redis://:***@cache/0"),
+        ("Authorization: Bearer hunter2", "Authorization: ***"),
+        ("x-api-key: hunter2, accept: */*", "x-api-key: ***, accept: */*"),
+        ("api_key='hunter2'", "api_key='***'"),
+    ],
+)
+def test_credentials_are_known_by_where_they_stand(text: str, shown: str) -> None:
+    assert "hunter2" not in masked(text)
+    assert masked(text).startswith(shown.split("***")[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["GET http://127.0.0.1:8000/v1/models 200", "the task-list of Bearer", "model sk-learn", "12:30 at db:5432"],
+)
+def test_ordinary_text_stays(text: str) -> None:
+    assert masked(text) == text
+
+
+def test_a_line_is_one_json_object_with_its_request(lines: Lines) -> None:
+    token = request_id.set("req-1")
+    try:
+        logging.getLogger("gateway.test").info("said %s", "hello", extra={"attempt": 2})
+    finally:
+        request_id.reset(token)
+    (line,) = lines()
+    assert (line["event"], line["level"], line["request_id"], line["attempt"]) == ("said hello", "info", "req-1", 2)
+    assert line["timestamp"].endswith("Z")
+
+
+def test_structlog_goes_the_same_way(lines: Lines) -> None:
+    structlog.get_logger("gateway.test").warning("slow", provider="openai", api_key=SECRETS[1])
+    (line,) = lines()
+    assert (line["event"], line["provider"], line["api_key"]) == ("slow", "openai", "***")
+
+
+def test_secrets_in_arguments_and_extras_are_masked(lines: Lines) -> None:
+    logging.getLogger("gateway.test").error(
+        "sent %s", {"headers": {"authorization": "Bearer hunter2"}}, extra={"upstream": {"body": [SECRETS[0]]}}
+    )
+    text = json.dumps(lines())
+    assert SECRETS[0] not in text
+    assert "hunter2" not in text
+
+
+def test_a_traceback_has_its_message_masked_and_no_local_variables(lines: Lines) -> None:
+    prompt = "what the customer asked"
+    try:
+        raise ValueError(f"rejected {SECRETS[2]}")
+    except ValueError:
+        logging.getLogger("gateway.test").exception("failed")
+    (line,) = lines()
+    assert "ValueError: rejected ***" in line["exception"]
+    assert SECRETS[2] not in json.dumps(line)
+    assert prompt not in json.dumps(line)
+
+
+def test_an_exceptions_chain_cannot_flood_the_log(lines: Lines) -> None:
+    try:
+        raise ValueError("x" * 1_000_000)
+    except ValueError:
+        logging.getLogger("gateway.test").exception("failed")
+    (line,) = lines()
+    assert len(line["exception"]) < 10_000
+
+
+@pytest.mark.parametrize("name", ["httpx", "aiohttp.access", "LiteLLM", "kombu", "urllib3"])
+def test_talkative_libraries_are_quiet(lines: Lines, name: str) -> None:
+    logging.getLogger(name).info("POST https://api.example.com with a prompt")
+    assert lines() == []
