@@ -6,7 +6,7 @@ of `completion`. The differences that matter:
 - xAI leaves reasoning out of `completion_tokens` but puts it into `total_tokens`; OpenAI, DeepSeek, Groq and litellm
   count it in both. The sum tells which.
 - DeepSeek names cache hits `prompt_cache_hit_tokens`; some OpenAI-compatible servers put `cached_tokens` beside
-  `prompt_tokens`, or, Mistral once, `num_cached_tokens`.
+  `prompt_tokens`, and Mistral `num_cached_tokens`, with or without OpenAI's field.
 - OpenAI and OpenRouter call cache writes `cache_write_tokens`, litellm's Anthropic `cache_creation_tokens`, with those
   kept for an hour apart, since they cost more.
 - OpenRouter (`cost`, USD) and xAI (`cost_in_usd_ticks`, 10^-10 USD) say what they charged. That is the bill, cached

@@ -115,7 +115,7 @@ def test_a_kinds_models_are_found_under_the_maps_names(kind: str, model: str, in
 
 def test_a_local_model_is_free_whatever_its_name() -> None:
     price = price_for("vllm", "gpt-5", True)
-    assert (price.source, cost(price, Usage(1000, 0, 0, 1000))) == ("local", 0)
+    assert (price.source, cost(price, Usage(1000, 0, 0, 1000))) == ("local", Decimal(0))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_local_model_is_free_whatever_its_name() -> None:
 )
 def test_an_unknown_cloud_model_is_flagged_not_guessed(kind: str, model: str) -> None:
     price = price_for(kind, model, False)
-    assert (price.source, price.known, cost(price, Usage(1000, 0, 0, 1000))) == ("unknown", False, 0)
+    assert (price.source, price.known, cost(price, Usage(1000, 0, 0, 1000))) == ("unknown", False, Decimal(0))
 
 
 def test_above_a_prompt_length_its_rates_hold_for_the_whole_request() -> None:

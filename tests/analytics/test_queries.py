@@ -90,7 +90,7 @@ def crowded(owner: Caller, stranger: Caller) -> Caller:
     """A workspace with 20,000 requests, beside another's."""
     first = record(owner.workspace)
     record(stranger.workspace)
-    names = [field.column for field in first._meta.concrete_fields]
+    names = [str(field.column) for field in first._meta.concrete_fields]
     changed = {
         "id": "gen_random_uuid()",
         "created_at": "t.created_at - n * interval '1 minute'",

@@ -2,11 +2,13 @@
 
 import asyncio
 import base64
+import contextlib
 import itertools
 import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -16,14 +18,13 @@ from analytics.pricing import cost, price_for
 from analytics.usage import Usage, usage_from
 from keys.kinds import KINDS, api_base
 from keys.vault import Secret
-from routing.providers.base import Failure, Target, Timeouts, UpstreamError
+from routing.providers.base import DEFAULT_TIMEOUTS, Failure, Target, Timeouts, UpstreamError
 from routing.providers.litellm_bridge import LiteLLMBridge
 from routing.providers.openai_wire import close_session
 from tests.upstream import Upstream
 
 KEY = "sk-very-secret-0123456789"
 SECRET = Secret(KEY)
-PATIENT = Timeouts()
 MODELS = {"anthropic": "claude-sonnet-4-5", "gemini": "gemini-2.5-pro", "azure": "gpt-4o-mini"}
 HELLO = [{"role": "user", "content": "Say hello."}]
 TOOLS = [
@@ -75,7 +76,7 @@ class Provider:
     def requests(self) -> list[dict[str, Any]]:
         return self.upstream.requests(scene=self.scene)
 
-    async def ask(self, timeouts: Timeouts = PATIENT, **body: Any) -> dict[str, Any]:
+    async def ask(self, timeouts: Timeouts = DEFAULT_TIMEOUTS, **body: Any) -> dict[str, Any]:
         reply = await LiteLLMBridge().send(
             self.target, "/chat/completions", {"messages": HELLO, **body}, stream=False, timeouts=timeouts
         )
@@ -83,7 +84,7 @@ class Provider:
         found: dict[str, Any] = orjson.loads(reply.body or b"")
         return found
 
-    async def stream(self, timeouts: Timeouts = PATIENT, **body: Any) -> list[bytes]:
+    async def stream(self, timeouts: Timeouts = DEFAULT_TIMEOUTS, **body: Any) -> list[bytes]:
         reply = await LiteLLMBridge().send(
             self.target, "/chat/completions", {"messages": HELLO, **body}, stream=True, timeouts=timeouts
         )
@@ -209,6 +210,26 @@ async def test_an_image_that_cannot_be_had_is_the_clients_error(provider: Provid
 
 
 @every_kind
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "file", "file": {"file_id": "URL"}},
+        {"type": "document", "source": {"type": "url", "url": "URL"}},
+        {"type": "image", "source": {"type": "url", "url": "URL"}},
+        {"type": "video_url", "video_url": {"url": "URL"}},
+        {"type": "input_audio", "input_audio": {"data": "URL", "format": "wav"}},
+    ],
+    ids=lambda part: part["type"],
+)
+async def test_no_other_address_in_a_message_is_fetched(provider: Provider, part: dict[str, Any]) -> None:
+    url = provider.upstream.base_url(provider.scene) + "/fetched"
+    content = orjson.loads(orjson.dumps([part]).replace(b"URL", url.encode()))
+    with contextlib.suppress(UpstreamError):
+        await provider.ask(messages=[{"role": "user", "content": content}])
+    assert [request["path"] for request in provider.requests if request["path"] == "/fetched"] == []
+
+
+@every_kind
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
 async def test_an_upstreams_error_keeps_its_status_and_message(provider: Provider, status: int, stream: bool) -> None:
@@ -259,7 +280,7 @@ async def test_a_connection_that_breaks_is_not_tried_again_here(provider: Provid
 async def test_a_stream_that_breaks_says_so_after_what_came(provider: Provider) -> None:
     provider.behave(chunks=20, drop="after_chunks", drop_after=5)
     reply = await LiteLLMBridge().send(
-        provider.target, "/chat/completions", {"messages": HELLO}, stream=True, timeouts=PATIENT
+        provider.target, "/chat/completions", {"messages": HELLO}, stream=True, timeouts=DEFAULT_TIMEOUTS
     )
     assert reply.blocks is not None
     seen = []
@@ -312,9 +333,9 @@ async def test_a_redirect_is_not_followed(provider: Provider) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "timeouts"),
     [
-        ({"delay": 5}, Timeouts(first_byte=0.3)),
-        ({"first_byte_delay": 5}, Timeouts(idle=0.3)),
-        ({"chunks": 100, "interval": 0.1}, Timeouts(total=0.5)),
+        ({"delay": 5}, replace(DEFAULT_TIMEOUTS, first_byte=0.3)),
+        ({"first_byte_delay": 5}, replace(DEFAULT_TIMEOUTS, idle=0.3)),
+        ({"chunks": 100, "interval": 0.1}, replace(DEFAULT_TIMEOUTS, total=0.5)),
     ],
 )
 async def test_an_upstream_that_is_too_slow_is_given_up(
@@ -326,14 +347,14 @@ async def test_an_upstream_that_is_too_slow_is_given_up(
     with pytest.raises(UpstreamError) as caught:
         await provider.stream(timeouts)
     assert caught.value.failure is Failure.TIMEOUT
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
 
 
 @every_kind
 async def test_a_client_that_leaves_stops_the_upstream(provider: Provider) -> None:
     provider.behave(chunks=500, interval=0.05)
     reply = await LiteLLMBridge().send(
-        provider.target, "/chat/completions", {"messages": HELLO}, stream=True, timeouts=PATIENT
+        provider.target, "/chat/completions", {"messages": HELLO}, stream=True, timeouts=DEFAULT_TIMEOUTS
     )
     assert reply.blocks is not None
     await anext(reply.blocks)
@@ -414,7 +435,7 @@ async def test_messages_that_are_none_are_the_clients_error(provider: Provider, 
 @every_kind
 async def test_another_endpoint_is_not_there(provider: Provider) -> None:
     with pytest.raises(UpstreamError) as caught:
-        await LiteLLMBridge().send(provider.target, "/completions", {}, stream=False, timeouts=PATIENT)
+        await LiteLLMBridge().send(provider.target, "/completions", {}, stream=False, timeouts=DEFAULT_TIMEOUTS)
     assert caught.value.failure is Failure.UNSUPPORTED
 
 

@@ -16,7 +16,7 @@ from analytics import pricing, tokens
 from analytics.usage import usage_from
 from keys.kinds import KINDS, api_base
 from keys.vault import Secret
-from routing.providers.base import Target, Timeouts
+from routing.providers.base import DEFAULT_TIMEOUTS, Target
 from routing.providers.reach import TRANSPORTS
 from routing.providers.openai_wire import close_session
 import orjson
@@ -25,9 +25,10 @@ async def serve():
     kind = KINDS["openai"]
     target = Target("id", "name", kind, api_base(kind, sys.argv[1]), "gpt-4o-mini", False, Secret("sk-test"))
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
-    whole = await TRANSPORTS["openai"].send(target, "/chat/completions", body, stream=False, timeouts=Timeouts())
-    streamed = {**body, "stream": True}
-    reply = await TRANSPORTS["openai"].send(target, "/chat/completions", streamed, stream=True, timeouts=Timeouts())
+    ask = lambda stream: TRANSPORTS["openai"].send(
+        target, "/chat/completions", {**body, "stream": stream}, stream=stream, timeouts=DEFAULT_TIMEOUTS
+    )
+    whole, reply = await ask(False), await ask(True)
     blocks = [block async for block in reply.blocks]
     usage = usage_from(orjson.loads(whole.body), "openai")
     assert pricing.cost(pricing.price_for("openai", "gpt-4o-mini", False), usage) > 0
