@@ -81,7 +81,7 @@ def _announcement(page: Page[UsageRecord]) -> str:
     if not page.data:
         return "No request matches."
     more = ", and there are older ones" if page.next_cursor else ""
-    return f"{len(page.data)} requests{more}."
+    return f"{len(page.data)} request{'' if len(page.data) == 1 else 's'}{more}."
 
 
 def _price_words(record: UsageRecord) -> dict[str, Any]:

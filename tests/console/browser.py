@@ -53,11 +53,11 @@ class Browser:
             session[CHOSEN_WORKSPACE] = str(caller.workspace.pk)
             session.save()
 
-    def get(self, name: str, *args: Any, htmx: bool = False, **query: Any) -> Page:
-        return Page(self.client.get(reverse(name, args=args), query, headers=_htmx(htmx)))
+    def get(self, page: str, /, *args: Any, htmx: bool = False, **query: Any) -> Page:
+        return Page(self.client.get(reverse(page, args=args), query, headers=_htmx(htmx)))
 
-    def post(self, name: str, *args: Any, htmx: bool = False, **fields: Any) -> Page:
-        return Page(self.client.post(reverse(name, args=args), fields, headers=_htmx(htmx)))
+    def post(self, page: str, /, *args: Any, htmx: bool = False, **fields: Any) -> Page:
+        return Page(self.client.post(reverse(page, args=args), fields, headers=_htmx(htmx)))
 
     def follow(self, page: Page) -> Page:
         """The page that `page` redirects to."""

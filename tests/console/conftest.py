@@ -1,6 +1,10 @@
 """Fixtures of the tests of pages."""
 
+from collections.abc import Callable
+
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.access import Caller
 from keys import services
@@ -22,3 +26,10 @@ def demo(owner: Caller) -> Provider:
 @pytest.fixture
 def key(owner: Caller) -> GatewayKey:
     return services.create_key(owner, {"name": "chatbot"})[0]
+
+
+def queries_of(act: Callable[[], object]) -> int:
+    """How many queries `act` takes."""
+    with CaptureQueriesContext(connection) as captured:
+        act()
+    return len(captured)

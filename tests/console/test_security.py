@@ -78,11 +78,7 @@ def test_every_file_that_pages_name_exists(browser: Browser) -> None:
 
 def test_every_icon_that_templates_name_exists() -> None:
     sprite = set(re.findall(r'<symbol id="([^"]+)"', (BASE_DIR / "static/img/icons.svg").read_text()))
-    named = {
-        name
-        for path in TEMPLATES.rglob("*.html")
-        for name in re.findall(r'{% icon "([^"]+)"', path.read_text())
-    }
+    named = {name for path in TEMPLATES.rglob("*.html") for name in re.findall(r'{% icon "([^"]+)"', path.read_text())}
 
     assert named == sprite
 

@@ -1,0 +1,166 @@
+"""The list of requests with its filters, and one request's page."""
+
+import re
+from decimal import Decimal
+
+import pytest
+from django.urls import reverse
+
+from accounts.access import Caller
+from keys import services
+from keys.models import GatewayKey
+from tests.analytics.ledger import record
+from tests.console.browser import Browser, Page
+from tests.console.conftest import queries_of
+
+
+def shown(page: Page) -> list[str]:
+    """The ids of the requests that the list links to, in order."""
+    return re.findall(r'stretched" href="/console/requests/([^/]+)/"', page.html)
+
+
+def test_requests_are_shown_newest_first(browser: Browser, owner: Caller, key: GatewayKey) -> None:
+    old = record(owner.workspace, key_id=key.pk)
+    new = record(owner.workspace, 5, status=503, cost_usd=Decimal("0.000000000001"))
+
+    page = browser.get("requests")
+
+    assert shown(page) == [str(new.pk), str(old.pk)]
+    assert "chatbot" in page
+    assert "$0.000000000001" in page
+    assert "1,200 / 300" in page
+
+
+def test_filters_come_from_the_url(browser: Browser, owner: Caller, key: GatewayKey) -> None:
+    mini = record(owner.workspace, model="gpt-5-mini", key_id=key.pk)
+    failed = record(owner.workspace, 60, status=503)
+    refused = record(owner.workspace, 24 * 60, status=404, model="", requested_model="nope")
+
+    def ids(**query: str) -> set[str]:
+        return set(shown(browser.get("requests", **query)))
+
+    assert ids(model="MINI") == {str(mini.pk)}
+    assert ids(model="nope") == {str(refused.pk)}
+    assert ids(key=str(key.pk)) == {str(mini.pk)}
+    assert ids(status="ok") == {str(mini.pk)}
+    assert ids(status="failed") == {str(failed.pk), str(refused.pk)}
+    assert ids(status="client") == {str(refused.pk)}
+    assert ids(status="server") == {str(failed.pk)}
+    assert ids(**{"from": "2026-11-21"}) == {str(refused.pk)}
+    assert ids(**{"to": "2026-11-20"}) == {str(mini.pk), str(failed.pk)}
+    assert ids(**{"from": "2026-11-20", "to": "2026-11-21", "status": "ok"}) == {str(mini.pk)}
+    assert "No request matches" in browser.get("requests", model="claude")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"status": "teapot"},
+        {"key": "no-id"},
+        {"from": "yesterday"},
+        {"from": "2026-11-21", "to": "2026-11-20"},
+        {"model": "a\0b"},
+        {"cursor": "junk"},
+    ],
+)
+def test_a_filter_that_cannot_be_used_says_so(browser: Browser, owner: Caller, query: dict[str, str]) -> None:
+    record(owner.workspace)
+
+    page = browser.get("requests", **query)
+
+    assert page.status == 422
+    assert "That filter cannot be used" in page
+
+
+def test_htmx_gets_the_results_alone(browser: Browser, owner: Caller) -> None:
+    record(owner.workspace)
+
+    page = browser.get("requests", status="ok", htmx=True)
+
+    assert "<html" not in page.html
+    assert 'data-announce="1 request."' in page.html
+    assert "HX-Request" in page.headers["Vary"]
+
+
+def test_older_requests_are_on_the_next_page_with_the_same_filter(browser: Browser, owner: Caller) -> None:
+    rows = [record(owner.workspace, minute) for minute in range(55)]
+    record(owner.workspace, 99, status=500)
+
+    first = browser.get("requests", status="ok")
+    link = re.search(r'href="(\?[^"]*cursor=[^"]+)"', first.html)
+    assert link
+    second = Page(browser.client.get(reverse("requests") + link[1].replace("&amp;", "&")))
+
+    assert shown(first) + shown(second) == [str(row.pk) for row in reversed(rows)]
+    assert "Newest" in second
+
+
+def test_a_request_shows_how_its_cost_adds_up(browser: Browser, owner: Caller, key: GatewayKey) -> None:
+    request = record(owner.workspace, key_id=key.pk, stream=True, client_request_id="mine-1")
+
+    page = browser.get("request", request.pk)
+
+    assert "Prompt 200 $1.25 $0.00025" in page
+    assert "Prompt, from the cache 1,000 $0.125 $0.000125" in page
+    assert "Completion, reasoning 100 $10.00 $0.001" in page
+    assert "Total $0.00338" in page
+    assert "prices of litellm 1.0" in page
+    assert "mine-1" in page
+    assert reverse("gateway-key", args=[key.pk]) in page.html
+
+
+def test_a_failed_request_shows_its_attempts(browser: Browser, owner: Caller) -> None:
+    attempts = [
+        {"provider": "box", "model": "tiny", "status": 429, "error": "slow down", "ms": 10},
+        {"provider": "box", "model": "tiny", "status": None, "error": "the connection was refused", "ms": 2},
+    ]
+    request = record(
+        owner.workspace, status=503, error_code="no_available_model", error="<b>Nobody</b> could answer.",
+        attempts=attempts, price={}, cost_usd=0, ttft_ms=None,
+    )  # fmt: skip
+
+    page = browser.get("request", request.pk)
+
+    assert "no_available_model" in page
+    assert "&lt;b&gt;Nobody" in page.html
+    assert "slow down" in page
+    assert "the connection was refused" in page
+    assert "nothing was charged" in page
+
+
+def test_a_removed_key_and_an_estimate_are_said(browser: Browser, owner: Caller, key: GatewayKey) -> None:
+    request = record(owner.workspace, key_id=key.pk, usage_estimated=True, price={"source": "unknown"})
+    key.delete()
+
+    page = browser.get("request", request.pk)
+
+    assert "Removed key" in page
+    assert "estimates" in page
+    assert "No price is known for this model" in page
+
+
+def test_for_a_stranger_it_does_not_exist(stranger: Caller, owner: Caller) -> None:
+    request = record(owner.workspace)
+    browser = Browser(stranger)
+
+    assert shown(browser.get("requests")) == []
+    assert browser.get("request", request.pk).status == 404
+    assert browser.get("request", "no-id").status == 404
+
+
+def test_a_viewer_sees_them(viewer: Caller) -> None:
+    request = record(viewer.workspace)
+
+    assert shown(Browser(viewer).get("requests")) == [str(request.pk)]
+    assert Browser(viewer).get("request", request.pk).status == 200
+    assert Browser(viewer).post("requests").status == 405
+
+
+def test_the_list_asks_as_often_for_many(browser: Browser, owner: Caller) -> None:
+    record(owner.workspace)
+    few = queries_of(lambda: browser.get("requests"))
+    for number in range(20):
+        key, _ = services.create_key(owner, {"name": f"key {number}"})
+        record(owner.workspace, number, key_id=key.pk)
+
+    assert queries_of(lambda: browser.get("requests")) == few
