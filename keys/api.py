@@ -83,12 +83,12 @@ def reset_gateway_key_budget(request: Authenticated, key_id: str) -> dict[str, A
 
 
 def _with_newest_secret(keys: QuerySet[GatewayKey]) -> QuerySet[GatewayKey]:
-    newest = KeySecret.objects.order_by("key_id", "-id").distinct("key_id")
+    newest = KeySecret.objects.order_by("key_id", "-created_at", "-id").distinct("key_id")
     return keys.prefetch_related(Prefetch("secrets", newest, to_attr="newest"))
 
 
 def _show(key: GatewayKey) -> dict[str, Any]:
-    found = getattr(key, "newest", None) or [key.secrets.latest("id")]
+    found = getattr(key, "newest", None) or [key.secrets.latest("created_at", "id")]
     return show_key(key, found[0])
 
 

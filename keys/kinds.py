@@ -40,9 +40,8 @@ class Kind:
     capabilities: frozenset[str] = ALL
     # Whether `stream_options` may be sent; where it may not, usage comes without being asked for.
     stream_options: bool = True
-    # The names that litellm and its price map put before a model's id; None where it prices none.
+    # What litellm puts before a model's id.
     litellm_prefix: str = ""
-    price_prefix: str | None = None
 
     def can(self, capability: str) -> bool:
         return capability in self.capabilities
@@ -66,7 +65,6 @@ def cloud(id: str, label: str, base_url: str, **differences: object) -> Kind:
         "needs_key": True,
         "self_hosted": False,
         "health_path": "",
-        "price_prefix": id,
     }
     return Kind(id=id, label=label, base_url=base_url, **{**defaults, **differences})  # type: ignore[arg-type]
 
@@ -74,10 +72,10 @@ def cloud(id: str, label: str, base_url: str, **differences: object) -> Kind:
 KINDS: dict[str, Kind] = {
     kind.id: kind
     for kind in (
-        cloud("openai", "OpenAI", "https://api.openai.com/v1", price_prefix=""),
+        cloud("openai", "OpenAI", "https://api.openai.com/v1"),
         cloud(
             "anthropic", "Anthropic", "https://api.anthropic.com",
-            wire="litellm", litellm_prefix="anthropic", price_prefix="",
+            wire="litellm", litellm_prefix="anthropic",
             auth_header="x-api-key",
             models_path="/v1/models?limit=1000", models_headers=(("anthropic-version", "2023-06-01"),),
             capabilities=ALL - {"completions", "embeddings"},
@@ -110,7 +108,7 @@ KINDS: dict[str, Kind] = {
             capabilities=ALL - {"completions", "embeddings", "vision"},
         ),
         cloud("openrouter", "OpenRouter", "https://openrouter.ai/api/v1"),
-        cloud("together", "Together AI", "https://api.together.xyz/v1", price_prefix="together_ai"),
+        cloud("together", "Together AI", "https://api.together.xyz/v1"),
         cloud("xai", "xAI", "https://api.x.ai/v1", capabilities=ALL - {"embeddings"}),
         Kind(id="vllm", label="vLLM"),
         Kind(id="ollama", label="Ollama", health_path="/api/tags"),

@@ -8,11 +8,22 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from django.utils import timezone
 from ninja import Schema
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from gateway_project.lib.errors import InvalidRequest
 from keys.kinds import KINDS
 from keys.models import BudgetPeriod, GatewayKey, KeySecret, Locality, PrivacyMode, Provider, Scope
+from keys.vault import Secret
 
 S = TypeVar("S", bound=Schema)
 
@@ -38,10 +49,14 @@ def _provider_name(name: str) -> str:
     return name
 
 
-def _header_value(key: str) -> str:
+def _secret(given: Any) -> Secret:
+    """Wrapped at once, so that no repr of the fields shows it."""
+    key = given.strip() if isinstance(given, str) else ""
+    if not 0 < len(key) <= 4000:
+        raise ValueError("must be a string of 1 to 4000 characters.")
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise ValueError("must be printable ASCII without spaces, as it travels in a header.")
-    return key
+    return Secret(key)
 
 
 def _moment(value: Any) -> Any:
@@ -88,7 +103,9 @@ ModelId = Annotated[str, Field(max_length=300), AfterValidator(_plain), Field(mi
 Future = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_in_future)]
 Usd = Annotated[Decimal, BeforeValidator(_number), Field(ge=0, max_digits=24, decimal_places=12, examples=["12.50"])]
 ApiKey = Annotated[
-    str, Field(max_length=4000), AfterValidator(str.strip), Field(min_length=1), AfterValidator(_header_value)
+    Secret,
+    PlainValidator(_secret),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 4000, "writeOnly": True}),
 ]
 
 
@@ -198,7 +215,7 @@ class ProviderChange(Strict):
     """The fields of a provider that can be changed; null goes back to the kind's default."""
 
     name: ProviderName = ""
-    api_key: ApiKey | None = Field(None, description="Write-only.")
+    api_key: ApiKey | None = None
     base_url: Annotated[Text, Field(max_length=500)] | None = Field(None, description="With or without /v1.")
     models: Annotated[list[ModelId], Field(max_length=1000), AfterValidator(_unique)] | None = Field(
         None, description="The models to serve; null or none: whatever the provider lists."

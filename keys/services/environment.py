@@ -3,7 +3,7 @@
 They live in the first workspace, marked as coming from the environment, and follow their variables at each start.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import transaction
@@ -24,7 +24,7 @@ class Declared:
     name: str
     kind: Kind
     base_url: str = ""
-    api_key: str | None = field(default=None, repr=False)
+    api_key: vault.Secret | None = None
 
 
 def declared() -> list[Declared]:
@@ -34,7 +34,7 @@ def declared() -> list[Declared]:
         if not getattr(env, name).isascii() or " " in getattr(env, name):
             raise BadEnvironment(f"{name.upper()}: must be ASCII without spaces, as it travels in a header")
     keys = {"openai": env.openai_api_key, "anthropic": env.anthropic_api_key, "gemini": env.gemini_api_key}
-    found = [Declared(kind, KINDS[kind], api_key=key) for kind, key in keys.items() if key]
+    found = [Declared(kind, KINDS[kind], api_key=vault.Secret(key)) for kind, key in keys.items() if key]
     if env.ollama_base_url:
         found.append(_checked("OLLAMA_BASE_URL", Declared("ollama", KINDS["ollama"], env.ollama_base_url)))
     if env.backend_kind:
@@ -51,8 +51,8 @@ def _backend(kind: Kind | None) -> Declared:
         return Declared("backend", kind)
     if kind.needs_key and not env.backend_api_key:
         raise BadEnvironment(f"BACKEND_API_KEY: must be set when BACKEND_KIND is {kind.id}")
-    backend = Declared("backend", kind, env.backend_base_url, env.backend_api_key or None)
-    return _checked("BACKEND_BASE_URL", backend)
+    key = vault.Secret(env.backend_api_key) if env.backend_api_key else None
+    return _checked("BACKEND_BASE_URL", Declared("backend", kind, env.backend_base_url, key))
 
 
 def _checked(variable: str, provider: Declared) -> Declared:
@@ -108,5 +108,5 @@ def _free_name(workspace: Workspace, wanted: Declared) -> str:
 
 
 def _matches(row: Provider, wanted: Declared) -> bool:
-    secret = None if row.secret is None else vault.open_(row.secret).reveal()
+    secret = None if row.secret is None else vault.open_(row.secret)
     return (row.kind, row.base_url, secret) == (wanted.kind.id, wanted.base_url, wanted.api_key)

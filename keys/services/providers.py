@@ -153,12 +153,12 @@ def _origin(url: str) -> URL | None:
     return URL(url).origin() if url else None
 
 
-def set_secret(provider: Provider, kind: Kind, key: str | None) -> None:
+def set_secret(provider: Provider, kind: Kind, key: vault.Secret | None) -> None:
     """Seal `key` into `provider`; None takes the secret away, where the kind can do without."""
     if key is None and kind.needs_key:
         raise InvalidRequest(f"api_key: {kind.label} needs one.", param="api_key")
-    provider.secret = None if key is None else vault.seal(key)
-    provider.secret_hint = "" if key is None else vault.Secret(key).hint
+    provider.secret = None if key is None else vault.seal(key.reveal())
+    provider.secret_hint = "" if key is None else key.hint
 
 
 def _chosen_locality(kind: Kind, destination: Destination | None, chosen: str | None) -> Locality:

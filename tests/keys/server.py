@@ -44,14 +44,15 @@ class Server:
     def paths(self) -> list[str]:
         return [request.path for request in self.requests]
 
-    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
-        assert isinstance(request, web.Request) or request.path
-        self.requests.append(request)  # type: ignore[arg-type]
+    async def _dispatch(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append(request)
         handler = self.answers.get(request.path)
-        return await handler(request) if handler else web.Response(status=404)  # type: ignore[arg-type]
+        return await handler(request) if handler else web.Response(status=404)
 
     async def _start(self) -> None:
-        self._runner = web.ServerRunner(web.Server(self._dispatch), shutdown_timeout=0.1)
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._dispatch)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "localhost", 0, ssl_context=self.tls)
         await site.start()
