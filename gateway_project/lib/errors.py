@@ -44,7 +44,7 @@ class InvalidApiKey(ApiError):
 
 
 class NotAuthenticated(ApiError):
-    status, code, type = 401, "not_authenticated", "invalid_request_error"
+    status, code, type = 401, "invalid_api_key", "invalid_request_error"
 
 
 class BudgetExceeded(ApiError):

@@ -43,7 +43,7 @@ def test_one_wording_for_whatever_is_wrong(owner: Caller, viewer: Caller, anonym
 
     assert {answer.status for answer in answers} == {401}
     assert len({answer.text for answer in answers}) == 1
-    assert answers[0].error["code"] == "not_authenticated"
+    assert answers[0].error["code"] == "invalid_api_key"
 
 
 def test_an_unknown_address_takes_as_long_as_a_wrong_password(owner: Caller) -> None:

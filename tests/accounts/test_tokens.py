@@ -60,7 +60,7 @@ def test_a_replayed_refresh_token_ends_the_family_and_no_other(owner: Caller, pa
 
     replay = refresh(pair.refresh)
 
-    assert (replay.status, replay.error["code"]) == (401, "not_authenticated")
+    assert (replay.status, replay.error["code"]) == (401, "invalid_api_key")
     assert me(pair.access) == me(newer["access_token"]) == 401
     assert refresh(newer["refresh_token"]).status == 401
     assert me(other.access) == 200
@@ -200,7 +200,7 @@ def test_the_user_of_another_family(pair: tokens.TokenPair, stranger: Caller) ->
 def test_what_is_no_token(token: str) -> None:
     answer = ApiClient(token).get("/api/auth/me")
 
-    assert (answer.status, answer.error["code"]) == (401, "not_authenticated")
+    assert (answer.status, answer.error["code"]) == (401, "invalid_api_key")
 
 
 @pytest.mark.django_db
