@@ -74,7 +74,7 @@ class Hold:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._keeper.wait(STOP_SECONDS)
 
-    def _start_keeper(self) -> "subprocess.Popen[bytes]":
+    def _start_keeper(self) -> subprocess.Popen[bytes]:
         # -S: it needs nothing but the standard library, and starts in 20 ms without site-packages.
         return subprocess.Popen(  # noqa: S603
             [sys.executable, "-S", "-m", "gateway_project.keeper", str(self.cluster.data_dir)],

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class Cluster:
         self.folder = data_dir / "postgres"
         self.sockets = socket_folder(data_dir)
         self.log = data_dir / "postgres.log"
+        self._server: subprocess.Popen[bytes] | None = None
 
     def postmaster(self) -> int | None:
         """The process id of the server that runs on this cluster, if one does.
@@ -186,8 +188,6 @@ class Cluster:
             time.sleep(0.02)
         raise PostgresFailed(f"the embedded Postgres took more than {START_SECONDS:.0f} s to start; see {self.log}")
 
-    _server: "subprocess.Popen[bytes] | None" = None
-
     def _server_ended(self) -> bool:
         return self._server is None or self._server.poll() is not None
 
@@ -210,9 +210,9 @@ class Cluster:
     def _owner(self) -> int:
         return _system_user().pw_uid if os.geteuid() == 0 else os.geteuid()
 
-    def _identity(self) -> "dict[str, object]":
+    def _identity(self) -> dict[str, Any]:
         """Popen's arguments: who runs it, and an environment without the gateway's secrets."""
-        clean: dict[str, object] = {
+        clean: dict[str, Any] = {
             "env": {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
             "cwd": "/",
         }

@@ -66,7 +66,10 @@ def serve_with_uvicorn(env: Environment, listener: socket.socket) -> None:
 def serve_with_daphne(env: Environment, listener: socket.socket) -> None:
     # Twisted is particular about import order: daphne comes before anything that may import a reactor.
     from daphne.server import Server as DaphneServer
-    from twisted.internet import reactor
+    from twisted.internet import reactor as installed
+
+    # Twisted's own stubs describe it as a module of functions.
+    reactor: Any = installed
 
     class Server(DaphneServer):
         """Ends like uvicorn: no new connections, then a bounded wait for the answers that are running."""
@@ -88,9 +91,8 @@ def serve_with_daphne(env: Environment, listener: socket.socket) -> None:
 
         def kill_all_applications(self) -> Any:
             # Daphne expects an application in every connection; an idle one has none.
-            self.connections = {
-                protocol: details for protocol, details in self.connections.items() if "application_instance" in details
-            }
+            for protocol in [key for key, details in self.connections.items() if "application_instance" not in details]:
+                del self.connections[protocol]
             return super().kill_all_applications()
 
     trusted = {"X-Forwarded-For", "X-Forwarded-Proto"} if env.trusted_proxies else set()
