@@ -52,7 +52,7 @@ def test_what_only_looks_like_an_address(url: str, allowed: tuple[str, ...]) -> 
 def test_what_is_no_address_of_a_server(url: str) -> None:
     with pytest.raises(ValueError, match=r"^(must|is no)") as refusal:
         look_up(url, OWN)
-    assert "secret" not in str(refusal.value).replace("give a secret as api_key", "")
+    assert "secret" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8000", "http://LOCALHOST.", "http://127.0.0.1", "http://[::1]:1/v1"])
