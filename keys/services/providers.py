@@ -10,7 +10,7 @@ from django.utils import timezone
 from yarl import URL
 
 from accounts.access import Caller
-from gateway_project.lib.errors import Conflict, InvalidRequest
+from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.lib.net import Destination, look_up
 from keys import probe, queries, vault
 from keys.kinds import KINDS, Kind, api_base
@@ -40,15 +40,18 @@ def create_provider(caller: Caller, data: NewProvider | Mapping[str, Any]) -> Pr
 def change_provider(caller: Caller, provider: Provider, data: ProviderChange | Mapping[str, Any]) -> Provider:
     """Set the fields that `data` has; a new address or secret is asked for its models at once.
 
-    Raises `InvalidRequest` naming the field, and `Conflict` when the name is taken or the provider comes from the
-    environment (only `enabled` of such a one can be changed).
+    Raises `InvalidRequest` naming the field, `Conflict` when the name is taken or the provider comes from the
+    environment (only `enabled` of such a one can be changed), `NotFound` when it was removed just now.
     """
     fields = parse(ProviderChange, data)
     changed = fields.model_fields_set
     if provider.from_environment and changed - {"enabled"}:
         raise Conflict("This provider comes from the environment; only 'enabled' can be changed here.")
     with transaction.atomic():
-        provider = Provider.objects.select_for_update().get(pk=provider.pk)
+        locked = Provider.objects.select_for_update().filter(pk=provider.pk).first()
+        if locked is None:
+            raise NotFound("There is no such provider.")
+        provider = locked
         _set(provider, fields)
         if changed:
             _save(provider)
@@ -83,8 +86,9 @@ def record_probe(provider: Provider, result: probe.ProbeResult) -> None:
     if result.ok:
         provider.discovered_models, provider.discovered_at = list(result.models), timezone.now()
         changed += ["discovered_models", "discovered_at"]
-    # Not save(): the provider may have been removed meanwhile.
-    Provider.objects.filter(pk=provider.pk).update(**{name: getattr(provider, name) for name in changed})
+    # Not save(): meanwhile the provider may have been removed, or led to another server.
+    same = Provider.objects.filter(pk=provider.pk, base_url=provider.base_url)
+    same.update(**{name: getattr(provider, name) for name in changed})
 
 
 def recheck_locality(provider: Provider) -> None:
@@ -98,7 +102,8 @@ def recheck_locality(provider: Provider) -> None:
     if destination.resolved and not destination.local:
         logger.warning("provider %s is not local any more: its host resolves to a public address", provider.id)
         provider.locality = Locality.CLOUD
-        Provider.objects.filter(pk=provider.pk).update(locality=Locality.CLOUD)
+        same = Provider.objects.filter(pk=provider.pk, base_url=provider.base_url)
+        same.update(locality=Locality.CLOUD)
 
 
 # --- Setting fields ------------------------------------------------------------------------------
@@ -120,6 +125,8 @@ def _set(provider: Provider, fields: ProviderChange) -> None:
     if new or changed & {"base_url", "locality"}:
         destination = check_base_url(kind, base_url)
         _keep_secret_at_home(provider, kind, base_url, fields)
+        if base_url != provider.base_url:
+            provider.discovered_models, provider.discovered_at = [], None
         provider.base_url = base_url
         provider.locality = _chosen_locality(kind, destination, fields.locality)
     if new or "api_key" in changed:

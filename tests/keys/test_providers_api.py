@@ -7,6 +7,7 @@ from aiohttp import web
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts.access import Caller
+from gateway_project.lib.errors import NotFound
 from keys import queries, services
 from keys.models import Provider
 from tests.api_client import ApiAnswer, ApiClient
@@ -93,6 +94,22 @@ def test_changes(api: ApiClient, provider: Provider, server: Server) -> None:
     assert server.requests[-1].headers["authorization"] == "Bearer sk-another-987654321"
     assert api.patch(path_of(provider), api_key=None).json["secret_hint"] == ""
     assert "authorization" not in server.requests[-1].headers
+
+
+def test_the_models_of_one_server_are_not_taken_for_anothers(
+    api: ApiClient, provider: Provider, server: Server
+) -> None:
+    changed = api.patch(path_of(provider), base_url="http://localhost:9", api_key=SECRET).json
+    assert (changed["discovered_models"], changed["discovered_at"]) == ([], None)
+    # An answer of the old server that comes late.
+    services.record_probe(provider, services.ProbeResult(True, 1, ("tiny",)))
+    assert api.get(PATH).json["data"][0]["discovered_models"] == []
+
+
+def test_a_change_of_what_was_removed_meanwhile(owner: Caller, provider: Provider) -> None:
+    Provider.objects.all().delete()
+    with pytest.raises(NotFound):
+        services.change_provider(owner, provider, {"enabled": False})
 
 
 def test_removal(api: ApiClient, provider: Provider) -> None:
