@@ -24,6 +24,8 @@ from routing.providers.base import Failure, Target, Timeouts, UpstreamError
 from routing.providers.litellm_http import Call
 from routing.providers.litellm_request import fields, refused, with_images
 
+logger = logging.getLogger(__name__)
+
 # The latest dated version of Azure's API that is generally available (learn.microsoft.com, Azure OpenAI reference).
 AZURE_API_VERSION = "2024-10-21"
 # What litellm puts before a message: "litellm.BadRequestError: AnthropicException - ".
@@ -42,10 +44,10 @@ def _import() -> ModuleType:
     import litellm
 
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
-        logger = logging.getLogger(name)
-        logger.setLevel(logging.CRITICAL)
-        logger.handlers.clear()
-        logger.propagate = False
+        theirs = logging.getLogger(name)
+        theirs.setLevel(logging.CRITICAL)
+        theirs.handlers.clear()
+        theirs.propagate = False
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     litellm.turn_off_message_logging = True
@@ -167,6 +169,8 @@ def _explained(error: Exception, call: Call) -> UpstreamError:
         return call.error
     message = _plain(str(error), call.target)
     if call.response is None:
+        # The client's fault as a rule; if it is ours, this line leads to it. The message may quote the prompt.
+        logger.warning("a request could not be translated for %s (%s)", call.target.kind.id, type(error).__name__)
         return refused(f"The request cannot be put in {call.target.kind.label}'s terms: {message}", None)
     status = getattr(error, "status_code", None)
     if call.stream and status in _PASSING:

@@ -5,15 +5,16 @@ what went wrong are those of every other provider. litellm's own HTTP layer woul
 broke, follow redirects and read proxy variables.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
 import httpx
+from multidict import CIMultiDict
 from yarl import URL
 
+from routing.providers import sse
 from routing.providers.base import Failure, Target, Timeouts, UpstreamError
-from routing.providers.openai_wire import Patience, blocks, connection_failure, refusal, session, whole
+from routing.providers.openai_wire import Patience, blocks, connect_within, post, refusal, whole
 
 # Set by aiohttp itself, or about this connection only.
 _HOP_HEADERS = frozenset(
@@ -46,37 +47,22 @@ class Call(httpx.AsyncBaseTransport):
     async def _send(self, request: httpx.Request) -> httpx.Response:
         if self.response is not None:
             raise UpstreamError(Failure.DROPPED, "the request was sent once already")
-        self.response = response = await self._post(request, await request.aread())
+        headers = CIMultiDict(
+            (name.decode(), value.decode()) for name, value in request.headers.raw if name.lower() not in _HOP_HEADERS
+        )
+        headers.update({"Accept-Encoding": "identity", "User-Agent": "llm-gateway"})
+        url = URL(str(request.url), encoded=True)
+        self.response = response = await post(
+            url, await request.aread(), headers, connect_within(self.timeouts), self.timeouts
+        )
         if response.status >= 300:
             raise await refusal(response, self.target)
         patience = Patience(response, self.timeouts)
-        headers = [(b"content-type", response.headers.get("Content-Type", "").encode("latin-1", "replace"))]
+        kind = [(b"content-type", response.headers.get("Content-Type", "").encode("latin-1", "replace"))]
         if self.stream:
             body = _Kept(self, blocks(response, patience))
-            return httpx.Response(response.status, headers=headers, stream=body, request=request)
-        return httpx.Response(
-            response.status, headers=headers, content=await whole(response, patience), request=request
-        )
-
-    async def _post(self, request: httpx.Request, data: bytes) -> aiohttp.ClientResponse:
-        headers = [(name.decode(), value.decode()) for name, value in request.headers.raw if name not in _HOP_HEADERS]
-        headers += [("Accept-Encoding", "identity"), ("User-Agent", "llm-gateway")]
-        try:
-            async with asyncio.timeout(self.timeouts.first_byte):
-                return await session()._request(
-                    request.method,
-                    URL(str(request.url), encoded=True),
-                    data=data,
-                    headers=headers,
-                    allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect),
-                )
-        except aiohttp.ConnectionTimeoutError:
-            raise UpstreamError(Failure.CONNECT_TIMEOUT, f"no connection within {self.timeouts.connect:g} s") from None
-        except TimeoutError:
-            raise UpstreamError(Failure.TIMEOUT, f"no answer within {self.timeouts.first_byte:g} s") from None
-        except aiohttp.ClientError as error:
-            raise connection_failure(error) from None
+            return httpx.Response(response.status, headers=kind, stream=body, request=request)
+        return httpx.Response(response.status, headers=kind, content=await whole(response, patience), request=request)
 
 
 class _Kept(httpx.AsyncByteStream):
@@ -87,9 +73,17 @@ class _Kept(httpx.AsyncByteStream):
         self.parts = parts
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        begun = False
         try:
             async for part in self.parts:
+                # litellm would pass over what is no event, and make an empty answer of it.
+                if not begun and (b"data:" in part or not sse.looks_like_events(part)):
+                    begun = sse.first_chunk(part) is not None
+                    if not begun:
+                        raise UpstreamError(Failure.JUNK, "answered with something that is not an event stream")
                 yield part
+            if not begun:
+                raise UpstreamError(Failure.JUNK, "answered with a stream without a chunk")
         except UpstreamError as error:
             self.call.error = error
             raise

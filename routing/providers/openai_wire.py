@@ -94,7 +94,14 @@ class OpenAIWire:
         self, target: Target, endpoint: str, body: dict[str, Any], *, stream: bool, timeouts: Timeouts
     ) -> WireReply:
         """See `routing.providers.base.Transport`."""
-        response = await self._post(target, endpoint, orjson.dumps(body), timeouts)
+        prepared = target.prepared
+        if endpoint not in prepared:
+            prepared[endpoint] = URL(target.base_url + endpoint)
+            prepared["headers"] = _headers(target)
+            prepared["timeout"] = connect_within(timeouts)
+        response = await post(
+            prepared[endpoint], orjson.dumps(body), prepared["headers"], prepared["timeout"], timeouts
+        )
         try:
             if response.status >= 300:
                 raise await refusal(response, target)
@@ -109,27 +116,25 @@ class OpenAIWire:
             raise
         return reply
 
-    async def _post(self, target: Target, endpoint: str, data: bytes, timeouts: Timeouts) -> aiohttp.ClientResponse:
-        prepared = target.prepared
-        if endpoint not in prepared:
-            prepared[endpoint] = URL(target.base_url + endpoint)
-            prepared["headers"] = _headers(target)
-            prepared["timeout"] = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect)
-        try:
-            async with asyncio.timeout(timeouts.first_byte):
-                return await session().post(
-                    prepared[endpoint],
-                    data=data,
-                    headers=prepared["headers"],
-                    allow_redirects=False,
-                    timeout=prepared["timeout"],
-                )
-        except aiohttp.ConnectionTimeoutError:
-            raise UpstreamError(Failure.CONNECT_TIMEOUT, f"no connection within {timeouts.connect:g} s") from None
-        except TimeoutError:
-            raise UpstreamError(Failure.TIMEOUT, f"no answer within {timeouts.first_byte:g} s") from None
-        except aiohttp.ClientError as error:
-            raise connection_failure(error) from None
+
+def connect_within(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+    """What aiohttp is to see to; the other timeouts are `post`'s and `Patience`'s."""
+    return aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect)
+
+
+async def post(
+    url: URL, data: bytes, headers: CIMultiDict[str], connecting: aiohttp.ClientTimeout, timeouts: Timeouts
+) -> aiohttp.ClientResponse:
+    """The answer's head. Follows no redirect. Raises `UpstreamError` when there is none in time."""
+    try:
+        async with asyncio.timeout(timeouts.first_byte):
+            return await session().post(url, data=data, headers=headers, allow_redirects=False, timeout=connecting)
+    except aiohttp.ConnectionTimeoutError:
+        raise UpstreamError(Failure.CONNECT_TIMEOUT, f"no connection within {timeouts.connect:g} s") from None
+    except TimeoutError:
+        raise UpstreamError(Failure.TIMEOUT, f"no answer within {timeouts.first_byte:g} s") from None
+    except aiohttp.ClientError as error:
+        raise _connection_failure(error) from None
 
 
 def _headers(target: Target) -> CIMultiDict[str]:
@@ -139,7 +144,7 @@ def _headers(target: Target) -> CIMultiDict[str]:
     return CIMultiDict(headers)
 
 
-def connection_failure(error: aiohttp.ClientError) -> UpstreamError:
+def _connection_failure(error: aiohttp.ClientError) -> UpstreamError:
     """What went wrong with the connection, in plain words without an address."""
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, BlockedAddress):
         return UpstreamError(Failure.CONNECT, str(error.os_error))
