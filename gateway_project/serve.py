@@ -74,9 +74,12 @@ def serve_with_daphne(env: Environment, listener: socket.socket) -> None:
     class Server(DaphneServer):
         """Ends like uvicorn: no new connections, then a bounded wait for the answers that are running."""
 
-        def drain(self, *_: Any) -> None:
-            for listening in self.listeners:
-                listening.addCallback(lambda port: port.stopListening())
+        def listen_success(self, port: Any) -> None:
+            super().listen_success(port)
+            self._port = port
+
+        def drain(self) -> None:
+            self._port.stopListening()
             self._end_when_idle(reactor.seconds() + DRAIN_SECONDS)
 
         def _end_when_idle(self, deadline: float) -> None:
