@@ -53,7 +53,7 @@ async def run(exchange: Exchange, request: WireRequest) -> Answer:
         raise
     exchange.status = 200
     if reply.blocks is not None:
-        return Answer(None, metered(exchange, reply.blocks), reply)
+        return Answer(None, metered(exchange, reply, reply.blocks), reply)
     read_usage(exchange)
     settle(exchange)
     return Answer(reply.body, None, reply)

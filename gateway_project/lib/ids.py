@@ -24,7 +24,7 @@ def uuid7_text() -> str:
 
     It names a request and grants nothing, so that Python's generator, seeded by the system's, is random enough.
     """
-    noise = f"{random.getrandbits(80):020x}"  # noqa: S311
+    noise = f"{random.getrandbits(80):020x}"
     stamp = f"{time.time_ns() // 1_000_000:012x}"
     variant = "89ab"[int(noise[3], 16) & 3]
     return f"{stamp[:8]}-{stamp[8:]}-7{noise[:3]}-{variant}{noise[4:7]}-{noise[7:19]}"

@@ -22,7 +22,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 # Seconds after which a request that still runs begins to watch for its client's leaving. What a fast upstream or a
 # cache answers is done before that, and a watch costs a task.
-WATCH_AFTER = 0.02
+WATCH_AFTER = 0.1
 
 
 class ClientLeft(asyncio.CancelledError):
@@ -115,6 +115,12 @@ class WireRequest(ASGIRequest):
             self._watch.stop()
 
 
+class LastPart(bytes):
+    """The part of a streamed answer after which there is no other, so that the answer can end with it."""
+
+    __slots__ = ()
+
+
 class WireResponse(HttpResponseBase):
     """An answer given as raw headers with a body, or with an async iterator of its parts.
 
@@ -143,10 +149,13 @@ class WireResponse(HttpResponseBase):
             await send({"type": "http.response.body", "body": body})
             return
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.wire_headers})
+        ended = False
         async with aclosing(body) as parts:  # type: ignore[type-var]
             async for part in parts:
-                await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+                ended = type(part) is LastPart
+                await send({"type": "http.response.body", "body": part, "more_body": not ended})
+        if not ended:
+            await send({"type": "http.response.body", "body": b""})
 
     def close(self) -> None:
         on_close, self.on_close = self.on_close, None

@@ -90,6 +90,11 @@ class Reply(Protocol):
     body: bytes | None
     blocks: AsyncIterator[bytes] | None
 
+    @property
+    def ended(self) -> bool:
+        """Whether the upstream has nothing more to say, so that its connection is free again by itself."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -26,6 +26,10 @@ class DemoReply:
         self.body: bytes | None = None
         self.blocks: AsyncIterator[bytes] | None = None
 
+    @property
+    def ended(self) -> bool:
+        return True
+
     def close(self) -> None:
         """Nothing is open."""
 

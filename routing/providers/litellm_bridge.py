@@ -67,6 +67,10 @@ class BridgeReply:
         self.body: bytes | None = None
         self.blocks: AsyncIterator[bytes] | None = None
 
+    @property
+    def ended(self) -> bool:
+        return False  # litellm reads on behind its last chunk
+
     def close(self) -> None:
         self.call.close()
 

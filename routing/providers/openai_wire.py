@@ -83,6 +83,10 @@ class WireReply:
         self.body: bytes | None = None
         self.blocks: AsyncIterator[bytes] | None = None
 
+    @property
+    def ended(self) -> bool:
+        return self.response.content.is_eof()
+
     def close(self) -> None:
         self.response.close()
 

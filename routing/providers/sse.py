@@ -6,6 +6,9 @@ from typing import Any
 
 import orjson
 
+# How far from a block's end an error is looked for, in bytes.
+ERROR_TAIL = 4096
+
 # An event that is longer is not a model's: the stream is given up instead of buffered.
 MAX_EVENT = 8 * 1024 * 1024
 
@@ -65,11 +68,8 @@ def is_error(chunk: dict[str, Any]) -> bool:
 
 def error_event(block: bytes) -> int | None:
     """Where an event begins by which the upstream says that it failed; None when there is none."""
-    if b'"error"' not in block:
-        return None
-    if b'"error"' not in block:
-        return None
-    for found in _ERROR_OBJECT.finditer(block):
+    # An upstream that failed says so and ends, so only the end is searched.
+    for found in _ERROR_OBJECT.finditer(block, max(0, len(block) - ERROR_TAIL)):
         start, end = _event_around(block, found.start())
         chunk = json_of(block[start:end])
         if chunk is not None and is_error(chunk):
@@ -82,10 +82,10 @@ def ends(block: bytes) -> bool:
     return block.endswith(DONE) or (b"[DONE]" in block[-64:] and _DONE_LINE.search(block[-64:]) is not None)
 
 
-def usage_events(block: bytes) -> Iterator[tuple[int, int]]:
-    """Where, from and to, the events of a block stand that have a usage object."""
+def usage_events(block: bytes, at: int = 0) -> Iterator[tuple[int, int]]:
+    """Where, from and to, the events of a block stand that have a usage object, looked for from `at` on."""
     end = 0
-    for found in _USAGE_OBJECT.finditer(block):
+    for found in _USAGE_OBJECT.finditer(block, at):
         if found.start() >= end:
             start, end = _event_around(block, found.start())
             yield start, end
@@ -106,7 +106,5 @@ def _event_around(block: bytes, at: int) -> tuple[int, int]:
 
 def without_null_usage(block: bytes) -> bytes:
     """The block without the `"usage": null` that asking for usage adds to every chunk."""
-    if b'"usage"' not in block:
-        return block
     block = block.replace(b',"usage":null', b"")
     return _USAGE_NULL.sub(b"", block) if b'"usage"' in block else block
