@@ -9,6 +9,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
 
@@ -51,6 +52,12 @@ class GatewayAPI(NinjaAPI):
         if isinstance(request, WireRequest):
             return UNUSED
         return super().create_temporal_response(request)
+
+    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
+        """`/v1` finds out who calls by itself, so django-ninja does not know of gateway keys."""
+        schema = super().get_openapi_schema(**options)
+        schema["components"].setdefault("securitySchemes", {})["GatewayKey"] = {"type": "http", "scheme": "bearer"}
+        return schema
 
 
 UNUSED = HttpResponse()

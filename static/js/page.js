@@ -32,7 +32,7 @@ document.addEventListener("htmx:afterSettle", (event) => {
   const target = event.detail.elt.isConnected ? event.detail.elt : document.getElementById(event.detail.elt.id);
   const wanted = target?.matches("[data-focus]") ? target : target?.querySelector("[aria-invalid=true], .note-bad[tabindex], [data-focus]");
   wanted?.focus();
-  const spoken = target?.querySelector("[data-announce]")?.dataset.announce;
+  const spoken = (target?.closest("[data-announce]") ?? target?.querySelector("[data-announce]"))?.dataset.announce;
   if (spoken) document.dispatchEvent(new CustomEvent("announce", { detail: { message: spoken } }));
 });
 document.querySelector("main [aria-invalid=true], main .note-bad[tabindex]")?.focus();

@@ -1,0 +1,77 @@
+"""Each page at two widths, light and dark: accessible, within its width, within its policy."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.e2e.conftest import Resident
+
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
+VIEWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+PAGES = {
+    "overview": "/console/",
+    "overview, a week": "/console/?period=7d",
+    "providers": "/console/providers/",
+    "kind picker": "/console/providers/new/",
+    "a local kind": "/console/providers/new/?kind=vllm",
+    "a cloud kind": "/console/providers/new/?kind=azure",
+    "demo kind": "/console/providers/new/?kind=demo",
+    "provider": "/console/providers/{demo[id]}/",
+    "provider that fails": "/console/providers/{broken[id]}/",
+    "removal": "/console/providers/{broken[id]}/remove/",
+    "keys": "/console/keys/",
+    "new key": "/console/keys/new/",
+    "key": "/console/keys/{key[id]}/",
+    "revoked key": "/console/keys/{revoked[id]}/",
+    "rotation": "/console/keys/{key[id]}/rotate/",
+    "requests": "/console/requests/",
+    "no requests": "/console/requests/?model=zzz",
+    "wrong filter": "/console/requests/?from=2026-02-02&to=2026-01-01",
+    "request": "/console/requests/{answered}/",
+    "failed request": "/console/requests/{failed}/",
+    "team": "/console/team/",
+    "account": "/console/account/",
+    "not found": "/console/nothing/",
+}
+
+
+def violations(page: Page) -> list[Any]:
+    """What axe-core finds serious or critical."""
+    page.evaluate("source => { if (!window.axe) (0, Function)(source)(); }", AXE)
+    found: list[Any] = page.evaluate(
+        """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
+            .filter(({impact}) => ["serious", "critical"].includes(impact))
+            .map(({id, nodes}) => [id, nodes.map(node => node.target.join(" ") + ": " + node.failureSummary)])"""
+    )
+    return found
+
+
+def check(page: Page, path: str) -> None:
+    for width, theme in VIEWS:
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
+        page.set_viewport_size({"width": width, "height": 844})
+        page.goto(path)
+        view = f"{path} at {width}, {theme}"
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, f"{view} scrolls sideways"
+        assert page.evaluate("document.documentElement.dataset.bsTheme") == theme
+        assert violations(page) == [], view
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page(page: Page, resident: Resident, name: str) -> None:
+    check(page, PAGES[name].format(**vars(resident)))
+
+
+@pytest.mark.parametrize("path", ["/console/login/", "/console/signup/"])
+def test_entry_page(visitor: Page, path: str) -> None:
+    check(visitor, path)
+
+
+@pytest.mark.parametrize(("path", "ready"), [("/docs", ".opblock"), ("/redoc", "[data-section-id] h1")])
+def test_the_api_reference_renders_offline(visitor: Page, path: str, ready: str) -> None:
+    visitor.goto(path)
+
+    visitor.locator(ready).first.wait_for()
+    visitor.wait_for_timeout(500)  # Redoc's badge comes last
