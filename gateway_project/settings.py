@@ -78,6 +78,7 @@ INSTALLED_APPS = [
 
 # `/v1` does not pass through these: see gateway_project/asgi.py.
 MIDDLEWARE = [
+    "gateway_project.request_ids.assign_request_id",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "gateway_project.csp.content_security_policy",

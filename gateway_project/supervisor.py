@@ -21,6 +21,7 @@ from pathlib import Path
 
 from gateway_project import embedded
 from gateway_project.env import BASE_DIR, BadEnvironment, Environment, current, exit_on_bad_environment
+from gateway_project.logging import configure as configure_logging
 from gateway_project.processes import child_setup, die_with_parent, listen
 from gateway_project.serve import DRAIN_SECONDS
 
@@ -105,10 +106,6 @@ class Supervisor:
         first = self._web("web" if self.env.web_workers == 1 else "web 1", "--prepare")
         self.children = [first]
         self._start(first)
-        # Meanwhile: half of this process's start is this import.
-        from gateway_project.logging import configure
-
-        configure(self.env.log_level)
         while not self._ready:
             self._wait(1.0)
             if (status := first.ended()) is not None:
@@ -234,6 +231,7 @@ def main(arguments: list[str]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     with exit_on_bad_environment():
         env = current()
+        configure_logging(env.log_level)
         supervise(env)
 
 

@@ -7,6 +7,7 @@ import orjson
 
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.ids import uuid7_text
+from gateway_project.lib.request_id import request_id
 from gateway_project.lib.wire import WireRequest, WireResponse
 from routing import pipeline
 from routing.endpoints import Endpoint
@@ -35,6 +36,7 @@ NOTHING_DONE = (
 async def serve(request: WireRequest, endpoint: Endpoint) -> WireResponse:
     """The answer to a call of `endpoint`, whatever comes of it."""
     exchange = Exchange(endpoint)
+    request_id.set(exchange.id)  # for the logs; each request runs in a context of its own
     given = request.wire_headers.get(b"x-request-id")
     if given:
         exchange.client_request_id = given.decode("latin-1")[:200].replace("\0", "")

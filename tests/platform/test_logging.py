@@ -6,11 +6,13 @@ import logging
 import logging.config
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
-import structlog
+from django.test import Client
 
-from gateway_project.logging import config, configure, masked, request_id
+from gateway_project.lib.request_id import request_id
+from gateway_project.logging import Structured, config, configure, masked
 
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -80,10 +82,15 @@ def test_a_line_is_one_json_object_with_its_request(lines: Lines) -> None:
     assert line["timestamp"].endswith("Z")
 
 
-def test_structlog_goes_the_same_way(lines: Lines) -> None:
-    structlog.get_logger("gateway.test").warning("slow", provider="openai", api_key=SECRETS[1])
+def test_a_field_named_like_a_secret_is_masked_whole(lines: Lines) -> None:
+    logging.getLogger("gateway.test").warning("slow", extra={"provider": "openai", "api_key": "hunter2"})
     (line,) = lines()
     assert (line["event"], line["provider"], line["api_key"]) == ("slow", "openai", "***")
+
+
+def test_a_terminal_gets_text() -> None:
+    record = logging.makeLogRecord({"name": "gateway", "levelname": "INFO", "msg": "ready", "port": 8000})
+    assert Structured(terminal=True).format(record).endswith("info     ready  port=8000  (gateway)")
 
 
 def test_secrets_in_arguments_and_extras_are_masked(lines: Lines) -> None:
@@ -120,3 +127,9 @@ def test_an_exceptions_chain_cannot_flood_the_log(lines: Lines) -> None:
 def test_talkative_libraries_are_quiet(lines: Lines, name: str) -> None:
     logging.getLogger(name).info("POST https://api.example.com with a prompt")
     assert lines() == []
+
+
+def test_every_page_has_an_id_of_its_own(client: Client, db: None) -> None:
+    first, second = (client.get("/openapi.json").headers["x-request-id"] for _ in range(2))
+    assert UUID(first).version == 7
+    assert first != second
