@@ -34,6 +34,8 @@ def load_application() -> Any:
     # What is loaded now stays; the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
+    # A request makes some hundred objects and leaves no cycles to speak of, so there is little to look for.
+    gc.set_threshold(10_000, 10, 10)
     return application
 
 

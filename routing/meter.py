@@ -59,26 +59,24 @@ class _Stream:
         if self.kept_bytes < KEPT:
             self.kept.append(block)
             self.kept_bytes += len(block)
-        # A plain search is several times as fast as the expressions that follow, and most blocks have nothing to find.
-        at = block.find(b'"usage"')
-        if at < 0:
-            return block
-        return self._without_asked_usage(block, at) if self.hidden else self._with_usage(block, at)
+        last = block.rfind(sse.USAGE)
+        return block if last < 0 else self._with_usage(block, last)
 
-    def _with_usage(self, block: bytes, at: int) -> bytes:
-        for start, end in sse.usage_events(block, at):
-            self._take_usage(block[start:end])
-        return block
-
-    def _without_asked_usage(self, block: bytes, at: int) -> bytes:
-        """The block as it would be if usage had not been asked for. The first mention of usage stands at `at`."""
-        shown, cleaned = [], 0
-        for start, end in sse.usage_events(block, at):
-            if self._take_usage(block[start:end]):
-                before = block[cleaned:start]
-                shown.append(sse.without_null_usage(before) if at < start else before)
-                cleaned = end
-        return b"".join((*shown, sse.without_null_usage(block[cleaned:])))
+    def _with_usage(self, block: bytes, last: int) -> bytes:
+        """Take the usage of a block that mentions it last at `last`; hide what is there because we asked for it."""
+        start, end = sse.event_around(block, last)
+        if block.rfind(sse.USAGE, 0, start) < 0:  # as a rule: the one event that was asked for
+            events = [(start, end)] if sse.has_usage(block[start:end]) else []
+            nulls = not events
+        else:
+            events, nulls = list(sse.usage_events(block)), True
+        shown, at = [], 0
+        for start, end in events:
+            if self._take_usage(block[start:end]) and self.hidden:
+                shown.append(block[at:start])
+                at = end
+        block = b"".join((*shown, block[at:])) if shown else block
+        return sse.without_null_usage(block) if nulls and self.hidden else block
 
     def _take_usage(self, event: bytes) -> bool:
         """Read an event's usage. True when the event has nothing else to say."""
