@@ -1,81 +1,86 @@
 """Checks of variables against each other; `env.py` has looked at each by itself.
 
-`manage.py check` shows them all. At the gateway's start an error ends it with its one line, a warning is logged.
+`manage.py check` shows them all (apps.py). At the gateway's start an error ends it with its one line, a warning is
+logged. No Django here: the supervisor looks before anything is started.
 """
 
-from collections.abc import Sequence
+import logging
 from ipaddress import ip_address
-from typing import Any
+from typing import NamedTuple
 
-from django.apps.config import AppConfig
-from django.core.checks import CheckMessage, Error, Warning, register, run_checks
-
-from gateway_project.env import BadEnvironment, Environment, current
+from gateway_project.env import BadEnvironment, Environment
 from keys.kinds import KINDS
 
-TAG = "environment"
+logger = logging.getLogger(__name__)
+
 # RFC 7518, section 3.2: the key of HS256 has 32 bytes at least.
 SHORTEST_SECRET = 32
 SHORTEST_TOKEN = 16
 
 
-@register(TAG)
-def check_environment(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Django's entry point."""
-    return findings(current())
+class Finding(NamedTuple):
+    """`message` begins with the variable's name. An error keeps the gateway from starting."""
+
+    id: str
+    message: str
+
+    @property
+    def is_error(self) -> bool:
+        return self.id.startswith("gateway.E")
 
 
-def findings(env: Environment) -> list[CheckMessage]:
-    """What is wrong with `env` as a whole, each message beginning with the variable's name."""
+def findings(env: Environment) -> list[Finding]:
+    """What is wrong with `env` as a whole."""
     return [*_backend(env), *_exposure(env), *_secrets(env), *_langfuse(env)]
 
 
-def errors_at_start() -> list[str]:
-    """Run the environment's checks. Returns the warnings; raises BadEnvironment for the first error."""
-    found = run_checks(tags=[TAG])
-    for message in found:
-        if message.is_serious():
-            raise BadEnvironment(str(message.msg))
-    return [str(message.msg) for message in found]
+def refuse_errors(env: Environment) -> None:
+    """Raises BadEnvironment for the first error."""
+    for finding in findings(env):
+        if finding.is_error:
+            raise BadEnvironment(finding.message)
 
 
-def _backend(env: Environment) -> list[CheckMessage]:
+def log_warnings(env: Environment) -> None:
+    for finding in findings(env):
+        logger.warning(finding.message)
+
+
+def _backend(env: Environment) -> list[Finding]:
     if not env.backend_kind:
         orphan = "BACKEND_BASE_URL" if env.backend_base_url else "BACKEND_API_KEY" if env.backend_api_key else ""
-        return [Error(f"{orphan}: needs BACKEND_KIND beside it", id="gateway.E001")] if orphan else []
+        return [Finding("gateway.E001", f"{orphan}: needs BACKEND_KIND beside it")] if orphan else []
     kind = KINDS.get(env.backend_kind)
     if kind is None:
-        return [Error(f"BACKEND_KIND: must be one of {', '.join(KINDS)}", id="gateway.E002")]
+        return [Finding("gateway.E002", f"BACKEND_KIND: must be one of {', '.join(KINDS)}")]
     if not kind.base_url and not env.backend_base_url and kind.wire != "demo":
-        return [Error(f"BACKEND_BASE_URL: must be set, {kind.id} has no address of its own", id="gateway.E003")]
+        return [Finding("gateway.E003", f"BACKEND_BASE_URL: must be set, {kind.id} has no address of its own")]
     return []
 
 
-def _exposure(env: Environment) -> list[CheckMessage]:
+def _exposure(env: Environment) -> list[Finding]:
     if _is_loopback(env.host):
         return []
-    found: list[CheckMessage] = []
+    found: list[Finding] = []
     if env.debug:
         found.append(
-            Warning("DEBUG: shows source and settings to everybody who can reach this gateway", id="gateway.W001")
+            Finding("gateway.W001", "DEBUG: shows source and settings to everybody who can reach this gateway")
         )
     if not env.public_url:
-        found.append(
-            Warning("PUBLIC_URL: is unset, so requests by any name but localhost are refused", id="gateway.W002")
-        )
+        found.append(Finding("gateway.W002", "PUBLIC_URL: is unset, so requests by any name but localhost are refused"))
     return found
 
 
-def _secrets(env: Environment) -> list[CheckMessage]:
-    found: list[CheckMessage] = []
+def _secrets(env: Environment) -> list[Finding]:
+    found: list[Finding] = []
     if len(env.secret_key) < SHORTEST_SECRET:
-        found.append(Warning(f"SECRET_KEY: has fewer than {SHORTEST_SECRET} characters", id="gateway.W003"))
+        found.append(Finding("gateway.W003", f"SECRET_KEY: has fewer than {SHORTEST_SECRET} characters"))
     if 0 < len(env.metrics_token) < SHORTEST_TOKEN:
-        found.append(Warning(f"METRICS_TOKEN: has fewer than {SHORTEST_TOKEN} characters", id="gateway.W004"))
+        found.append(Finding("gateway.W004", f"METRICS_TOKEN: has fewer than {SHORTEST_TOKEN} characters"))
     return found
 
 
-def _langfuse(env: Environment) -> list[CheckMessage]:
+def _langfuse(env: Environment) -> list[Finding]:
     parts = {
         "LANGFUSE_HOST": env.langfuse_host,
         "LANGFUSE_PUBLIC_KEY": env.langfuse_public_key,
@@ -84,7 +89,7 @@ def _langfuse(env: Environment) -> list[CheckMessage]:
     missing = [name for name, value in parts.items() if not value]
     if not missing or len(missing) == len(parts):
         return []
-    return [Error(f"{missing[0]}: must be set when the other LANGFUSE_ variables are", id="gateway.E004")]
+    return [Finding("gateway.E004", f"{missing[0]}: must be set when the other LANGFUSE_ variables are")]
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,11 +1,8 @@
 """What must be done to the database before anything is served: check the vault, then migrate."""
 
-import logging
 import time
 
 from gateway_project.env import BadEnvironment, Environment
-
-logger = logging.getLogger(__name__)
 
 # A database of one's own may start beside the gateway (compose); the embedded one is there already.
 DATABASE_SECONDS = 30.0
@@ -23,11 +20,8 @@ def prepare(env: Environment) -> None:
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
 
-    from gateway_project.checks import errors_at_start
     from keys.services import declared, sync_environment_providers
 
-    for warning in errors_at_start():
-        logger.warning(warning)
     declared()
     _wait_for_database(env)
     with connection.cursor() as cursor:

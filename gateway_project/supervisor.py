@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway_project import embedded
+from gateway_project.checks import log_warnings, refuse_errors
 from gateway_project.env import BASE_DIR, BadEnvironment, Environment, current, exit_on_bad_environment
 from gateway_project.logging import configure as configure_logging
 from gateway_project.processes import child_setup, die_with_parent, listen
@@ -110,6 +111,7 @@ class Supervisor:
             self._wait(1.0)
             if (status := first.ended()) is not None:
                 raise SystemExit(2 if status == 2 else 1)
+        log_warnings(self.env)
         first.command = self._web_command()
         self.children += [self._web(f"web {number}") for number in range(2, self.env.web_workers + 1)]
         self.children.append(Child("worker", worker_command(self.env)))
@@ -232,6 +234,7 @@ def main(arguments: list[str]) -> None:
     with exit_on_bad_environment():
         env = current()
         configure_logging(env.log_level)
+        refuse_errors(env)
         supervise(env)
 
 

@@ -150,7 +150,7 @@ def test_the_environment_does_not_show_its_secrets(folder: Path) -> None:
     ],
 )
 def test_checks_name_the_variable(folder: Path, variables: dict[str, str], message: str) -> None:
-    assert any(str(found.msg).startswith(message) for found in findings(read(folder, **variables)))
+    assert any(found.message.startswith(message) for found in findings(read(folder, **variables)))
 
 
 def test_a_plain_environment_passes_every_check(folder: Path) -> None:
