@@ -41,8 +41,9 @@ class RequestFilter(ConsoleForm):
     )
 
     def __init__(self, *args: Any, keys: dict[UUID, str], **kwargs: Any) -> None:
-        self.base_fields = {**self.base_fields, "from": _day("From day"), "to": _day("To day")}
         super().__init__(*args, **kwargs)
+        self.fields |= {"from": _day("From day"), "to": _day("To day")}  # `from` cannot be a name in a class
+        self._dress()
         self.fields["key"].choices = [("", "Any"), *((str(id), name) for id, name in keys.items())]  # type: ignore[attr-defined]
 
     def clean(self) -> None:

@@ -45,7 +45,7 @@ def content_security_policy(get_response: Callable[[HttpRequest], HttpResponseBa
     if iscoroutinefunction(get_response):
 
         async def answer_async(request: HttpRequest) -> HttpResponseBase:
-            return _apply(await get_response(request))  # type: ignore[misc]
+            return _apply(await get_response(request))
 
         markcoroutinefunction(answer_async)
         return answer_async

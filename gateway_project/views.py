@@ -55,10 +55,13 @@ def overview(request: ConsoleRequest) -> HttpResponse:
     period = period if period in PERIODS else "24h"
     label, length = PERIODS[period]
     now = timezone.now()
+    days = analytics.per_day(request.caller, now - length, now)[::-1] if period == "7d" else []
     context = {
         "period": period,
         "period_label": label,
         "periods": [{"id": id, "label": text} for id, (text, _) in PERIODS.items()],
+        "days": days,
+        "busiest_day": max((day.requests for day in days), default=0) or 1,
         "summary": analytics.summary(request.caller, now - length, now),
         "rows": with_key_names(request.caller, analytics.latest(request.caller, LATEST)),
         "providers": scoped(Provider.objects.order_by("name"), request.caller),
