@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.account import Account
-from tests.gateway.process import Process, supervisor, web_process
+from tests.gateway.process import SERVER, Process, supervisor, web_process
 from tests.gateway.scene import Scene
 from tests.upstream import Upstream
 
@@ -25,10 +25,10 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="session")
 def gateway() -> Iterator[Process]:
-    """The product, started as its operator starts it. `SERVER` chooses uvicorn (default) or daphne."""
+    """The product, started as its operator starts it."""
     # A short path: a Unix socket's is limited to 107 bytes.
     with tempfile.TemporaryDirectory(prefix="gw-") as directory:
-        process = supervisor(Path(directory), SERVER=os.environ.get("GATEWAY_TEST_SERVER", "uvicorn"))
+        process = supervisor(Path(directory), SERVER=SERVER)
         process.wait_until_ready()
         yield process
         process.stop()

@@ -17,6 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PRODUCT = {field.upper() for field in env.Environment.__annotations__} | {"ENCRYPTION_KEY", "DJANGO_SETTINGS_MODULE"}
 
 
+# The server of the gateway under test; `GATEWAY_TEST_SERVER=daphne` runs the same tests with the other one.
+SERVER = os.environ.get("GATEWAY_TEST_SERVER", "uvicorn")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

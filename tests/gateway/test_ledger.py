@@ -1,5 +1,7 @@
 """Every request is one record, found by the id that its answer carried."""
 
+import asyncio
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -113,8 +115,6 @@ def test_another_workspaces_records_do_not_exist(scene: Scene, other_account: Ac
 
 def test_the_key_knows_that_it_was_used(scene: Scene) -> None:
     made = scene.account.create_key(name="used")
-    import time
-
     end = time.monotonic() + 8
     while time.monotonic() < end:
         httpx.post(
@@ -128,8 +128,6 @@ def test_the_key_knows_that_it_was_used(scene: Scene) -> None:
 
 
 def test_many_at_once_are_all_recorded(scene: Scene) -> None:
-    import asyncio
-
     async def burst() -> list[str]:
         async with httpx.AsyncClient(
             base_url=scene.url, headers=dict(scene.http.headers), timeout=30, trust_env=False

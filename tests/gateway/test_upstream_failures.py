@@ -83,8 +83,8 @@ def test_gzip_that_nobody_asked_for(scene: Scene) -> None:
     assert "content-encoding" not in response.headers
 
 
-@pytest.mark.parametrize(("cut", "size"), [(1, 0), (2, 0), (3, 0)])
-def test_a_whole_answer_cut_within_a_character(scene: Scene, cut: int, size: int) -> None:
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_whole_answer_cut_within_a_character(scene: Scene, cut: int) -> None:
     scene.behave({"text": "🙂東ü" * 20, "split": cut})
     assert scene.post().json()["choices"][0]["message"]["content"] == "🙂東ü" * 20
 
