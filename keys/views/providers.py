@@ -59,7 +59,10 @@ def new(request: ConsoleRequest) -> HttpResponse:
 def demo(request: ConsoleRequest) -> HttpResponse:
     """Add the demo provider in one click."""
     taken = {name.lower() for name in _providers(request).values_list("name", flat=True)}
-    provider = services.create_provider(request.caller, {"kind": DEMO.id, "name": free_name(DEMO, taken)})
+    try:
+        provider = services.create_provider(request.caller, {"kind": DEMO.id, "name": free_name(DEMO, taken)})
+    except Conflict:  # a second click came between: there is one now
+        return go_to(request, resolve_url("overview"))
     return say_and_go(request, f"{provider.name} is ready.", resolve_url("overview"))
 
 
@@ -91,7 +94,7 @@ def test(request: ConsoleRequest, id: str) -> HttpResponse:
     result = services.test_provider(provider)
     if is_htmx(request) and request.POST.get("from") != "list":
         return render(request, "keys/provider.html#test_result", {"provider": provider, "result": result})
-    found = f" and lists {len(result.models)} models" if result.models else ""
+    found = f" and lists {_models(len(result.models))}" if result.models else ""
     message = f"{provider.name} answers{found}." if result.ok else f"{provider.name}: {result.error}"
     level = "success" if result.ok else "error"
     if is_htmx(request):
@@ -203,5 +206,9 @@ def _added(request: ConsoleRequest, provider: Provider) -> HttpResponse:
     if provider.last_error:
         messages.warning(request, f"{provider.name} is added, but it does not answer yet.")
         return go_to(request, here)
-    known = len(provider.discovered_models)
-    return say_and_go(request, f"{provider.name} is added and lists {known} model{'' if known == 1 else 's'}.", here)
+    known = _models(len(provider.discovered_models))
+    return say_and_go(request, f"{provider.name} is added and lists {known}.", here)
+
+
+def _models(count: int) -> str:
+    return f"{count:,} model{'' if count == 1 else 's'}"

@@ -3,15 +3,22 @@
 import re
 
 import pytest
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.contrib.staticfiles import finders
-from django.test import Client
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from accounts.access import Caller
 from gateway_project.env import BASE_DIR
+from gateway_project.error_pages import server_error
 from keys.models import GatewayKey, Provider
 from tests.analytics.ledger import record
 from tests.console.browser import INLINE, Browser, Page
+from tests.console.conftest import queries_of
 
 TEMPLATES = BASE_DIR / "templates"
 PAGES = ["overview", "providers", "provider-new", "gateway-keys", "gateway-key-new", "requests", "team", "account"]
@@ -110,6 +117,16 @@ def test_an_unknown_page_is_a_page_for_people_and_json_for_programs(browser: Bro
     assert Page(people).inline == []
     assert (programs.status_code, programs.json()["error"]["code"]) == (404, "not_found")
     assert (htmx.status_code, htmx["Content-Type"]) == (404, "text/plain; charset=utf-8")
+
+
+def test_an_error_page_asks_the_database_nothing(browser: Browser) -> None:
+    request = RequestFactory().get("/console/", headers={"accept": "text/html"})
+    SessionMiddleware(HttpResponse).process_request(request)
+    AuthenticationMiddleware(HttpResponse).process_request(request)
+    MessageMiddleware(HttpResponse).process_request(request)
+    request.session = SessionStore(browser.client.cookies["sessionid"].value)
+
+    assert queries_of(lambda: server_error(request)) == 0
 
 
 def test_an_error_of_ours_shows_nothing_of_it(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,12 @@ def test_entry_page(visitor: Page, path: str) -> None:
     check(visitor, path)
 
 
+def test_the_administration_keeps_the_policy(visitor: Page) -> None:
+    visitor.goto("/admin/")
+
+    visitor.get_by_label("Email").wait_for()
+
+
 @pytest.mark.parametrize(("path", "ready"), [("/docs", ".opblock"), ("/redoc", "#redoc h1")])
 def test_the_api_reference_renders_offline(visitor: Page, path: str, ready: str) -> None:
     visitor.goto(path)
