@@ -20,7 +20,7 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /	/' | expand -t 16
 
 run: $(VENV)/.run-$(ML)  ## start the gateway and serve until Ctrl-C (DATA_DIR=…, PORT=…)
-	@exec $(RUN) -m gateway_project.supervisor --die-with-parent
+	@exec $(RUN) -m gateway_project.supervisor --under-make
 
 test: $(VENV)/.dev-$(ML)  ## run the whole test suite
 	@exec $(RUN) -m pytest $(ARGS)

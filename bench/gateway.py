@@ -58,7 +58,7 @@ class Gateway:
         }
         with (self.data_dir.parent / "gateway.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gateway_project.supervisor", "--die-with-parent"],
+                [sys.executable, "-m", "gateway_project.supervisor", "--under-make"],
                 cwd=ROOT, env=os.environ | variables, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
         deadline = time.monotonic() + 60

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 from gateway_project.env import BadEnvironment
 
@@ -18,6 +19,19 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def die_with_parent(number: int = signal.SIGKILL) -> None:
     """Have the kernel send this process `number` when its parent ends, however that happens."""
     _libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def is_handling(pid: int, number: int) -> bool:
+    """Whether the process is in its handler of this signal, which the kernel blocks meanwhile.
+
+    So a child learns of a SIGINT that was sent to make alone: make waits for its children then, but tells them nothing.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    blocked = next((line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:")), "0")
+    return bool(int(blocked, 16) & 1 << (number - 1))
 
 
 def child_setup(parent: int) -> Callable[[], None]:

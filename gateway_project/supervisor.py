@@ -2,7 +2,7 @@
 
 The first web process also checks the vault and migrates; the others and the worker start when it serves.
 
-    python -m gateway_project.supervisor [--die-with-parent]
+    python -m gateway_project.supervisor [--under-make]
 
 Exit status: 0 after Ctrl-C or TERM, 2 when the environment cannot be used (one line says which variable).
 """
@@ -23,7 +23,7 @@ from gateway_project import embedded
 from gateway_project.checks import log_warnings, refuse_errors
 from gateway_project.env import BASE_DIR, BadEnvironment, Environment, current, exit_on_bad_environment
 from gateway_project.logging import configure as configure_logging
-from gateway_project.processes import child_setup, die_with_parent, listen
+from gateway_project.processes import child_setup, die_with_parent, is_handling, listen
 from gateway_project.serve import DRAIN_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -92,8 +92,11 @@ class Stop(Exception):
 class Supervisor:
     """Runs the children until a signal of `STOPPING`."""
 
-    def __init__(self, env: Environment, hold: embedded.Hold | None, listener: socket.socket) -> None:
+    def __init__(
+        self, env: Environment, hold: embedded.Hold | None, listener: socket.socket, make: int | None = None
+    ) -> None:
         self.env = env
+        self.make = make
         self.hold = hold
         self.children: list[Child] = []
         self._descriptor = listener.fileno()
@@ -141,6 +144,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """End every child: politely, then not. A second signal skips the polite part."""
+        self.make = None  # its handler runs until this process ends
         for child in self.children:
             child.send(signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
@@ -164,6 +168,8 @@ class Supervisor:
     def _wait(self, seconds: float) -> None:
         """Sleep until a signal or for `seconds`. Raises Stop."""
         due = [child.due - time.monotonic() for child in self.children if child.process is None]
+        if self.make and is_handling(self.make, signal.SIGINT):
+            raise Stop("SIGINT to make")
         received = signal.sigtimedwait(WATCHED, max(0.0, min([seconds, *due])))
         if received is None:
             return
@@ -209,11 +215,11 @@ def claim(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def supervise(env: Environment) -> None:
+def supervise(env: Environment, make: int | None = None) -> None:
     """Everything from the first check to the last child's end. Raises BadEnvironment and SystemExit."""
     with claim(env.data_dir), listen(env.host, env.port) as listener:
         hold = embedded.start(env.data_dir) if env.embedded else None
-        supervisor = Supervisor(env, hold, listener)
+        supervisor = Supervisor(env, hold, listener, make)
         try:
             supervisor.run()
         except Stop as stop:
@@ -227,7 +233,9 @@ def supervise(env: Environment) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    if "--die-with-parent" in arguments:
+    make = None
+    if "--under-make" in arguments:
+        make = os.getppid()
         die_with_parent(signal.SIGTERM)
     # Signals wait until sigtimedwait takes them: none interrupts anything half done.
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
@@ -235,7 +243,7 @@ def main(arguments: list[str]) -> None:
         env = current()
         configure_logging(env.log_level)
         refuse_errors(env)
-        supervise(env)
+        supervise(env, make)
 
 
 if __name__ == "__main__":
