@@ -27,7 +27,7 @@ _everything_else = get_asgi_application()
 async def http(scope: Any, receive: Receive, send: Send) -> None:
     """Choose the handler by path; a browser's preflight is answered by the middleware of the stock one."""
     hop_free = (scope["path"] == "/v1" or scope["path"].startswith("/v1/")) and scope["method"] != "OPTIONS"
-    handler = _v1 if hop_free else _everything_else
+    handler: Any = _v1 if hop_free else _everything_else
     await handler(scope, receive, send)
 
 
