@@ -19,6 +19,7 @@ from gateway_project.lib.pagination import Page, paginate
 PAGE_SIZE = 50
 NO_KEY = "Console"
 GONE_KEY = "Removed key"
+CLIENT_LEFT = 499
 
 
 @require_safe
@@ -87,6 +88,8 @@ def _announcement(page: Page[UsageRecord]) -> str:
 def _price_words(record: UsageRecord) -> dict[str, Any]:
     """Where the price is from, and why there are no cost lines when there are none."""
     source = record.price.get("source", "")
+    if record.status >= 400 and record.status != CLIENT_LEFT and not record.cost_usd:
+        return {"price_source": "", "no_cost_reason": "No model answered, so nothing was charged."}
     if source == "provider":
         return {"price_source": "as the provider billed it", "no_cost_reason": "The provider sent its own bill."}
     if source == "local":

@@ -126,6 +126,8 @@ def test_a_failed_request_shows_its_attempts(browser: Browser, owner: Caller) ->
     assert "slow down" in page
     assert "the connection was refused" in page
     assert "nothing was charged" in page
+    local = record(owner.workspace, status=502, cost_usd=0, price={"source": "local"})
+    assert "No model answered" in browser.get("request", local.pk)
 
 
 def test_a_removed_key_and_an_estimate_are_said(browser: Browser, owner: Caller, key: GatewayKey) -> None:
