@@ -24,10 +24,15 @@ _v1 = V1Handler()
 _everything_else = get_asgi_application()
 
 
+PREFLIGHT = b"access-control-request-method"
+
+
 async def http(scope: Any, receive: Receive, send: Send) -> None:
     """Choose the handler by path; a browser's preflight is answered by the middleware of the stock one."""
-    hop_free = (scope["path"] == "/v1" or scope["path"].startswith("/v1/")) and scope["method"] != "OPTIONS"
-    handler: Any = _v1 if hop_free else _everything_else
+    handler: Any = _everything_else
+    if scope["path"].startswith("/v1/") or scope["path"] == "/v1":
+        preflight = scope["method"] == "OPTIONS" and any(name == PREFLIGHT for name, _ in scope["headers"])
+        handler = _everything_else if preflight else _v1
     await handler(scope, receive, send)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import time
+from urllib.parse import quote
 
 import orjson
 
@@ -19,6 +20,8 @@ EVENT_STREAM = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
+
+PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -73,8 +76,8 @@ def describe(exchange: Exchange | None) -> Headers:
 
 @functools.lru_cache(maxsize=1024)
 def _header(name: str) -> bytes:
-    """A provider's or a model's name as a header can carry it: printable ASCII."""
-    return "".join(character if " " <= character <= "~" else "?" for character in name).encode()
+    """A provider's or a model's name as a header can carry it: what is not printable ASCII is percent-encoded."""
+    return quote(name, safe=PRINTABLE).encode()
 
 
 def error_answer(error: ApiError, exchange: Exchange | None = None) -> WireResponse:

@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing
 from io import BytesIO
 from typing import Any
@@ -67,8 +67,10 @@ class WireRequest(ASGIRequest):
         self._read_started = False
         self._post_parse_error = False
         self._watch: _Watch | None = None
-        # Names in lower case, as ASGI gives them; the last of two equal names wins.
+        # Names in lower case, as ASGI gives them.
         self.wire_headers: dict[bytes, bytes] = dict(scope["headers"])
+        if len(self.wire_headers) != len(scope["headers"]):
+            self.wire_headers = _joined(scope["headers"])
 
     @cached_property
     def META(self) -> dict[str, Any]:  # type: ignore[override]
@@ -113,6 +115,17 @@ class WireRequest(ASGIRequest):
         """The request is served: its client may leave."""
         if self._watch is not None:
             self._watch.stop()
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers that were sent more than once as HTTP reads them (RFC 9110, 5.3): one value, joined by commas.
+
+    So two different credentials become one that is none, instead of either being taken.
+    """
+    joined: dict[bytes, bytes] = {}
+    for name, value in headers:
+        joined[name] = joined[name] + b", " + value if name in joined else value
+    return joined
 
 
 class LastPart(bytes):

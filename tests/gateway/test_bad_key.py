@@ -48,6 +48,14 @@ def test_both_headers_are_taken(gateway: Process, key: str) -> None:
     assert ask(gateway.url, authorization=f"Bearer {key}", x_api_key=key).status_code == 200
 
 
+def test_one_header_sent_twice_with_two_keys_is_neither(gateway: Process, key: str) -> None:
+    wait_until_taken(gateway.url, key)
+    other = key[:-1] + ("a" if key[-1] != "a" else "b")
+    for first, second in ((key, other), (other, key)):
+        sent = [("authorization", f"Bearer {first}"), ("authorization", f"Bearer {second}")]
+        refused(httpx.post(gateway.url + CHAT, json={}, headers=sent, trust_env=False))
+
+
 def test_no_key(gateway: Process) -> None:
     refused(ask(gateway.url))
     refused(httpx.post(gateway.url + CHAT, json={}, trust_env=False))
