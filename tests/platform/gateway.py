@@ -106,6 +106,14 @@ class Gateway:
                     return child
         raise LookupError(word)
 
+    def count(self, word: str) -> int:
+        """How many of its processes have `word` in their command."""
+        found = 0
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):  # it ended meanwhile
+                found += any(word in argument for argument in process.cmdline())
+        return found
+
     def postmaster(self) -> psutil.Process:
         return psutil.Process(int((self.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
 

@@ -13,9 +13,7 @@ from tests.platform.gateway import Gateway, running, wait_until
 def with_worker(gateway: Gateway) -> Gateway:
     """Wait until every process that it starts is there."""
     gateway.ready()
-    wait_until(
-        lambda: len([p for p in gateway.processes() if "celery" in " ".join(p.cmdline())]) == 2, 30, "the worker"
-    )
+    wait_until(lambda: gateway.count("celery") == 2, 30, "the worker and its beat")
     return gateway
 
 
