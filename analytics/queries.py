@@ -70,15 +70,19 @@ def latest(caller: Caller, limit: int) -> list[UsageRecord]:
     return list(records(caller).order_by("-created_at", "-id")[:limit])
 
 
-def key_names(caller: Caller, ids: Iterable[UUID | None] | None = None) -> dict[UUID, str]:
-    """Names of the workspace's gateway keys by id, revoked ones included: those of `ids`, or all.
+def key_names(caller: Caller, ids: Iterable[UUID | None]) -> dict[UUID, str]:
+    """Names of those of the workspace's gateway keys, revoked ones included, by id."""
+    return dict(_keys(caller).filter(pk__in={id for id in ids if id}).values_list("id", "name"))
 
-    Asked of the model by name, since `analytics` does not import `keys`.
-    """
-    keys = scoped(apps.get_model("keys", "GatewayKey")._default_manager.all(), caller)
-    if ids is not None:
-        keys = keys.filter(pk__in={id for id in ids if id})
-    return dict(keys.order_by("name").values_list("id", "name"))
+
+def newest_key_names(caller: Caller, limit: int) -> dict[UUID, str]:
+    """Names of the workspace's newest gateway keys, by id."""
+    return dict(_keys(caller).order_by("-created_at")[:limit].values_list("id", "name"))
+
+
+def _keys(caller: Caller) -> QuerySet[Any]:
+    """The workspace's gateway keys, asked of the model by name, since `analytics` does not import `keys`."""
+    return scoped(apps.get_model("keys", "GatewayKey")._default_manager.all(), caller)
 
 
 # --- Sums ----------------------------------------------------------------------------------------

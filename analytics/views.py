@@ -17,6 +17,8 @@ from gateway_project.lib.htmx import render_part
 from gateway_project.lib.pagination import Page, paginate
 
 PAGE_SIZE = 50
+# A workspace may have ten thousand keys; a select should not.
+KEY_CHOICES = 100
 NO_KEY = "Console"
 GONE_KEY = "Removed key"
 CLIENT_LEFT = 499
@@ -27,8 +29,7 @@ CLIENT_LEFT = 499
 def requests(request: ConsoleRequest) -> HttpResponse:
     """Requests, newest first, as the URL filters them."""
     caller = request.caller
-    names = queries.key_names(caller)
-    form = RequestFilter(request.GET, keys=names)
+    form = RequestFilter(request.GET, keys=_key_choices(caller, request.GET.get("key", "")))
     page: Page[UsageRecord] = Page([], None)
     if form.is_valid():
         try:
@@ -38,7 +39,7 @@ def requests(request: ConsoleRequest) -> HttpResponse:
             form.refuse(error)
     context = {
         "form": form,
-        "rows": with_key_names(caller, page.data, names),
+        "rows": with_key_names(caller, page.data),
         "next_cursor": page.next_cursor,
         "filtered": form.active,
         "announcement": _announcement(page),
@@ -64,13 +65,22 @@ def request_detail(request: ConsoleRequest, id: str) -> HttpResponse:
     return render(request, "analytics/request.html", context)
 
 
-def with_key_names(caller: Caller, rows: list[UsageRecord], names: dict[UUID, str] | None = None) -> list[UsageRecord]:
+def with_key_names(caller: Caller, rows: list[UsageRecord]) -> list[UsageRecord]:
     """`rows`, each with the `key_name` that a page shows."""
-    if names is None:
-        names = queries.key_names(caller, (row.key_id for row in rows))
+    names = queries.key_names(caller, (row.key_id for row in rows))
     for row in rows:
         row.key_name = _key_name(row, names)  # type: ignore[attr-defined]
     return rows
+
+
+def _key_choices(caller: Caller, chosen: str) -> dict[UUID, str]:
+    """The keys that the filter offers: the newest, and the one that the URL names."""
+    names = queries.newest_key_names(caller, KEY_CHOICES)
+    try:
+        id = UUID(chosen)
+    except ValueError:
+        return names
+    return names if id in names else names | queries.key_names(caller, [id])
 
 
 def _key_name(row: UsageRecord, names: dict[UUID, str]) -> str:

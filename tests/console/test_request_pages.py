@@ -52,6 +52,24 @@ def test_filters_come_from_the_url(browser: Browser, owner: Caller, key: Gateway
     assert "No request matches" in browser.get("requests", model="claude")
 
 
+def test_the_key_filter_offers_the_newest_and_the_chosen(
+    browser: Browser, owner: Caller, key: GatewayKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analytics.views.KEY_CHOICES", 2)
+    for number in range(3):
+        services.create_key(owner, {"name": f"newer {number}"})
+    record(owner.workspace, key_id=key.pk)
+
+    offered = browser.get("requests").html
+    chosen = browser.get("requests", key=str(key.pk))
+
+    assert "newer 2</option>" in offered
+    assert "newer 0</option>" not in offered
+    assert "chatbot</option>" not in offered
+    assert "chatbot</option>" in chosen.html
+    assert len(shown(chosen)) == 1
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -158,8 +176,8 @@ def test_a_viewer_sees_them(viewer: Caller) -> None:
     assert Browser(viewer).post("requests").status == 405
 
 
-def test_the_list_asks_as_often_for_many(browser: Browser, owner: Caller) -> None:
-    record(owner.workspace)
+def test_the_list_asks_as_often_for_many(browser: Browser, owner: Caller, key: GatewayKey) -> None:
+    record(owner.workspace, key_id=key.pk)
     few = queries_of(lambda: browser.get("requests"))
     for number in range(20):
         key, _ = services.create_key(owner, {"name": f"key {number}"})
