@@ -7,6 +7,8 @@ from routing.providers.base import Target
 # Seconds a target rests after a failure, unless its provider said how long.
 REST = 5.0
 LONGEST_REST = 60.0
+# A client may name any model of a provider, so what rests no more is forgotten when there are so many targets.
+MANY = 1000
 
 
 class Health:
@@ -14,11 +16,16 @@ class Health:
 
     def __init__(self) -> None:
         self._resting: dict[tuple[str, str], float] = {}
+        self._too_many = MANY
 
     def failed(self, target: Target, retry_after: float | None = None) -> None:
         """`target` failed: it rests `REST` seconds, or `retry_after`, up to `LONGEST_REST`."""
         rest = min(retry_after or REST, LONGEST_REST)
-        self._resting[target.provider_id, target.model] = time.monotonic() + rest
+        now = time.monotonic()
+        if len(self._resting) >= self._too_many:
+            self._resting = {resting: until for resting, until in self._resting.items() if until > now}
+            self._too_many = max(MANY, 2 * len(self._resting))
+        self._resting[target.provider_id, target.model] = now + rest
 
     def answered(self, target: Target) -> None:
         """`target` answered, so it is well."""

@@ -1,18 +1,21 @@
 """Between HTTP and the pipeline: the contract's headers on every answer, and its error shape."""
 
 import functools
+import logging
 import time
 from urllib.parse import quote
 
 import orjson
 
-from gateway_project.lib.errors import ApiError
+from gateway_project.lib.errors import ApiError, InternalError
 from gateway_project.lib.ids import uuid7_text
 from gateway_project.lib.request_id import request_id
 from gateway_project.lib.wire import WireRequest, WireResponse
 from routing import pipeline
 from routing.endpoints import Endpoint
 from routing.exchange import Exchange
+
+logger = logging.getLogger(__name__)
 
 JSON = (b"content-type", b"application/json")
 EVENT_STREAM = [
@@ -47,6 +50,9 @@ async def serve(request: WireRequest, endpoint: Endpoint) -> WireResponse:
         answer = await pipeline.run(exchange, request)
     except ApiError as error:
         return error_answer(error, exchange)
+    except Exception:
+        logger.exception("unhandled error on %s", endpoint.public_path)
+        return error_answer(InternalError("The gateway failed on this request; the error was logged."), exchange)
     headers = describe(exchange)
     if answer.body is not None:
         headers += (JSON, (b"x-gateway-cost-usd", exchange.cost.encode()))

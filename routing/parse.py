@@ -4,7 +4,8 @@ from typing import Any
 
 import orjson
 
-from gateway_project.lib.errors import InvalidRequest
+from gateway_project.lib import bounded_json
+from gateway_project.lib.errors import InvalidRequest, RequestTooLarge
 from routing.endpoints import Endpoint
 from routing.exchange import Exchange, Wishes
 
@@ -29,13 +30,15 @@ HEADER_FIELDS = {b"x-gateway-privacy-mode": "privacy_mode", b"x-gateway-cache": 
 def read_body(exchange: Exchange, raw: bytes, headers: dict[bytes, bytes]) -> None:
     """Fill `exchange` from the request's bytes and headers.
 
-    Raises `InvalidRequest`, naming the field that was wrong. What it leaves in `exchange.body` is the client's
-    own request without the gateway's fields; everything unknown stays as it came.
+    Raises `InvalidRequest`, naming the field that was wrong, and `RequestTooLarge`. What it leaves in `exchange.body`
+    is the client's own request without the gateway's fields; everything unknown stays as it came.
     """
     try:
-        body = orjson.loads(raw)
+        body = bounded_json.loads(raw)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f"The body is not valid JSON: {error}.", param="body") from None
+    except bounded_json.TooManyValues as error:
+        raise RequestTooLarge(f"The body cannot be taken: {error}.", param="body") from None
     if type(body) is not dict:
         raise InvalidRequest("The body must be a JSON object.", param="body")
     exchange.body = body

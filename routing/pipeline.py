@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.wire import WireRequest
-from routing import health, snapshot
+from routing import health, loops, snapshot
 from routing.classify import classify
 from routing.exchange import Exchange
 from routing.identify import identify
@@ -36,6 +36,7 @@ async def run(exchange: Exchange, request: WireRequest) -> Answer:
     """
     try:
         exchange.caller = identify(request.wire_headers, snapshot.current, scope="inference")
+        loops.check(request.wire_headers)
         read_body(exchange, await request.read_body(MAX_BODY), request.wire_headers)
         exchange.label = classify(exchange.endpoint, exchange.body, exchange.wishes)
         chosen = route(exchange, snapshot.current.workspace(exchange.caller.workspace_id), health.current)

@@ -47,19 +47,20 @@ def _named(model: str, workspace: WorkspaceTargets) -> list[Target]:
     """The targets that a name stands for: a bare model id, or `<provider>/<model>`."""
     if model.startswith(POLICY_PREFIX):
         raise ModelNotFound(f"There is no policy '{model.removeprefix(POLICY_PREFIX)}'.", param="model")
-    found = workspace.by_model.get(model)
-    if found is not None:
-        return list(found)
     name, slash, rest = model.partition("/")
     provider = workspace.providers.get(name) if slash else None
-    if provider is not None and rest:
+    # A provider's own model first: another one could list `<provider>/<model>` as a name and be sent its requests.
+    if provider is not None:
         for target in workspace.targets[name]:
             if target.model == rest:
                 return [target]
-        # A list that the user made is final. What a provider lists itself is not: clouds serve aliases that they
-        # do not list, so the provider is the judge.
-        if not provider.model_ids and provider.kind.wire != "demo":
-            return [make_target(provider, rest)]
+    found = workspace.by_model.get(model)
+    if found is not None:
+        return list(found)
+    # A list that the user made is final. What a provider lists itself is not: clouds serve aliases that they
+    # do not list, so the provider is the judge.
+    if provider is not None and rest and not provider.model_ids and provider.kind.wire != "demo":
+        return [make_target(provider, rest)]
     raise ModelNotFound(f"The model '{model}' does not exist here; GET /v1/models lists those that do.", param="model")
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from keys import queries
 from keys.kinds import KINDS
-from keys.models import Provider
+from keys.models import Locality, Provider
 from keys.probe import ProbeResult
 from keys.services import recheck_locality, record_probe
 from keys.vault import VaultError
@@ -29,10 +29,10 @@ CLOUD_INTERVAL = timedelta(hours=1)
 
 @shared_task  # type: ignore[untyped-decorator]
 def discover_models() -> None:
-    """Ask the enabled providers whose models no user named which models they have."""
-    asked = _due()
-    for provider in asked:
+    """See whether local providers still are, and ask those whose models no user named which models they have."""
+    for provider in Provider.objects.filter(enabled=True, locality=Locality.LOCAL):
         recheck_locality(provider)
+    asked = _due()
     # Its own event loop; the database is asked before and after, never in it.
     for provider, result in run(_ask_all(asked)):
         record_probe(provider, result)

@@ -180,10 +180,13 @@ class GuardedResolver(AbstractResolver):
     aiohttp does not ask it about addresses that are written out; `guarded_connector` checks those as well.
     """
 
-    def __init__(self, allowed_private_hosts: Sequence[str] | None = None) -> None:
+    def __init__(self, allowed_private_hosts: Sequence[str] | None = None, *, local: bool = False) -> None:
         if allowed_private_hosts is None:
             allowed_private_hosts = [*settings.ALLOWED_PRIVATE_HOSTS, *settings.ENVIRONMENT_HOSTS]
         self.allowed = PrivateHosts.parse(tuple(allowed_private_hosts))
+        # Where a local provider may be although the address is public: the operator's list alone makes it so.
+        self.local = PrivateHosts.parse(tuple(settings.ALLOWED_PRIVATE_HOSTS)) if local else None
+        self._local_by_name: set[tuple[str, int]] = set()
         self._resolver = ThreadedResolver()
         # Where names on the list lead: all that a socket may be opened to besides public and listed addresses.
         self._vouched: set[tuple[str, int]] = set()
@@ -194,15 +197,21 @@ class GuardedResolver(AbstractResolver):
         found = await self._resolver.resolve(host, port, family)
         if self.allowed.has_name(host, port):
             self._vouched.update((result["host"], result["port"]) for result in found)
+        if self.local is not None and self.local.has_name(host, port):
+            self._local_by_name.update((result["host"], result["port"]) for result in found)
         for result in found:
             self.check(result["host"], result["port"])
         return found
 
     def check(self, address: str, port: int) -> None:
         """Raise `BlockedAddress` unless `address` (digits, no name) may be connected to."""
+        parsed = ip_address(address)
+        if self.local is not None and is_public(parsed):
+            if not self.local.has(parsed, port) and (address, port) not in self._local_by_name:
+                raise BlockedAddress(f"{address} is a public address, and this provider is to be local")
+            return
         if (address, port) in self._vouched:
             return
-        parsed = ip_address(address)
         if not is_public(parsed) and not self.allowed.has(parsed, port):
             raise BlockedAddress(f"{address} is a private address that ALLOWED_PRIVATE_HOSTS does not list")
 
@@ -210,12 +219,16 @@ class GuardedResolver(AbstractResolver):
         await self._resolver.close()
 
 
-def guarded_connector(allowed_private_hosts: Sequence[str] | None = None, **options: Any) -> aiohttp.TCPConnector:
+def guarded_connector(
+    allowed_private_hosts: Sequence[str] | None = None, *, local: bool = False, **options: Any
+) -> aiohttp.TCPConnector:
     """A connector for aiohttp that opens no socket to a private address off the operator's list.
 
-    `options` are `aiohttp.TCPConnector`'s. Checked once for each new connection; a pooled one costs nothing.
+    With `local` it opens none to a public address off that list either, so that what a name of a local provider means
+    cannot change under a request that must stay in the house. `options` are `aiohttp.TCPConnector`'s.
+    Checked once for each new connection; a pooled one costs nothing.
     """
-    resolver = GuardedResolver(allowed_private_hosts)
+    resolver = GuardedResolver(allowed_private_hosts, local=local)
 
     def open_socket(info: tuple[int, int, int, str, tuple[Any, ...]]) -> socket.socket:
         family, kind, protocol, _, address = info

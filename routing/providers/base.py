@@ -58,8 +58,8 @@ class Failure(StrEnum):
 class UpstreamError(Exception):
     """An attempt failed before its first byte could be passed on, or broke off after it.
 
-    `message` holds no secret. `status` and `body` are the upstream's, where it sent any; `retry_after` is in
-    seconds.
+    `message` holds no secret, and nothing that a database or JSON refuses, whatever an upstream said. `status` and
+    `body` are the upstream's, where it sent any; `retry_after` is in seconds.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class UpstreamError(Exception):
         body: bytes = b"",
         retry_after: float | None = None,
     ) -> None:
+        message = message.replace("\0", "").encode("utf-8", "replace").decode()
         super().__init__(message)
         self.failure = failure
         self.message = message

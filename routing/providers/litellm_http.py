@@ -12,6 +12,7 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
+from routing import loops
 from routing.providers import sse
 from routing.providers.base import Failure, Target, Timeouts, UpstreamError
 from routing.providers.openai_wire import Patience, blocks, connect_within, post, refusal, whole
@@ -50,10 +51,15 @@ class Call(httpx.AsyncBaseTransport):
         headers = CIMultiDict(
             (name.decode(), value.decode()) for name, value in request.headers.raw if name.lower() not in _HOP_HEADERS
         )
-        headers.update({"Accept-Encoding": "identity", "User-Agent": "llm-gateway"})
+        headers.update({"Accept-Encoding": "identity", "User-Agent": "llm-gateway", loops.HEADER: loops.header_value()})
         url = URL(str(request.url), encoded=True)
         self.response = response = await post(
-            url, await request.aread(), headers, connect_within(self.timeouts), self.timeouts
+            url,
+            await request.aread(),
+            headers,
+            connect_within(self.timeouts),
+            self.timeouts,
+            local=self.target.local,
         )
         if response.status >= 300:
             raise await refusal(response, self.target)

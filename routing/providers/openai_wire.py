@@ -15,6 +15,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway_project.lib.net import BlockedAddress, guarded_connector
+from routing import loops
 from routing.providers import sse
 from routing.providers.base import Failure, Target, Timeouts, UpstreamError
 
@@ -22,17 +23,22 @@ from routing.providers.base import Failure, Target, Timeouts, UpstreamError
 MAX_ANSWER = 64 * 1024 * 1024
 # Of an error's body; it is only read for its message.
 MAX_ERROR = 64 * 1024
+# Seconds. Clients believe what they are told: none shall stay away for years on a provider's word.
+LONGEST_RETRY_AFTER = 86_400.0
 
-_sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+_sessions: dict[tuple[asyncio.AbstractEventLoop, bool], aiohttp.ClientSession] = {}
 
 
-def session() -> aiohttp.ClientSession:
-    """This event loop's pooled session. It follows no redirect, keeps no cookie and reads no proxy variable."""
-    loop = asyncio.get_running_loop()
-    found = _sessions.get(loop)
+def session(*, local: bool = False) -> aiohttp.ClientSession:
+    """This event loop's pooled session. It follows no redirect, keeps no cookie and reads no proxy variable.
+
+    The one for `local` providers reaches no public address, whatever the DNS says of their names by now.
+    """
+    key = (asyncio.get_running_loop(), local)
+    found = _sessions.get(key)
     if found is None or found.closed:
-        found = _sessions[loop] = aiohttp.ClientSession(
-            connector=guarded_connector(limit=0, keepalive_timeout=15),
+        found = _sessions[key] = aiohttp.ClientSession(
+            connector=guarded_connector(local=local, limit=0, keepalive_timeout=15),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
@@ -44,10 +50,11 @@ def session() -> aiohttp.ClientSession:
 
 
 async def close_session() -> None:
-    """Close this event loop's session, at the end of a test or a process."""
-    found = _sessions.pop(asyncio.get_running_loop(), None)
-    if found is not None:
-        await found.close()
+    """Close this event loop's sessions, at the end of a test or a process."""
+    for local in (False, True):
+        found = _sessions.pop((asyncio.get_running_loop(), local), None)
+        if found is not None:
+            await found.close()
 
 
 class Patience:
@@ -103,9 +110,14 @@ class OpenAIWire:
             prepared[endpoint] = URL(target.base_url + endpoint)
             prepared["headers"] = _headers(target)
             prepared["timeout"] = connect_within(timeouts)
-        response = await post(
-            prepared[endpoint], orjson.dumps(body), prepared["headers"], prepared["timeout"], timeouts
-        )
+        try:
+            data = orjson.dumps(body)
+        except orjson.JSONEncodeError:  # orjson reads what is 1024 deep, and writes what is 254 deep
+            raise UpstreamError(Failure.STATUS, "The body is nested too deeply.", status=400) from None
+        headers = prepared["headers"]
+        if loops.passed():
+            headers = CIMultiDict({**headers, loops.HEADER: loops.header_value()})
+        response = await post(prepared[endpoint], data, headers, prepared["timeout"], timeouts, local=target.local)
         try:
             if response.status >= 300:
                 raise await refusal(response, target)
@@ -127,12 +139,23 @@ def connect_within(timeouts: Timeouts) -> aiohttp.ClientTimeout:
 
 
 async def post(
-    url: URL, data: bytes, headers: CIMultiDict[str], connecting: aiohttp.ClientTimeout, timeouts: Timeouts
+    url: URL,
+    data: bytes,
+    headers: CIMultiDict[str],
+    connecting: aiohttp.ClientTimeout,
+    timeouts: Timeouts,
+    *,
+    local: bool,
 ) -> aiohttp.ClientResponse:
-    """The answer's head. Follows no redirect. Raises `UpstreamError` when there is none in time."""
+    """The answer's head. Follows no redirect; a `local` call reaches no public address.
+
+    Raises `UpstreamError` when there is none in time.
+    """
     try:
         async with asyncio.timeout(timeouts.first_byte):
-            return await session().post(url, data=data, headers=headers, allow_redirects=False, timeout=connecting)
+            return await session(local=local).post(
+                url, data=data, headers=headers, allow_redirects=False, timeout=connecting
+            )
     except aiohttp.ConnectionTimeoutError:
         raise UpstreamError(Failure.CONNECT_TIMEOUT, f"no connection within {timeouts.connect:g} s") from None
     except TimeoutError:
@@ -143,6 +166,7 @@ async def post(
 
 def _headers(target: Target) -> CIMultiDict[str]:
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "llm-gateway"}
+    headers[loops.HEADER] = loops.own_name()
     if target.secret is not None:
         headers |= target.kind.auth_headers(target.secret.reveal())
     return CIMultiDict(headers)
@@ -175,11 +199,13 @@ async def refusal(response: aiohttp.ClientResponse, target: Target) -> UpstreamE
             body = await response.content.read(MAX_ERROR)
     except (TimeoutError, aiohttp.ClientError):
         body = b""
-    if target.secret is not None:
-        body = body.replace(target.secret.reveal().encode(), b"***")
+    secret = target.secret.reveal() if target.secret is not None else "\0"
+    body = body.replace(secret.encode(), b"***")
+    # JSON may write the same characters in several ways, so what was read of it is searched as well.
+    message = (_message(body) or f"HTTP {response.status}").replace(secret, "***")
     return UpstreamError(
         Failure.STATUS,
-        _message(body) or f"HTTP {response.status}",
+        message,
         status=response.status,
         body=body,
         retry_after=_retry_after(response.headers.get("Retry-After", "")),
@@ -189,9 +215,9 @@ async def refusal(response: aiohttp.ClientResponse, target: Target) -> UpstreamE
 def _retry_after(value: str) -> float | None:
     """The seconds that a `Retry-After` asks for, as a number or as a date; None when it says nothing usable."""
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
-        return float(value)
+        return min(float(value), LONGEST_RETRY_AFTER)
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        return min(max(0.0, parsedate_to_datetime(value).timestamp() - time.time()), LONGEST_RETRY_AFTER)
     except (ValueError, OverflowError):
         return None
 
@@ -230,20 +256,28 @@ async def whole(response: aiohttp.ClientResponse, patience: Patience) -> bytes:
 
 async def blocks(response: aiohttp.ClientResponse, patience: Patience) -> AsyncIterator[bytes]:
     """What has arrived, cut after the last whole event; nothing that is not whole is ever passed on."""
-    content, rest = response.content, b""
+    content = response.content
+    # The event that is not whole yet. A long one may come a byte at a time, so no byte is searched or copied again
+    # for each part that arrives.
+    rest = bytearray()
     try:
         while part := await content.readany():
             patience.heard_at = patience.loop.time()
-            buffered = rest + part if rest else part
-            end = sse.whole_events(buffered)
-            rest = buffered[end:]
+            if rest:
+                rest += part
+                if not sse.whole_events(rest[-len(part) - 3 :]):
+                    if len(rest) > sse.MAX_EVENT:
+                        raise UpstreamError(Failure.JUNK, f"an event is longer than {sse.MAX_EVENT} bytes")
+                    continue
+                part, rest = bytes(rest), bytearray()
+            end = sse.whole_events(part)
+            if end < len(part):
+                rest += part[end:]
             if end:
-                yield buffered[:end] if rest else buffered
-            elif len(rest) > sse.MAX_EVENT:
-                raise UpstreamError(Failure.JUNK, f"an event is longer than {sse.MAX_EVENT} bytes")
+                yield part[:end] if rest else part
         if rest.strip():
             # Some servers end the last event with the stream.
-            yield rest.rstrip() + b"\n\n"
+            yield bytes(rest.rstrip()) + b"\n\n"
     except (aiohttp.ClientError, ValueError) as error:
         raise _broken(error, patience) from None
     finally:

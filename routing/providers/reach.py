@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import orjson
 
 from analytics import metrics
+from gateway_project.lib import bounded_json
 from gateway_project.lib.errors import (
     ApiError,
     NoAvailableModel,
@@ -33,6 +34,9 @@ TRIES = 3
 BACKOFF = 0.25
 # A provider that asks for more patience than this many seconds is left for the next target instead.
 LONGEST_WAIT = 10.0
+
+# Bytes of comments that a stream may begin with. They are kept until its first chunk says that it is one.
+MAX_COMMENTS = 256 * 1024
 
 # An upstream's 4xx that says something about the request itself. 401, 402, 403 are the operator's to mend, 408 and
 # 429 pass; 404 is the client's fault only when the client named the model.
@@ -139,7 +143,9 @@ def _checked(body: bytes) -> dict[str, Any]:
     if not body.strip():
         raise UpstreamError(Failure.JUNK, "answered 200 with nothing in it")
     try:
-        found = orjson.loads(body)
+        found = bounded_json.loads(body)
+    except bounded_json.TooManyValues as error:
+        raise UpstreamError(Failure.JUNK, f"answered with too much: {error}") from None
     except orjson.JSONDecodeError:
         what = "an HTML page" if body.lstrip()[:1] == b"<" else "something that is not JSON"
         raise UpstreamError(Failure.JUNK, f"answered with {what}") from None
@@ -158,6 +164,8 @@ async def _begun(blocks: AsyncIterator[bytes]) -> bytes:
         first += block
         if b"data:" in block:  # what came before are comments, sent to keep the connection open
             break
+        if len(first) > MAX_COMMENTS:
+            raise UpstreamError(Failure.JUNK, f"answered with {MAX_COMMENTS} bytes of comments and no chunk")
     chunk = sse.first_chunk(first)
     if chunk is None:
         raise UpstreamError(Failure.JUNK, "answered with a stream without a chunk")

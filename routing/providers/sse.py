@@ -16,6 +16,7 @@ MAX_EVENT = 8 * 1024 * 1024
 USAGE = b'"usage"'
 DONE = b"data: [DONE]\n\n"
 _DONE_LINE = re.compile(rb"^data:[ ]?\[DONE\][\r\n]*\Z", re.MULTILINE)
+_ENDINGS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _USAGE_OBJECT = re.compile(rb'"usage"\s*:\s*\{')
 _ERROR_OBJECT = re.compile(rb'\{\s*"error"\s*:')
@@ -24,12 +25,12 @@ _USAGE_NULL = re.compile(rb',\s*"usage"\s*:\s*null')
 _FIELD_START = re.compile(rb"\s*(data|event|id|retry)?:")
 
 
-def whole_events(buffered: bytes) -> int:
+def whole_events(buffered: bytes | bytearray) -> int:
     """How many leading bytes of `buffered` are whole events; what is after them has yet to be completed."""
     end = buffered.rfind(b"\n\n")
     end = end + 2 if end >= 0 else 0
     if b"\r" in buffered:
-        for ending in (b"\r\n\r\n", b"\r\r"):
+        for ending in _ENDINGS[1:]:
             at = buffered.rfind(ending)
             if at >= 0:
                 end = max(end, at + len(ending))
@@ -71,8 +72,7 @@ def is_error(chunk: dict[str, Any]) -> bool:
 def error_event(block: bytes) -> int | None:
     """Where an event begins by which the upstream says that it failed; None when there is none."""
     # An upstream that failed says so and ends, so only the end is searched.
-    for found in _ERROR_OBJECT.finditer(block, max(0, len(block) - ERROR_TAIL)):
-        start, end = event_around(block, found.start())
+    for start, end in _events_with(_ERROR_OBJECT, block, max(0, len(block) - ERROR_TAIL)):
         chunk = json_of(block[start:end])
         if chunk is not None and is_error(chunk):
             return start
@@ -91,25 +91,30 @@ def has_usage(event: bytes) -> bool:
 
 def usage_events(block: bytes) -> Iterator[tuple[int, int]]:
     """Where, from and to, the events of a block stand that have a usage object."""
+    return _events_with(_USAGE_OBJECT, block)
+
+
+def _events_with(pattern: re.Pattern[bytes], block: bytes, begin: int = 0) -> Iterator[tuple[int, int]]:
+    """Where the events stand that `pattern` is found in, at `begin` or later.
+
+    Each comes once, and no byte is looked at twice: whatever a server sends, this is linear in the block's length.
+    """
     end = 0
-    for found in _USAGE_OBJECT.finditer(block):
+    for found in pattern.finditer(block, begin):
         if found.start() >= end:
-            start, end = event_around(block, found.start())
+            start, end = event_around(block, found.start(), end)
             yield start, end
 
 
-def event_around(block: bytes, at: int) -> tuple[int, int]:
-    """Where, from and to, the event of a block stands that has the byte at `at`."""
-    if b"\r" in block:
-        start = 0
-        for ending in _EVENT_END.finditer(block):
-            if ending.end() > at:
-                return start, ending.end()
-            start = ending.end()
-        return start, len(block)
-    end = block.find(b"\n\n", at)
-    before = block.rfind(b"\n\n", 0, at)
-    return (before + 2 if before >= 0 else 0), (end + 2 if end >= 0 else len(block))
+def event_around(block: bytes, at: int, begin: int = 0) -> tuple[int, int]:
+    """Where, from and to, the event of a block stands that has the byte at `at`; it starts at `begin` or later."""
+    start = begin
+    for ending in _ENDINGS:
+        before = block.rfind(ending, begin, at)
+        if before >= 0:
+            start = max(start, before + len(ending))
+    ended = _EVENT_END.search(block, at)
+    return start, (ended.end() if ended else len(block))
 
 
 def without_null_usage(block: bytes) -> bytes:
