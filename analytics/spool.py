@@ -41,7 +41,9 @@ class Spool:
         self._count = 0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        folder.mkdir(parents=True, exist_ok=True)
+        # Who asked for what, and what went wrong, is nobody else's on this machine to read.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
 
     def append(self, line: bytes) -> None:
         """Write one record, which ends with a newline. Raises `OSError` when the disk refuses it."""

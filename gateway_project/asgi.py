@@ -11,9 +11,10 @@ django.setup()
 
 from channels.routing import ProtocolTypeRouter
 from channels.security.websocket import WebsocketDenier
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 
-from gateway_project.lib.wire import Receive, Send
+from gateway_project.lib.wire import Receive, Send, bounded
 from gateway_project.v1 import V1Handler
 from routing import runtime
 from routing.providers.openai_wire import close_session
@@ -21,7 +22,12 @@ from routing.providers.openai_wire import close_session
 runtime.start()
 
 _v1 = V1Handler()
-_everything_else = get_asgi_application()
+_stock: Any = get_asgi_application()
+
+
+async def _everything_else(scope: Any, receive: Receive, send: Send) -> None:
+    """Django's stock handler, which would write a body of any length to disk before a view is asked about it."""
+    await _stock(scope, bounded(receive, settings.DATA_UPLOAD_MAX_MEMORY_SIZE), send)
 
 
 PREFLIGHT = b"access-control-request-method"

@@ -25,6 +25,24 @@ Send = Callable[[Message], Awaitable[None]]
 WATCH_AFTER = 0.1
 
 
+def bounded(receive: Receive, limit: int) -> Receive:
+    """`receive` of a request whose body ends soon after `limit` bytes, so that Django finds it too long."""
+    size = 0
+
+    async def receive_within() -> Message:
+        nonlocal size
+        message = await receive()
+        while message["type"] == "http.request" and size > limit:
+            message = await receive()  # what is beyond concerns nobody
+        if message["type"] == "http.request":
+            size += len(message.get("body", b""))
+            if size > limit:
+                message = {**message, "more_body": False}
+        return message
+
+    return receive_within
+
+
 class ClientLeft(asyncio.CancelledError):
     """The client closed the connection before its request was read. A cancellation: nobody is left to answer."""
 
