@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from yarl import URL
 
@@ -74,6 +74,9 @@ def test_provider(provider: Provider) -> probe.ProbeResult:
 
 def _ask(provider: Provider, seconds: float) -> probe.ProbeResult:
     facts = queries.facts(provider)
+    # A server may take its time; the pool's few connections are for others meanwhile.
+    if not connection.in_atomic_block:
+        connection.close()
     result = probe.probe(facts.kind, facts.base_url, facts.secret, seconds)
     record_probe(provider, result)
     return result
