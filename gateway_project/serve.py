@@ -42,6 +42,8 @@ def load_application() -> Any:
 def serve_with_uvicorn(env: Environment, listener: socket.socket) -> None:
     import uvicorn
 
+    from gateway_project.http_protocol import BoundedHead
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -51,7 +53,7 @@ def serve_with_uvicorn(env: Environment, listener: socket.socket) -> None:
     config = uvicorn.Config(
         load_application(),
         loop="uvloop",
-        http="httptools",
+        http=BoundedHead,
         ws="websockets-sansio",
         log_config=None,
         access_log=False,

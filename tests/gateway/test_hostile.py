@@ -1,12 +1,14 @@
 """Those who mean harm: what they send is refused in the contract's shape, and entered in the ledger like any other."""
 
+import contextlib
 import socket
+import time
 from urllib.parse import urlsplit
 
 import orjson
 import pytest
 
-from tests.gateway.process import Process
+from tests.gateway.process import SERVER, Process
 from tests.gateway.scene import CHAT, Scene
 
 
@@ -58,6 +60,28 @@ def test_a_body_without_end_is_not_kept_on_disk(gateway: Process) -> None:
             connection.sendall(chunk)
         # It has not been told that the body has ended.
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.skipif(SERVER == "daphne", reason="Twisted has limits of its own")
+@pytest.mark.parametrize("unit", [b"x" * 50_000, b"x-a: " + b"y" * 5_000 + b"\r\n", b"a: b\r\n" * 500])
+def test_a_head_without_end(gateway: Process, unit: bytes) -> None:
+    """It would be kept in memory, and nobody has said yet who is asking."""
+    address = urlsplit(gateway.url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(b"GET /v1/models HTTP/1.1\r\nx-first: ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(10_000_000 // len(unit)):
+                connection.sendall(unit)
+            pytest.fail("ten megabytes of a head were taken")
+
+
+def test_an_empty_line_before_a_request_is_passed_over(gateway: Process) -> None:
+    address = urlsplit(gateway.url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(b"\r\n")
+        time.sleep(0.1)
+        connection.sendall(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")
 
 
 def test_a_provider_that_leads_back_to_the_gateway(gateway: Process, scene: Scene) -> None:
