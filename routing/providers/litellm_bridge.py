@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 AZURE_API_VERSION = "2024-10-21"
 # What litellm puts before a message: "litellm.BadRequestError: AnthropicException - ".
 _PREFIX = re.compile(r"^(?:litellm\.)?\w+(?:Error|Timeout|Exception)(?::\s*|\s+-\s*)")
+# litellm puts a model's name into a URL as it is: it must not lead to another path, or past the one that is priced.
+_MODEL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.@-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.@-]*)*")
 # What an error within a stream can say that another try may mend.
 _PASSING = frozenset({429, 500, 502, 503, 504, 529})
 
@@ -84,6 +86,8 @@ class LiteLLMBridge:
         """See `routing.providers.base.Transport`."""
         if endpoint != CHAT.path:
             raise UpstreamError(Failure.UNSUPPORTED, f"{target.kind.label} has no {endpoint} here.")
+        if not _MODEL.fullmatch(target.model):
+            raise refused(f"'{target.model}' cannot be a model of {target.kind.label}.", "model")
         if target.secret is None:
             raise UpstreamError(Failure.STATUS, f"{target.kind.label} needs an API key.", status=401)
         litellm = _import() if _import.cache_info().currsize else await asyncio.to_thread(_import)

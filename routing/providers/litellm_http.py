@@ -12,6 +12,7 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
+from gateway_project.lib import bounded_json
 from routing import loops
 from routing.providers import sse
 from routing.providers.base import Failure, Target, Timeouts, UpstreamError
@@ -68,7 +69,12 @@ class Call(httpx.AsyncBaseTransport):
         if self.stream:
             body = _Kept(self, blocks(response, patience))
             return httpx.Response(response.status, headers=kind, stream=body, request=request)
-        return httpx.Response(response.status, headers=kind, content=await whole(response, patience), request=request)
+        content = await whole(response, patience)
+        try:
+            bounded_json.check(content)
+        except bounded_json.TooManyValues as error:
+            raise UpstreamError(Failure.JUNK, f"answered with too much: {error}") from None
+        return httpx.Response(response.status, headers=kind, content=content, request=request)
 
 
 class _Kept(httpx.AsyncByteStream):

@@ -16,6 +16,7 @@ import pytest
 
 from analytics.pricing import cost, price_for
 from analytics.usage import Usage, usage_from
+from gateway_project.lib import bounded_json
 from keys.kinds import KINDS, api_base
 from keys.vault import Secret
 from routing.providers.base import DEFAULT_TIMEOUTS, Failure, Target, Timeouts, UpstreamError
@@ -486,3 +487,23 @@ async def test_geminis_cached_and_thinking_tokens_are_priced_once(provider: Prov
     assert usage == Usage(5000, 4000, 0, 400, 300)
     # 1,000 at $1.25, 4,000 cached at $0.125, 400 out at $10, per million.
     assert str(cost(price_for("gemini", provider.model, False), usage)) == "0.005750000000"
+
+
+@every_kind
+@pytest.mark.parametrize(
+    "model", ["../../files", "x?y=", "x#", "a/../b", "./m", "x:streamGenerateContent", "x%2fy", "x y"]
+)
+async def test_a_models_name_leads_to_no_other_path(provider: Provider, model: str) -> None:
+    """It would be asked with the provider's key, and under a name that has no price."""
+    provider.target = replace(provider.target, model=model)
+    with pytest.raises(UpstreamError, match="cannot be a model") as raised:
+        await provider.ask()
+    assert raised.value.status == 400
+    assert provider.requests == []
+
+
+async def test_an_answer_of_millions_of_values_is_not_translated(upstream: Upstream) -> None:
+    provider = Provider(upstream, "anthropic")
+    provider.behave(body='{"content":[' + "{}," * (bounded_json.MAX_VALUES + 1) + "{}]}")
+    with pytest.raises(UpstreamError, match="more than 1000000 values"):
+        await provider.ask()
