@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from yarl import URL
 
-from accounts.access import Caller
+from accounts.access import Caller, scoped
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.lib.net import Destination, look_up
 from keys import probe, queries, vault
@@ -22,14 +22,18 @@ logger = logging.getLogger(__name__)
 # Seconds: a creation must not keep its user waiting for a server that does not answer, a test may.
 CREATION_PATIENCE = 3.0
 TEST_PATIENCE = 10.0
+# Each process keeps every provider's list of models in memory, and each round of discovery asks every provider.
+MAX_PROVIDERS = 100
 
 
 def create_provider(caller: Caller, data: NewProvider | Mapping[str, Any]) -> Provider:
     """A new provider, already asked for its models if it answers at once (`last_error` says why not).
 
-    Raises `InvalidRequest` naming the field, `Conflict` when the name is taken.
+    Raises `InvalidRequest` naming the field, `Conflict` when the name is taken or the workspace has `MAX_PROVIDERS`.
     """
     fields = parse(NewProvider, data)
+    if scoped(Provider.objects.all(), caller).count() >= MAX_PROVIDERS:
+        raise Conflict(f"A workspace has at most {MAX_PROVIDERS} providers; remove one first.")
     provider = Provider(workspace=caller.workspace, created_by=caller.user, kind=fields.kind)
     _set(provider, fields)
     _save(provider, force_insert=True)

@@ -283,3 +283,15 @@ def test_nobody_gets_in_without_a_token(anonymous: ApiClient, provider: Provider
 def test_wrong_methods(api: ApiClient, provider: Provider) -> None:
     for method, path in (("PUT", PATH), ("GET", path_of(provider)), ("GET", path_of(provider, "test"))):
         assert api.request(method, path).status == 405
+
+
+def test_a_workspace_has_so_many_providers_at_most(
+    api: ApiClient, owner: Caller, provider: Provider, stranger: Caller
+) -> None:
+    """Every process keeps each provider's models in memory: one tenant must not fill it for all."""
+    Provider.objects.bulk_create(
+        Provider(workspace=owner.workspace, kind="demo", name=f"p{number}", locality="local") for number in range(99)
+    )
+    answer = api.post(PATH, kind="demo", name="x")
+    assert (answer.status, answer.error["code"]) == (409, "conflict")
+    assert ApiClient.of(stranger).post(PATH, kind="demo", name="x").status == 201
