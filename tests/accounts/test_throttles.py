@@ -4,7 +4,7 @@ import time
 from ipaddress import ip_network
 
 import pytest
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from pytest_django import Settings
 from redis.exceptions import ConnectionError as RedisAway
 
@@ -41,6 +41,34 @@ def test_failed_logins_of_an_account_from_anywhere(owner: Caller, settings: Sett
     assert (refused.status, refused.error["code"]) == (429, "rate_limit_exceeded")
     assert int(refused.headers["retry-after"]) > 0
     assert log_in("wrong", "nobody@example.com").status == 401
+
+
+def test_the_admins_own_login_page_is_throttled_alike(owner: Caller, settings: Settings) -> None:
+    settings.LOGIN_FAILURES_PER_ACCOUNT = (3, LONG)
+    owner.user.is_staff = owner.user.is_superuser = True
+    owner.user.save()
+
+    def log_in_as_staff(password: str, email: str = owner.user.email) -> tuple[int, str]:
+        answer = Client().post("/admin/login/", {"username": email, "password": password})
+        return answer.status_code, answer.content.decode()
+
+    assert log_in_as_staff(PASSWORD)[0] == 302
+    for _ in range(3):
+        status, page = log_in_as_staff("wrong")
+        assert status == 200
+        assert "E-mail address or password is wrong." in page
+    status, page = log_in_as_staff(PASSWORD)
+    assert status == 200
+    assert "Too many tries" in page
+    assert log_in(PASSWORD).status == 429
+
+
+def test_who_is_no_staff_gets_no_further_in_the_admin(owner: Caller) -> None:
+    owner.user.is_staff = owner.user.is_superuser = False
+    owner.user.save()
+    answer = Client().post("/admin/login/", {"username": owner.user.email, "password": PASSWORD})
+    assert answer.status_code == 200
+    assert "staff account" in answer.content.decode()
 
 
 def test_an_address_that_has_no_account_is_throttled_alike(db: None, settings: Settings) -> None:
