@@ -91,6 +91,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "gateway_project.freshness.in_force_when_answered",
 ]
 
 TEMPLATES = [
@@ -227,6 +228,8 @@ LOGGING = ENV.log_level
 
 # --- Libraries that must be told before they are imported ----------------------------------------
 
+# Whether other processes than this web process may change keys, which this one then hears of a moment later.
+SEVERAL_PROCESSES = ENV.web_workers > 1 or not ENV.embedded
 METRICS_TOKEN = ENV.metrics_token
 # With several web processes prometheus_client keeps its figures in files, which `prepare` empties at a start.
 METRICS_FOLDER = ENV.data_dir / "metrics" if ENV.web_workers > 1 else None

@@ -56,10 +56,10 @@ async def completions(request: HttpRequest) -> WireResponse:
 @router.get("/v1/models", summary="List the models", openapi_extra={"security": [{"GatewayKey": []}]})
 async def list_models(request: HttpRequest) -> WireResponse:
     """The models that this gateway key may name, in OpenAI's shape."""
-    return listing.answer(cast(WireRequest, request), listing.all_models)
+    return await listing.answer(cast(WireRequest, request), listing.all_models)
 
 
 @router.get("/v1/models/{path:model_id}", summary="Describe a model", openapi_extra={"security": [{"GatewayKey": []}]})
 async def get_model(request: HttpRequest, model_id: str) -> WireResponse:
     """One model that this gateway key may name."""
-    return listing.answer(cast(WireRequest, request), lambda caller: listing.one(caller, model_id))
+    return await listing.answer(cast(WireRequest, request), lambda caller: listing.one(caller, model_id))

@@ -10,16 +10,16 @@ from gateway_project.lib.errors import ApiError, ModelNotFound
 from gateway_project.lib.wire import WireRequest, WireResponse
 from routing import snapshot
 from routing.http import JSON, describe, error_answer
-from routing.identify import identify
+from routing.identify import identified
 from routing.policy import AUTO
 from routing.providers.base import Target
 from routing.snapshot import Caller
 
 
-def answer(request: WireRequest, listed: Callable[[Caller], dict[str, Any]]) -> WireResponse:
+async def answer(request: WireRequest, listed: Callable[[Caller], dict[str, Any]]) -> WireResponse:
     """What `listed` says to the request's caller, or the error that keeps it from being said."""
     try:
-        caller = identify(request.wire_headers, snapshot.current, scope="inference")
+        caller = await identified(request.wire_headers, snapshot.current, scope="inference")
         body = listed(caller)
     except ApiError as error:
         return error_answer(error)

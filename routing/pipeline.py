@@ -9,7 +9,7 @@ from gateway_project.lib.wire import WireRequest
 from routing import health, loops, snapshot
 from routing.classify import classify
 from routing.exchange import Exchange
-from routing.identify import identify
+from routing.identify import identified
 from routing.meter import estimated, metered, read_usage
 from routing.parse import MAX_BODY, read_body
 from routing.policy import route
@@ -35,7 +35,7 @@ async def run(exchange: Exchange, request: WireRequest) -> Answer:
     Raises `ApiError` in the contract's terms, or `asyncio.CancelledError` when the client left.
     """
     try:
-        exchange.caller = identify(request.wire_headers, snapshot.current, scope="inference")
+        exchange.caller = await identified(request.wire_headers, snapshot.current, scope="inference")
         loops.check(request.wire_headers)
         read_body(exchange, await request.read_body(MAX_BODY), request.wire_headers)
         exchange.label = classify(exchange.endpoint, exchange.body, exchange.wishes)

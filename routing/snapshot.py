@@ -12,9 +12,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from django.db import connection as django_connection
 from django.db import connections
 
 from gateway_project.lib import database
+from gateway_project.lib.ids import uuid7_text
 from keys import queries
 from keys.queries import KeyFacts, ProviderFacts
 from routing import catalog
@@ -86,6 +88,9 @@ class Snapshot:
         self._digests: dict[str, tuple[bytes, ...]] = {}
         self._providers: dict[str, ProviderFacts] = {}
         self._workspaces: dict[str, WorkspaceTargets] = {}
+        # Whether a listener follows this picture, and who waits for it to have read up to a mark.
+        self.followed = False
+        self._marks: dict[str, threading.Event] = {}
 
     def caller(self, digest: bytes) -> tuple[Caller, float | None] | None:
         """The key with a secret of this digest, and when that secret expires (Unix time), or None."""
@@ -94,6 +99,29 @@ class Snapshot:
     def workspace(self, workspace_id: str) -> WorkspaceTargets:
         """The targets of a workspace; none when it has no enabled provider."""
         return self._workspaces.get(workspace_id, EMPTY)
+
+    def catch_up(self, patience: float) -> None:
+        """Wait until the picture shows what was committed before this call; at most `patience` seconds.
+
+        Postgres delivers notifications in the order of commits, so a mark comes after all of them.
+        """
+        if not self.followed:
+            return
+        mark = uuid7_text()
+        reached = self._marks[mark] = threading.Event()
+        try:
+            with django_connection.cursor() as cursor:
+                cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, f"mark:{mark}"])
+            reached.wait(patience)
+        finally:
+            del self._marks[mark]
+
+    def reach(self, marks: set[str]) -> None:
+        """The picture shows what was committed before these marks."""
+        for mark in marks:
+            waiting = self._marks.get(mark)
+            if waiting is not None:
+                waiting.set()
 
     def read_all(self) -> None:
         """Read every key and provider anew."""
@@ -148,6 +176,7 @@ class Listener(threading.Thread):
     def __init__(self, snapshot: Snapshot) -> None:
         super().__init__(name="snapshot", daemon=True)
         self.snapshot = snapshot
+        snapshot.followed = True
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -177,12 +206,12 @@ class Listener(threading.Thread):
                 if time.monotonic() - read_at >= FULL_READ_AFTER:
                     self.snapshot.read_all()
                     read_at = time.monotonic()
-                elif changed:
+                if changed:
                     self._apply(changed)
                 connections["default"].close()
 
     def _apply(self, changed: set[str]) -> None:
-        named: dict[str, set[str]] = {"key": set(), "provider": set()}
+        named: dict[str, set[str]] = {"key": set(), "provider": set(), "mark": set()}
         for payload in changed:
             what, _, identifier = payload.partition(":")
             named.setdefault(what, set()).add(identifier)
@@ -190,6 +219,7 @@ class Listener(threading.Thread):
             self.snapshot.read_keys(named["key"])
         if named["provider"]:
             self.snapshot.read_providers(named["provider"])
+        self.snapshot.reach(named["mark"])
 
 
 current = Snapshot()

@@ -13,7 +13,10 @@ from gateway_project import embedded, env
 
 PRODUCT = {field.upper() for field in env.Environment.__annotations__} | {"ENCRYPTION_KEY"}
 
-for name in PRODUCT & os.environ.keys():
+# `make test` would pass its own flags on to the `make run` that tests start.
+MAKE = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKE_TERMOUT", "MAKE_TERMERR"}
+
+for name in (PRODUCT | MAKE) & os.environ.keys():
     del os.environ[name]
 
 data_dir = Path(tempfile.mkdtemp(prefix="gw-"))

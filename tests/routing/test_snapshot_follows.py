@@ -53,6 +53,21 @@ def test_a_new_key_is_known_and_a_revoked_one_is_refused(owner: Caller, snapshot
     assert soon(lambda: snapshot.caller(digest) is None)
 
 
+def test_what_was_committed_before_a_catch_up_is_known_after_it(owner: Caller, snapshot: Snapshot) -> None:
+    for number in range(5):
+        secret = tokens.generate()
+        key = GatewayKey.objects.create(workspace=owner.workspace, name=f"k{number}")
+        KeySecret.objects.create(key=key, digest=tokens.digest(secret), prefix=secret[:8], last4=secret[-4:])
+        snapshot.catch_up(5)
+        assert snapshot.caller(tokens.digest(secret)) is not None
+
+
+def test_a_picture_that_nobody_follows_is_not_waited_for() -> None:
+    began = time.monotonic()
+    Snapshot().catch_up(5)
+    assert time.monotonic() - began < 1
+
+
 def test_a_providers_models_come_and_go(owner: Caller, snapshot: Snapshot) -> None:
     workspace = str(owner.workspace.id)
     provider = Provider.objects.create(

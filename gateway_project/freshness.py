@@ -1,0 +1,28 @@
+"""A change is in force when its answer says so: what was created can be used by the very next request."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from routing import snapshot
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+# Where keys and providers are changed.
+PATHS = ("/api/keys/", "/console/keys/", "/console/providers/", "/admin/keys/")
+# Seconds; as a rule it takes some 30 ms. Other processes of the installation are as quick, but are not waited for.
+PATIENCE = 1.0
+
+
+def in_force_when_answered(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware: after a change of keys or providers, answer once this process's request path has heard of it."""
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if request.method not in SAFE and request.path.startswith(PATHS) and response.status_code < 400:
+            snapshot.current.catch_up(PATIENCE)
+        return response
+
+    return answer
