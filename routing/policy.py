@@ -39,7 +39,10 @@ def route(exchange: Exchange, workspace: WorkspaceTargets, health: Health) -> Ro
 
 def _automatic(workspace: WorkspaceTargets) -> list[Target]:
     if not workspace.automatic:
-        raise NoAvailableModel("This workspace has no enabled provider with a model to ask: add one in the console.")
+        raise NoAvailableModel(
+            "This workspace has no enabled provider with a model to ask: add one in the console. "
+            "One that was just added is asked for its models within a minute."
+        )
     return list(workspace.automatic)
 
 

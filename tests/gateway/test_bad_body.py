@@ -171,7 +171,9 @@ reads_on_demand = pytest.mark.skipif(SERVER == "daphne", reason="daphne reads a 
 @reads_on_demand
 def test_a_body_announced_as_too_large_is_refused_before_it_is_sent(gateway: Process, key: str) -> None:
     connection = begin_request(gateway, key, f"content-length: {20 * MEGABYTE + 1}")
-    answer = connection.recv(65536)
+    answer = b""
+    while b"}}" not in answer and (part := connection.recv(65536)):  # the head may come before the body
+        answer += part
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b'"code":"request_too_large"' in answer
 
