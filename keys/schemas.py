@@ -29,6 +29,7 @@ S = TypeVar("S", bound=Schema)
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 RESERVED_NAMES = ("auto", "policy")
+NOT_ENFORCED = "Kept with the key; this version does not enforce it."
 DAY = 86_400
 
 
@@ -136,11 +137,15 @@ class KeyChange(Strict):
         ]
         | None
     ) = Field(None, description="null: all of them.")
-    budget_usd: Usd | None = None
+    budget_usd: Usd | None = Field(None, description=NOT_ENFORCED)
     budget_period: Literal["day", "week", "month", "total"] | None = None
-    rate_limit_requests: Annotated[StrictInt, Field(ge=1, le=1_000_000_000)] | None = None
+    rate_limit_requests: Annotated[StrictInt, Field(ge=1, le=1_000_000_000)] | None = Field(
+        None, description=NOT_ENFORCED
+    )
     rate_limit_window: Annotated[StrictInt, Field(ge=1, le=31 * DAY)] | None = Field(None, description="Seconds.")
-    rate_limit_tokens: Annotated[StrictInt, Field(ge=1, le=1_000_000_000_000)] | None = None
+    rate_limit_tokens: Annotated[StrictInt, Field(ge=1, le=1_000_000_000_000)] | None = Field(
+        None, description=NOT_ENFORCED
+    )
 
 
 class NewKey(KeyChange):
