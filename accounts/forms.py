@@ -3,8 +3,12 @@
 from typing import Any
 
 from django import forms
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.views.decorators.debug import sensitive_variables
 
 from accounts.models import Role
+from accounts.services import MAX_PASSWORD
 from gateway_project.lib.forms import ConsoleForm
 
 # What a person may be made by somebody who is no owner; only an owner makes owners.
@@ -33,6 +37,17 @@ class SignUpForm(ConsoleForm):
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
         help_text="At least 8 characters, not a common password, not only digits.",
     )
+
+    @sensitive_variables()
+    def clean(self) -> None:
+        """The password's errors beside those of the other fields; what passes here the service checks again."""
+        password = self.cleaned_data.get("password", "")
+        if not self.errors or not password:  # the service tells the rest, one at a time
+            return
+        try:
+            validate_password(password[:MAX_PASSWORD])
+        except ValidationError as error:
+            self.add_error("password", error)
 
 
 class ProfileForm(ConsoleForm):

@@ -123,3 +123,11 @@ def test_a_theme_that_is_none_is_the_systems(browser: Browser) -> None:
     assert (page.status, page.headers["HX-Trigger"]) == (204, '{"theme-changed": {"theme": "auto"}}')
     browser.client.cookies["theme"] = '"><script>'
     assert 'data-theme="auto"' in browser.get("account").html
+
+
+def test_a_bad_sign_up_names_every_wrong_field(browser: Browser) -> None:
+    page = Browser().post("signup", email="nobody", password="123")
+
+    assert page.status == 422
+    assert "Enter a valid email address." in page
+    assert "This password is too short." in page
