@@ -30,6 +30,22 @@ from routing.api import router as gateway_router
 logger = logging.getLogger(__name__)
 
 
+DESCRIPTION = """
+`/v1` speaks OpenAI's API: give any OpenAI client this gateway's `/v1` as its base URL and a **gateway key** (`gw_…`) as
+its API key. The key goes out as `Authorization: Bearer gw_…`. Members make keys in the console, or with
+`POST /api/keys/gateway`.
+
+`/api` manages a workspace: its keys, providers, members and records. It takes an **access token**, which
+`POST /api/auth/login` hands out, as `Authorization: Bearer …`; on these pages the console's session will do.
+""".strip()
+TAGS = [
+    {"name": "Gateway", "description": "Call models. Takes a gateway key."},
+    {"name": "accounts", "description": "Users, tokens, workspaces and members."},
+    {"name": "keys", "description": "Gateway keys and providers. Takes an access token."},
+    {"name": "analytics", "description": "Requests, and sums over them. Takes an access token."},
+]
+
+
 class JsonRenderer(BaseRenderer):
     media_type = "application/json"
 
@@ -56,6 +72,8 @@ class GatewayAPI(NinjaAPI):
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
         """`/v1` finds out who calls by itself, so django-ninja does not know of gateway keys."""
         schema = super().get_openapi_schema(**options)
+        # A page of the reference shows the tags in this order, the ones that it names first.
+        schema["tags"] = TAGS
         schema["components"].setdefault("securitySchemes", {})["GatewayKey"] = {"type": "http", "scheme": "bearer"}
         return schema
 
@@ -64,6 +82,7 @@ UNUSED = HttpResponse()
 
 api = GatewayAPI(
     title="LLM Gateway",
+    description=DESCRIPTION,
     version="1",
     docs_url=None,
     openapi_url="/openapi.json",

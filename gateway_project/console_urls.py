@@ -1,6 +1,7 @@
 """The console's pages, each application's own under one roof, and the API's reference."""
 
 from django.urls import URLPattern, URLResolver, path
+from django.views.generic import RedirectView
 
 from accounts import views as accounts
 from analytics import views as analytics
@@ -11,6 +12,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.home, name="home"),
     path("docs", docs.docs, name="docs"),
     path("redoc", docs.redoc, name="redoc"),
+    path("docs/", RedirectView.as_view(pattern_name="docs")),
+    path("redoc/", RedirectView.as_view(pattern_name="redoc")),
     path("favicon.ico", views.favicon, name="favicon"),
     path("console/", views.overview, name="overview"),
     path("console/checklist/", views.checklist, name="checklist"),
