@@ -123,18 +123,30 @@ def _text(event: dict[str, Any]) -> str:
     return f"{clock} {level:<8} {message}{extras}  ({logger})" + (f"\n{traceback}" if traceback else "")
 
 
+class CallersFault(logging.Filter):
+    """An answer of 4xx is news, no warning, and has no traceback: nothing in the gateway is wrong."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not 400 <= getattr(record, "status_code", 500) < 500:
+            return True
+        record.levelno, record.levelname, record.exc_info = logging.INFO, "INFO", None
+        return logging.getLogger(record.name).isEnabledFor(logging.INFO)
+
+
 def config(level: str, *, terminal: bool | None = None) -> dict[str, Any]:
     """`logging.config.dictConfig`'s argument."""
     terminal = sys.stderr.isatty() if terminal is None else terminal
     return {
         "version": 1,
         "disable_existing_loggers": False,
+        "filters": {"callers_fault": {"()": CallersFault}},
         "formatters": {"structured": {"()": Structured, "terminal": terminal}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             # Django's own defaults add handlers of their own to these.
             **{name: {"handlers": [], "propagate": True} for name in ("django", "django.server")},
+            "django.request": {"filters": ["callers_fault"]},
             **{name: {"level": max(least, level, key=logging.getLevelName)} for name, least in QUIET.items()},
         },
     }

@@ -9,7 +9,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.http import HttpResponse
 from django.test import Client
+from django.utils.log import log_response
 
 from gateway_project.lib.request_id import request_id
 from gateway_project.logging import Structured, config, configure, masked
@@ -133,3 +135,16 @@ def test_every_page_has_an_id_of_its_own(client: Client, db: None) -> None:
     first, second = (client.get("/openapi.json").headers["x-request-id"] for _ in range(2))
     assert UUID(first).version == 7
     assert first != second
+
+
+@pytest.mark.parametrize(
+    ("status", "level", "traced"), [(403, "info", False), (422, "info", False), (500, "error", True)]
+)
+def test_a_callers_fault_is_no_warning_and_has_no_traceback(
+    lines: Lines, status: int, level: str, traced: bool
+) -> None:
+    fault = PermissionError("not yours")
+    log_response("%s", "answer", response=HttpResponse(status=status), exception=fault)
+
+    line = lines()[-1]
+    assert (line["level"], "exception" in line) == (level, traced)
