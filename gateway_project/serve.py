@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from typing import Any
 
 from gateway_project.env import Environment, current, exit_on_bad_environment
@@ -30,6 +31,8 @@ def load_application() -> Any:
 
     from gateway_project.asgi import application
 
+    # WhiteNoise hands out open files, which Django reads in a thread and warns about: static files are small.
+    warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous iterators", Warning)
     _ = get_resolver().url_patterns
     # What is loaded now stays; the collector need not look at it again and again.
     gc.collect()
