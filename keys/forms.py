@@ -26,6 +26,9 @@ SCOPE_LABELS = {
     Scope.DOCUMENTS_READ: "Documents: read and search",
     Scope.DOCUMENTS_WRITE: "Documents: add and delete",
 }
+PRIVACY_CHOICES = [("", "As each request asks"), (PrivacyMode.STRICT, "Strict: local models only")]
+# It allows what "" allows, so it is offered only where a key, made with the API, has it.
+FLEXIBLE_CHOICE = (PrivacyMode.FLEXIBLE, "Flexible: the same, as each request asks")
 
 
 class ProviderForm(ConsoleForm):
@@ -163,11 +166,8 @@ class GatewayKeyForm(ConsoleForm):
     privacy_mode = forms.ChoiceField(
         label="Privacy",
         required=False,
-        choices=[
-            ("", "As the request asks"),
-            (PrivacyMode.FLEXIBLE, "Flexible"),
-            (PrivacyMode.STRICT, "Strict: local models only"),
-        ],
+        choices=PRIVACY_CHOICES,
+        help_text="A request may ask for strict itself; it cannot loosen a strict key.",
     )
     scopes = forms.MultipleChoiceField(
         label="May be used for",
@@ -175,6 +175,7 @@ class GatewayKeyForm(ConsoleForm):
         initial=[scope.value for scope in Scope],
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": "Choose at least one."},
+        help_text="The two for documents are for document libraries, which come later.",
     )
 
     def __init__(self, *args: Any, key: GatewayKey | None = None, **kwargs: Any) -> None:
@@ -191,6 +192,8 @@ class GatewayKeyForm(ConsoleForm):
                 },
             )
         super().__init__(*args, **kwargs)
+        if key is not None and key.privacy_mode == PrivacyMode.FLEXIBLE:
+            self.fields["privacy_mode"].choices = [*PRIVACY_CHOICES, FLEXIBLE_CHOICE]  # type: ignore[attr-defined]
         self.fields["expires_on"].widget.attrs["min"] = timezone.now().astimezone(UTC).date().isoformat()
 
     def clean_expires_on(self) -> date | None:

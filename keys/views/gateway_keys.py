@@ -45,6 +45,7 @@ def index(request: ConsoleRequest) -> HttpResponse:
 def new(request: ConsoleRequest) -> HttpResponse:
     """Create a key; the answer shows its secret, this once."""
     form = GatewayKeyForm(request.POST if request.method == "POST" else None)
+    form.fields["name"].widget.attrs["autofocus"] = not form.is_bound  # a refused form focuses what is wrong
     if request.method == "POST" and form.is_valid():
         try:
             key, secret = services.create_key(request.caller, form.fields_for_service())

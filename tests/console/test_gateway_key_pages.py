@@ -168,3 +168,13 @@ def test_the_list_asks_as_often_for_many(browser: Browser, owner: Caller, key: G
         services.create_key(owner, {"name": f"key {number}"})
 
     assert queries_of(lambda: browser.get("gateway-keys")) == few
+
+
+def test_flexible_is_offered_only_where_a_key_has_it(browser: Browser, owner: Caller) -> None:
+    key, _ = services.create_key(owner, {"name": "made by the API", "privacy_mode": "flexible"})
+
+    assert "Flexible" not in browser.get("gateway-key-new")
+    assert 'value="flexible" selected' in browser.get("gateway-key", key.pk).html
+    saved = browser.post("gateway-key", key.pk, name="renamed", privacy_mode="flexible", scopes=ALL_SCOPES)
+    key.refresh_from_db()
+    assert (saved.status, key.name, key.privacy_mode) == (303, "renamed", "flexible")
