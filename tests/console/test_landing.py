@@ -86,7 +86,7 @@ def test_the_overview_sums_its_period_alone(browser: Browser, owner: Caller, str
     assert "Requests 1 " in day
     assert "$0.00338" in day
     assert "Requests 2 " in week
-    assert "Failed 1 50% of requests" in week
+    assert "Not answered 1 50% of requests" in week
     assert reverse("request", args=[recent.pk]) in day.html
     assert browser.get("overview", period="nonsense").status == 200
 
@@ -98,3 +98,27 @@ def test_the_overview_asks_as_often_for_many_rows(browser: Browser, owner: Calle
         record(owner.workspace)
 
     assert queries_of(lambda: browser.get("overview")) == few
+
+
+def test_after_the_demo_provider_the_next_step_has_the_focus(browser: Browser) -> None:
+    page = browser.follow(browser.post("provider-demo"))
+
+    assert "autofocus>Create a key</a>" in page.html
+    assert "autofocus" not in browser.get("overview").html
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_a_slash_too_many_still_finds_the_reference(client: Client, path: str) -> None:
+    assert client.get(f"{path}/")["Location"] == path
+
+
+def test_the_reference_begins_with_the_gateway(client: Client) -> None:
+    document = client.get("/openapi.json").json()
+
+    named = [tag["name"] for tag in document["tags"]]
+    used = {tag for path in document["paths"].values() for operation in path.values() for tag in operation["tags"]}
+    assert named[0] == "Gateway"
+    assert set(named) == used
+    assert document["info"]["title"] == "LLM Gateway"
+    assert "gateway key" in document["info"]["description"]
+    assert "access token" in document["info"]["description"]

@@ -184,3 +184,15 @@ def test_the_list_asks_as_often_for_many(browser: Browser, owner: Caller, key: G
         record(owner.workspace, number, key_id=key.pk)
 
     assert queries_of(lambda: browser.get("requests")) == few
+
+
+def test_a_cost_that_nobody_knows_is_not_shown_as_zero(browser: Browser, owner: Caller) -> None:
+    known = record(owner.workspace, cost_usd=0, price={"source": "local"})
+    assert "unknown" not in browser.get("requests")
+    assert "unknown" not in browser.get("overview")
+    unknown = record(owner.workspace, cost_usd=0, price={"source": "unknown"})
+
+    assert "unknown" in browser.get("requests")
+    assert "unknown" in browser.get("overview")
+    assert "Cost unknown" in browser.get("request", unknown.pk)
+    assert "Cost $0" in browser.get("request", known.pk)
