@@ -19,6 +19,9 @@ from routing.settle import settle
 # Bytes of a stream kept to count its tokens, in case no usage comes; what is beyond is counted in proportion.
 KEPT = 1024 * 1024
 
+# Bytes of a block in which its first event stands, or enough of it.
+FIRST_EVENT = 1024
+
 # Seconds that a stream may stay open upstream after its last event.
 LAST_BYTE = 0.2
 
@@ -65,7 +68,8 @@ class _Stream:
     def _with_usage(self, block: bytes, last: int) -> bytes:
         """Take the usage of a block that mentions it last at `last`; hide what is there because we asked for it."""
         start, end = sse.event_around(block, last)
-        if block.rfind(sse.USAGE, 0, start) < 0:  # as a rule: the one event that was asked for
+        # Who mentions usage beside the event that was asked for does so in each chunk, so the first one tells.
+        if block.find(sse.USAGE, 0, min(start, FIRST_EVENT)) < 0:
             events = [(start, end)] if sse.has_usage(block[start:end]) else []
             nulls = not events
         else:
