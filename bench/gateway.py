@@ -119,7 +119,7 @@ class Gateway:
                 if self.model("chat") in models or wire.KINDS["chat"].model in models:
                     return
             except urllib.error.HTTPError as error:
-                if error.code != 401:
+                if error.code not in (401, 503):  # not known yet; still starting
                     raise
             if time.monotonic() > deadline:
                 raise RuntimeError("the gateway does not serve its new provider")
