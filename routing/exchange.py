@@ -6,7 +6,9 @@ from typing import Any
 
 from analytics.usage import Usage
 from gateway_project.lib.ids import uuid7_text
+from routing.decision import Decision
 from routing.endpoints import Endpoint
+from routing.policies import DEFAULT, PolicyFacts
 from routing.providers.base import Target
 from routing.snapshot import Caller
 
@@ -73,6 +75,8 @@ class Exchange:
     body: dict[str, Any] = field(default_factory=dict)
     wishes: Wishes = field(default_factory=Wishes)
     label: Label | None = None
+    policy: PolicyFacts = DEFAULT
+    decision: Decision | None = None
     attempts: list[Attempt] = field(default_factory=list)
     target: Target | None = None
     # What came of the attempt that succeeded: a whole answer's JSON, or a stream's first block.
@@ -91,10 +95,11 @@ class Exchange:
 
     @property
     def local_only(self) -> bool:
-        """Whether the strictest of key and request forbids leaving the house."""
+        """Whether the strictest of key, policy and request forbids leaving the house."""
         wishes = self.wishes
         return (
             wishes.privacy_mode == "strict"
             or wishes.sensitivity == "confidential"
+            or self.policy.privacy_mode == "strict"
             or (self.caller is not None and self.caller.privacy_mode == "strict")
         )

@@ -24,7 +24,7 @@ def settle(exchange: Exchange) -> None:
     cost = Decimal(0)
     price: pricing.Price | None = None
     if target is not None:
-        price = pricing.price_for(target.kind.id, target.model, target.local)
+        price = target.facts.price
         cost = pricing.cost(price, usage)
         exchange.cost = f"{cost:f}"
     caller = exchange.caller

@@ -9,6 +9,7 @@ from django.conf import settings
 
 from keys.kinds import Kind
 from keys.vault import Secret
+from routing.catalog import ModelFacts, facts_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,20 @@ class Target:
     model: str
     local: bool
     secret: Secret | None = field(repr=False)
+    # What is known of the model; left out, what is known of it everywhere.
+    facts: ModelFacts = field(default=None, repr=False, compare=False)  # type: ignore[assignment]
     # What the transport prepared for this target once, so that a request need not (its URL and headers).
     prepared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
-    def id(self) -> str:
-        return f"{self.provider}/{self.model}"
+    # `<provider>/<model>`: what clients and people call it. `key` is what live state is kept by.
+    id: str = field(init=False)
+    key: tuple[str, str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", f"{self.provider}/{self.model}")
+        object.__setattr__(self, "key", (self.provider_id, self.model))
+        if self.facts is None:
+            object.__setattr__(self, "facts", facts_for(self.kind, self.model, local=self.local))
 
 
 class Failure(StrEnum):

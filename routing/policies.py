@@ -1,0 +1,61 @@
+"""What a policy says: the facts that the request path reads, in the form in which it reads them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from routing.providers.base import DEFAULT_TIMEOUTS, Timeouts
+
+COMPLEXITIES = ("simple", "moderate", "complex", "expert")
+TASKS = ("chat", "vision", "ocr")
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How much cost, quality and speed count. Not negative, with a sum of 1."""
+
+    cost: float = 0.40
+    quality: float = 0.35
+    speed: float = 0.25
+
+
+BALANCED = Weights()
+NOTHING: Mapping[str, float] = MappingProxyType({})
+# (local choice, cloud choice) for each task; "" where there is none. Taken where such a target exists.
+TASK_MODELS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "chat": ("dolphin-mistral-nemo", "gemini-2.5-flash"),
+        "vision": ("qwen3-vl:8b", "gemini-2.5-flash"),
+        "ocr": ("deepseek-ocr:3b", "gemini-2.5-flash"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFacts:
+    """One version of a policy, validated. The defaults are those of a workspace without one."""
+
+    id: str = ""
+    name: str = "default"
+    version: int = 0
+    weights: Weights = BALANCED
+    # Bare model ids or `<provider>/<model>` among which to choose; None: every target that chats.
+    models: frozenset[str] | None = None
+    # Per complexity, hard. Where a policy says nothing, `routing.policy` has a floor that gives way.
+    min_quality: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    # What may follow when a named model fails, in order: bare model ids or `<provider>/<model>`.
+    fallbacks: tuple[str, ...] = ()
+    privacy_mode: str = ""
+    # Whether a request of sensitivity `internal` may go to the cloud when no local target answers.
+    internal_may_leave: bool = False
+    # The most that a request may be estimated to cost, in USD.
+    max_cost_usd: float | None = None
+    tasks: Mapping[str, tuple[str, str]] = field(default_factory=lambda: TASK_MODELS)
+    classifier: str = "rules"
+    # Whether what was learnt of the models' answers moves their quality; whether a late answer is raced by a second.
+    calibrate: bool = False
+    hedge: bool = False
+    timeouts: Timeouts = DEFAULT_TIMEOUTS
+
+
+DEFAULT = PolicyFacts()
