@@ -8,7 +8,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import aiohttp
@@ -65,6 +65,21 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     loop = asyncio.new_event_loop()
     try:
         return loop.run_until_complete(work)
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+def each(items: AsyncIterator[T]) -> Iterator[T]:
+    """`items` for synchronous callers, each as it comes, from an event loop of its own that stands still in between."""
+    loop = asyncio.new_event_loop()
+    try:
+        while True:
+            try:
+                item = loop.run_until_complete(anext(items))
+            except StopAsyncIteration:
+                return
+            yield item
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()

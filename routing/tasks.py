@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from celery import shared_task
@@ -15,7 +16,7 @@ from keys.models import Locality, Provider
 from keys.probe import ProbeResult
 from keys.services import recheck_locality, record_probe
 from keys.vault import VaultError
-from routing.discovery import probe, run
+from routing.discovery import each, probe
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +31,11 @@ CLOUD_INTERVAL = timedelta(hours=1)
 @shared_task  # type: ignore[untyped-decorator]
 def discover_models() -> None:
     """See whether local providers still are, and ask those whose models no user named which models they have."""
+    # Each is recorded as it answers: one that is slow holds up no other.
+    for provider, result in each(_ask_all(_due())):
+        record_probe(provider, result)
     for provider in Provider.objects.filter(enabled=True, locality=Locality.LOCAL):
         recheck_locality(provider)
-    asked = _due()
-    # Its own event loop; the database is asked before and after, never in it.
-    for provider, result in run(_ask_all(asked)):
-        record_probe(provider, result)
 
 
 def _due() -> list[Provider]:
@@ -46,26 +46,29 @@ def _due() -> list[Provider]:
     return list(enabled.exclude(asked_lately).order_by("?"))
 
 
-async def _ask_all(providers: list[Provider]) -> list[tuple[Provider, ProbeResult]]:
+async def _ask_all(providers: list[Provider]) -> AsyncIterator[tuple[Provider, ProbeResult]]:
     turn = asyncio.Semaphore(AT_ONCE)
-    answers: list[tuple[Provider, ProbeResult]] = []
 
-    async def ask(provider: Provider) -> None:
+    async def ask(provider: Provider) -> tuple[Provider, ProbeResult] | None:
         async with turn:
             try:
                 facts = queries.facts(provider)
             except (KeyError, ValueError, VaultError) as error:
                 logger.error("provider %s cannot be asked: %s", provider.id, error)
-                return
-            answers.append((provider, await probe(facts.kind, facts.base_url, facts.secret, PATIENCE)))
+                return None
+            return provider, await probe(facts.kind, facts.base_url, facts.secret, PATIENCE)
 
     tasks = [asyncio.create_task(ask(provider)) for provider in providers]
-    if tasks:
-        _, late = await asyncio.wait(tasks, timeout=ROUND)
-        for task in late:
+    try:
+        for answer in asyncio.as_completed(tasks, timeout=ROUND):
+            if (answered := await answer) is not None:
+                yield answered
+    except TimeoutError:
+        logger.warning("some providers were not asked for their models: the round took over %s s", ROUND)
+    finally:
+        for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return answers
 
 
 @worker_ready.connect(dispatch_uid="routing.discover_models")  # type: ignore[untyped-decorator]
