@@ -64,7 +64,15 @@ def _named(model: str, workspace: WorkspaceTargets) -> list[Target]:
     # do not list, so the provider is the judge.
     if provider is not None and rest and not provider.model_ids and provider.kind.wire != "demo":
         return [make_target(provider, rest)]
-    raise ModelNotFound(f"The model '{model}' does not exist here; GET /v1/models lists those that do.", param="model")
+    raise ModelNotFound(_why_absent(model, workspace), param="model")
+
+
+def _why_absent(model: str, workspace: WorkspaceTargets) -> str:
+    name = model.partition("/")[0]
+    for provider, models in workspace.disabled.items():
+        if provider == name or model in models:
+            return f"The model '{model}' cannot be asked: its provider '{provider}' is disabled."
+    return f"The model '{model}' does not exist here; GET /v1/models lists those that do."
 
 
 def _allowed(exchange: Exchange, targets: list[Target]) -> list[Target]:

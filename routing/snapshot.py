@@ -45,14 +45,20 @@ class WorkspaceTargets:
     all: tuple[Target, ...] = ()
     # What `auto` chooses from: every target that chats; the demo only where there is nothing else.
     automatic: tuple[Target, ...] = ()
+    # The models of each disabled provider, so that who asks for one is told what is wrong.
+    disabled: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def build(cls, providers: Iterable[ProviderFacts]) -> "WorkspaceTargets":
         view = cls()
         by_model: dict[str, list[Target]] = {}
         for provider in providers:
+            models = provider.model_ids or provider.discovered
+            if not provider.enabled:
+                view.disabled[provider.name] = models
+                continue
             view.providers[provider.name] = provider
-            targets = tuple(make_target(provider, model) for model in provider.model_ids or provider.discovered)
+            targets = tuple(make_target(provider, model) for model in models)
             view.targets[provider.name] = targets
             for target in targets:
                 by_model.setdefault(target.model, []).append(target)
@@ -97,7 +103,7 @@ class Snapshot:
         return self._callers.get(digest)
 
     def workspace(self, workspace_id: str) -> WorkspaceTargets:
-        """The targets of a workspace; none when it has no enabled provider."""
+        """The targets of a workspace; none when it has no provider."""
         return self._workspaces.get(workspace_id, EMPTY)
 
     def catch_up(self, patience: float) -> None:
@@ -161,7 +167,7 @@ class Snapshot:
         grouped: dict[str, list[ProviderFacts]] = {workspace: [] for workspace in workspaces}
         # Ids are time-ordered, so this is the order in which the providers were made.
         for _, provider in sorted(self._providers.items()):
-            if provider.enabled and provider.workspace_id in grouped:
+            if provider.workspace_id in grouped:
                 grouped[provider.workspace_id].append(provider)
         views = {workspace: WorkspaceTargets.build(providers) for workspace, providers in grouped.items()}
         if whole:
