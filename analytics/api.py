@@ -141,6 +141,9 @@ class RequestDetail(RequestRow):
     requested_model: str
     provider_kind: str
     policy: str
+    policy_version: int | None
+    complexity_score: float | None
+    task: str | None
     user_id: UUID | None
     client_request_id: str
     error_code: str
@@ -160,10 +163,12 @@ def list_requests(request: ApiRequest, filters: Query[RequestsQuery]) -> dict[st
 def show_request(request: ApiRequest, request_id: str) -> dict[str, Any]:
     """`request_id` is the answer's `x-request-id`. A record is there within a second of its answer's end."""
     record = get_or_404(UsageRecord.objects.all(), request.auth, request_id)
-    own = ("endpoint", "requested_model", "provider_kind", "policy", "user_id", "client_request_id", "error_code")
+    own = ("endpoint", "requested_model", "provider_kind", "user_id", "client_request_id", "error_code")
+    kept = ("attempts", "usage_estimated", "price", "metadata")
+    decided = ("policy", "policy_version", "complexity_score", "task")
     return {
         **_row(record),
-        **{name: getattr(record, name) for name in (*own, "attempts", "usage_estimated", "price", "metadata")},
+        **{name: getattr(record, name) for name in (*own, *decided, *kept)},
         "cost_lines": [
             {
                 "label": line.label,

@@ -1,12 +1,9 @@
 """The ledger's writer: records go to the spool at once, and from there into Postgres in idempotent batches."""
 
 import logging
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import orjson
 import psycopg
@@ -19,11 +16,9 @@ from gateway_project.lib import database
 
 logger = logging.getLogger(__name__)
 
-# (key, when it was last used, what it spent), for each key with new records in a batch.
-Use = tuple[UUID, datetime, Decimal]
-UseHook = Callable[["psycopg.Cursor[Any]", Sequence[Use]], None]
+EnterHook = Callable[["psycopg.Cursor[Any]"], None]
 
-_on_use: list[UseHook] = []
+_on_enter: list[EnterHook] = []
 _spool: Spool | None = None
 
 TABLE = UsageRecord._meta.db_table
@@ -31,23 +26,31 @@ COLUMNS = sql.SQL(", ").join([sql.Identifier(str(field.column)) for field in Usa
 
 # Control characters cannot stand unescaped in JSON, so this CSV takes a line of JSON exactly as it is.
 COPY = "COPY spooled FROM STDIN (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')"
-STAGE = "CREATE TEMP TABLE IF NOT EXISTS spooled (doc text) ON COMMIT DELETE ROWS"
+STAGE = sql.SQL(
+    """
+    CREATE TEMP TABLE IF NOT EXISTS spooled (doc text) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE IF NOT EXISTS entered (LIKE {table}) ON COMMIT DELETE ROWS
+    """
+).format(table=sql.Identifier(TABLE))
 ENTER = sql.SQL(
     """
-    WITH entered AS (
+    WITH new AS (
         INSERT INTO {table} ({columns})
         SELECT {columns} FROM spooled, jsonb_populate_record(NULL::{table}, doc::jsonb)
         ON CONFLICT (id) DO NOTHING
-        RETURNING key_id, created_at, cost_usd
+        RETURNING {columns}
     )
-    SELECT key_id, max(created_at), sum(cost_usd) FROM entered WHERE key_id IS NOT NULL GROUP BY key_id ORDER BY key_id
+    INSERT INTO entered ({columns}) SELECT {columns} FROM new
     """
 ).format(table=sql.Identifier(TABLE), columns=COLUMNS)
 
 
-def on_use(hook: UseHook) -> None:
-    """Call `hook(cursor, uses)` in the transaction that enters a batch, with what each key newly spent."""
-    _on_use.append(hook)
+def on_enter(hook: EnterHook) -> None:
+    """Call `hook(cursor)` in the transaction that enters a batch, while the temporary table `entered` holds its rows.
+
+    Each record is in one batch, so what a hook derives from it is counted once, whatever crashes.
+    """
+    _on_enter.append(hook)
 
 
 def start() -> None:
@@ -100,10 +103,9 @@ def _enter(connection: psycopg.Connection[Any], lines: bytes) -> None:
     with connection.transaction(), connection.cursor() as cursor:
         with cursor.copy(COPY) as copy:
             copy.write(lines)
-        uses: list[Use] = cursor.execute(ENTER).fetchall()
-        if uses:
-            for hook in _on_use:
-                hook(cursor, uses)
+        if cursor.execute(ENTER).rowcount:
+            for hook in _on_enter:
+                hook(cursor)
 
 
 def _one_by_one(connection: psycopg.Connection[Any], segment: bytes) -> None:

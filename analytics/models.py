@@ -29,6 +29,13 @@ class UsageRecord(models.Model):
     privacy = models.CharField(max_length=5, blank=True, help_text="local or cloud: where the answer was made.")
     cache = models.CharField(max_length=10, blank=True, help_text="miss, hit, semantic or off.")
     policy = models.CharField(max_length=120, blank=True)
+    policy_version = models.PositiveIntegerField(null=True, help_text="Null where no policy of the workspace ruled.")
+    complexity_score = models.FloatField(null=True, help_text="0 to 1, higher is harder; null when not classified.")
+    # Null in records that were spooled before this column was.
+    task = models.CharField(max_length=10, null=True, help_text="chat, vision or ocr.")  # noqa: DJ001
+    evidence = models.JSONField(
+        null=True, help_text="[{model, complexity, signal}]: what the request says of models' answers."
+    )
 
     status = models.PositiveSmallIntegerField(help_text="HTTP status; 499 when the client left.")
     error_code = models.CharField(max_length=60, blank=True)

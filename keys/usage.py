@@ -1,10 +1,6 @@
 """What the ledger writes about keys as it settles: when each was last used and what it has spent."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 import psycopg
 
@@ -12,9 +8,8 @@ import psycopg
 # no trigger fires and every process keeps its picture of the keys.
 RECORD_USE = """
 WITH used AS (
-    SELECT key_id, max(used_at) AS used_at, sum(cost) AS cost
-    FROM unnest(%s::uuid[], %s::timestamptz[], %s::numeric[]) AS batch (key_id, used_at, cost)
-    GROUP BY key_id
+    SELECT key_id, max(created_at) AS used_at, sum(cost_usd) AS cost
+    FROM entered WHERE key_id IS NOT NULL GROUP BY key_id
 ), locked AS (
     SELECT id FROM keys_gatewaykey WHERE id IN (SELECT key_id FROM used) ORDER BY id FOR NO KEY UPDATE
 )
@@ -25,12 +20,9 @@ WHERE keys_gatewaykey.id = used.key_id
 """
 
 
-def record_use(cursor: psycopg.Cursor[Any], batch: Sequence[tuple[UUID, datetime, Decimal]]) -> None:
-    """Enter `batch`, tuples of key id, moment of use and cost in USD, in one statement of `cursor`'s transaction.
+def record_use(cursor: "psycopg.Cursor[Any]") -> None:
+    """Add what each key newly used and spent, from the rows of the temporary table `entered` (`analytics.ledger`).
 
-    A key that is gone is passed over. Calling it twice with one batch counts it twice: that is the ledger's to prevent.
+    A key that is gone is passed over. Calling it twice for a batch counts it twice: that is the ledger's to prevent.
     """
-    if not batch:
-        return
-    ids, moments, costs = zip(*batch, strict=True)
-    cursor.execute(RECORD_USE, [list(map(str, ids)), list(moments), list(costs)])
+    cursor.execute(RECORD_USE)

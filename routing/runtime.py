@@ -15,7 +15,7 @@ def start() -> None:
     if _started:
         return
     _started = True
-    ledger.on_use(record_use)
+    ledger.on_enter(record_use)
     ledger.start()
     snapshot.start()
     atexit.register(ledger.stop)

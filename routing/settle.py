@@ -27,7 +27,7 @@ def settle(exchange: Exchange) -> None:
         price = target.facts.price
         cost = pricing.cost(price, usage)
         exchange.cost = f"{cost:f}"
-    caller = exchange.caller
+    caller, label, policy = exchange.caller, exchange.label, exchange.policy
     if caller is not None:
         ledger.enter(
             {
@@ -43,10 +43,13 @@ def settle(exchange: Exchange) -> None:
                 "provider_kind": target.kind.id if target else "",
                 "model": _clean(target.model, 300) if target else "",
                 "stream": exchange.stream,
-                "complexity": exchange.label.complexity if exchange.label else "",
+                "complexity": label.complexity if label else "",
+                "complexity_score": round(label.score, 4) if label else None,
+                "task": label.task if label else None,
                 "privacy": ("local" if target.local else "cloud") if target else "",
                 "cache": "off",
-                "policy": caller.policy,
+                "policy": policy.name if policy.id else "",
+                "policy_version": policy.version if policy.id else None,
                 "status": exchange.status,
                 "error_code": _clean(exchange.error_code, 60),
                 "error": _clean(exchange.error, 500),

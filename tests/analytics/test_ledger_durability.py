@@ -34,7 +34,7 @@ def key(owner: Caller) -> GatewayKey:
 def _own_connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The writer's connection is this test's database's, and keys are told of their use."""
     monkeypatch.setattr(ledger, "_connection", None)
-    monkeypatch.setattr(ledger, "_on_use", [record_use])
+    monkeypatch.setattr(ledger, "_on_enter", [record_use])
     yield
     if ledger._connection is not None:
         ledger._connection.close()

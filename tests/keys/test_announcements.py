@@ -108,9 +108,12 @@ def test_recording_use_says_nothing_and_adds_up(ear: Ear, key: GatewayKey) -> No
     ]
     with connection.cursor() as wrapped:
         cursor: psycopg.Cursor[Any] = wrapped.cursor
-        record_use(cursor, batch)
-        record_use(cursor, batch[1:2])
-        record_use(cursor, [])
+        cursor.execute("CREATE TEMP TABLE entered (key_id uuid, created_at timestamptz, cost_usd numeric)")
+        for rows in (batch, batch[1:2], [], [(None, now, Decimal(1))]):
+            cursor.execute("TRUNCATE entered")
+            cursor.executemany("INSERT INTO entered VALUES (%s, %s, %s)", rows)
+            record_use(cursor)
+        cursor.execute("DROP TABLE entered")
     key.refresh_from_db()
     assert (key.spent_usd, key.last_used_at) == (Decimal("3.000000000001"), now)
     assert ear.heard() == []
