@@ -35,6 +35,8 @@ _ROUNDING = Context(prec=50, rounding=ROUND_HALF_EVEN)
 _MAX_RATE_PLACES = 20
 
 UNKNOWN, LOCAL = "unknown", "local"
+# Where a price is from that neither the map nor the place of a model tells.
+WORKSPACE, PROVIDER = "workspace", "provider"
 
 # Where litellm's map keeps a kind's models: the prefix of their names, and the `litellm_provider` of their entries.
 _PREFIX = {
@@ -88,7 +90,10 @@ Ladder = tuple[tuple[int, Rates], ...]
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one model costs. `source` says where that is from: "litellm <version>", "local" or "unknown"."""
+    """What one model costs. `source` says where that is from.
+
+    It is "litellm <version>", "local", "workspace" (set there), "provider" (its own list) or "unknown".
+    """
 
     source: str
     standard: Ladder
@@ -121,6 +126,11 @@ class Price:
     @property
     def known(self) -> bool:
         return self.source != UNKNOWN
+
+    @property
+    def from_map(self) -> bool:
+        """Whether litellm's map has it, so that its name is one of a bounded number."""
+        return self.source.startswith("litellm")
 
     def rates(self, usage: Usage, at: datetime | None = None) -> Rates:
         """The rates that `usage` is billed at, when it happened at `at` (UTC; now by default)."""
@@ -185,6 +195,19 @@ def price_for(kind_id: str, model: str, local: bool) -> Price:
         return _free(LOCAL)
     entry = _entry(kind_id, model)
     return _price(entry) if entry and "input_cost_per_token" in entry else _free(UNKNOWN)
+
+
+@functools.lru_cache(maxsize=8192)
+def stated(source: str, input: Decimal, output: Decimal, cached_input: Decimal | None = None) -> Price:
+    """A price that somebody stated, USD per token, the same at any length. Raises `ValueError` for what is none."""
+    into, out = _rate(input), _rate(output)
+    cached = into if cached_input is None else _rate(cached_input)
+    numbers = {
+        "input": into, "cached_input": cached, "cache_write": into, "cache_write_1h": into, "output": out,
+        "reasoning": out, "audio_input": into, "audio_output": out,
+    }  # fmt: skip
+    rates = Rates(**numbers, record=_record(source, "standard", numbers))
+    return Price(source, ((0, rates),), {}, None, None, None, free=not _charges(rates))
 
 
 @functools.lru_cache(maxsize=8192)

@@ -1,10 +1,24 @@
 """What asking a provider found out. Who asks is registered at start: `keys` does not know how providers are called."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 
 from keys.kinds import Kind
 from keys.vault import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedModel:
+    """What a provider's own list says of a model; None: nothing. Windows are tokens, rates USD per token."""
+
+    context_window: int | None = None
+    max_output: int | None = None
+    # Of vision, audio, tools, json, reasoning.
+    capabilities: frozenset[str] | None = None
+    input_rate: Decimal | None = None
+    cached_input_rate: Decimal | None = None
+    output_rate: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +29,10 @@ class ProbeResult:
     latency_ms: int
     models: tuple[str, ...] = ()
     error: str = ""
+    # The models that it holds in memory; None where it does not say.
+    loaded: tuple[str, ...] | None = None
+    # What it said of its models beyond their names, of those of which it said anything.
+    listed: Mapping[str, ListedModel] = field(default_factory=dict)
 
 
 # (kind, API base, secret, seconds it may take)

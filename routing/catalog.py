@@ -1,9 +1,16 @@
 """What is known of a model beyond its name: what it costs, how good it is, what it can do."""
 
+import functools
 from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from analytics import pricing
 from keys.kinds import Kind
+from keys.probe import ListedModel
+
+if TYPE_CHECKING:
+    from routing.providers.base import Target
 
 # Parts of the names of models that do something other than chat, for models that no price map knows.
 OTHER_TASKS = (
@@ -13,6 +20,21 @@ OTHER_TASKS = (
 # The quality of a model that no leaderboard knows: the middle, marked as assumed.
 NEUTRAL_QUALITY = 0.5
 ASSUMED = "assumed"
+WORKSPACE = "workspace"
+# Decimal places between a price per million tokens and one per token.
+MEGA = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettingsFacts:
+    """What a workspace set for a model; None: nothing, so what is known everywhere holds. Prices are per Mtok."""
+
+    input_usd_per_mtok: Decimal | None = None
+    cached_input_usd_per_mtok: Decimal | None = None
+    output_usd_per_mtok: Decimal | None = None
+    quality: float | None = None
+    context_window: int | None = None
+    enabled: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +67,95 @@ class ModelFacts:
         return self.quality_source == ASSUMED
 
 
-def facts_for(kind: Kind, model: str, *, local: bool) -> ModelFacts:
-    """What is known of `model` at a provider of that kind, before a workspace's own settings."""
-    price = pricing.price_for(kind.id, model, local)
-    return ModelFacts(price=price, context_window=price.context_window, max_output=price.max_output)
+NO_SETTINGS = ModelSettingsFacts()
+
+
+def facts_for(
+    kind: Kind,
+    model: str,
+    *,
+    local: bool,
+    settings: ModelSettingsFacts | None = None,
+    loaded: bool | None = None,
+    listed: ListedModel | None = None,
+) -> ModelFacts:
+    """What is known of `model` at a provider of that kind: what the workspace set first, then what everybody knows.
+
+    `listed` is what the provider's own list says of it, `loaded` whether its server holds it in memory.
+    """
+    return _facts(kind.id, model, local, settings or NO_SETTINGS, loaded, listed)
+
+
+@functools.lru_cache(maxsize=16384)
+def _facts(
+    kind_id: str,
+    model: str,
+    local: bool,
+    settings: ModelSettingsFacts,
+    loaded: bool | None,
+    listed: ListedModel | None,
+) -> ModelFacts:
+    price = pricing.price_for(kind_id, model, local)
+    listed = listed or ListedModel()
+    return ModelFacts(
+        price=_price(price, settings, listed),
+        quality=NEUTRAL_QUALITY if settings.quality is None else settings.quality,
+        quality_source=ASSUMED if settings.quality is None else WORKSPACE,
+        context_window=settings.context_window or listed.context_window or price.context_window,
+        max_output=listed.max_output or price.max_output,
+        capabilities=listed.capabilities,
+        enabled=settings.enabled is not False,
+        loaded=loaded,
+    )
+
+
+def _price(known: pricing.Price, settings: ModelSettingsFacts, listed: ListedModel) -> pricing.Price:
+    """The workspace's own price, else what is known, else what the provider lists; a part that it left out is known's.
+
+    Half a price is none: it stays unknown what a request costs.
+    """
+    if not known.known and listed.input_rate is not None and listed.output_rate is not None:
+        known = pricing.stated(pricing.PROVIDER, listed.input_rate, listed.output_rate, listed.cached_input_rate)
+    into, out, cached = (
+        None if usd is None else usd.scaleb(-MEGA)
+        for usd in (settings.input_usd_per_mtok, settings.output_usd_per_mtok, settings.cached_input_usd_per_mtok)
+    )
+    if into is None and out is None and cached is None:
+        return known
+    if known.known:
+        # The known discount goes with the known input price.
+        cached = known.cached_input if cached is None and into is None else cached
+        into = known.input if into is None else into
+        out = known.output if out is None else out
+    if into is None or out is None:
+        return known
+    return pricing.stated(pricing.WORKSPACE, into, out, cached)
+
+
+def described(target: "Target") -> dict[str, Any]:
+    """What the pages and the API show of `target`'s model, ready for JSON.
+
+    Prices are decimal strings, USD per million tokens, or None where nobody knows; windows are tokens or None.
+    """
+    facts = target.facts
+    price = facts.price
+    return {
+        "input_usd_per_mtok": _per_mtok(price, price.input),
+        "cached_input_usd_per_mtok": _per_mtok(price, price.cached_input),
+        "output_usd_per_mtok": _per_mtok(price, price.output),
+        "price_source": price.source,
+        "quality": facts.quality,
+        "quality_source": facts.quality_source,
+        "assumed": facts.assumed,
+        "context_window": facts.context_window,
+        "max_output": facts.max_output,
+        "capabilities": None if facts.capabilities is None else sorted(facts.capabilities),
+        "loaded": facts.loaded,
+    }
+
+
+def _per_mtok(price: pricing.Price, rate: Decimal) -> str | None:
+    return pricing.as_text(rate.scaleb(MEGA)) if price.known else None
 
 
 def chats(kind: Kind, model: str) -> bool:
