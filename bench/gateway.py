@@ -94,7 +94,7 @@ class Gateway:
             "name": PROVIDER,
             "base_url": f"http://127.0.0.1:{self._upstream_port}/v1",
             "api_key": "sk-bench-upstream",
-            "models": [kind.model for kind in wire.KINDS.values()],
+            "models": list(wire.CANDIDATES),
         }
         self._call("POST", "/api/keys/providers", token, **provider)
         self.key = self._call("POST", "/api/keys/gateway", token, name="bench")["key"]
@@ -150,8 +150,8 @@ class Gateway:
             raise
 
     def model(self, kind: str) -> str:
-        """The name by which a client asks for the model that makes the upstream answer as `kind`."""
-        return f"{PROVIDER}/{wire.KINDS[kind].model}"
+        """The name by which a client asks for the model that makes the upstream answer as `kind`, or `auto`."""
+        return wire.AUTO if kind == "auto" else f"{PROVIDER}/{wire.KINDS[kind].model}"
 
     def pids(self) -> list[int]:
         """Every process of the gateway but Postgres."""

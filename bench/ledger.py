@@ -9,11 +9,11 @@ from pathlib import Path
 from bench import wire
 from bench.gateway import PROVIDER, Gateway
 
-# By model, what the records since the benchmark began come to.
+# By the model that answered, what the records of the requests for one name come to since the benchmark began.
 _SUMS = """
 SELECT model, count(*), count(*) FILTER (WHERE status = 200 AND provider = %s AND stream = %s AND NOT usage_estimated),
        sum(prompt_tokens), sum(completion_tokens), sum(cost_usd)
-FROM analytics_usagerecord WHERE workspace_id = %s AND created_at >= %s AND model = %s GROUP BY model
+FROM analytics_usagerecord WHERE workspace_id = %s AND created_at >= %s AND requested_model = %s GROUP BY model
 """
 _IDS = "SELECT id::text FROM analytics_usagerecord WHERE workspace_id = %s AND created_at >= %s"
 
@@ -51,17 +51,20 @@ def flaws(gateway: Gateway) -> list[str]:
 
 
 def _wrong_sums(gateway: Gateway, kind: str, requests: int) -> list[str]:
-    model, stream = wire.KINDS[kind].model, wire.KINDS[kind].stream
+    stream, name = wire.KINDS[kind].stream, gateway.model(kind)
     with gateway.database() as connection:
-        row = connection.execute(_SUMS, [PROVIDER, stream, gateway.workspace, gateway.since, model]).fetchone()
-    expected = (
-        model,
-        requests,
-        requests,
-        requests * wire.PROMPT_TOKENS,
-        requests * wire.COMPLETION_TOKENS,
-        requests * price(model),
-    )
-    if row == expected:
-        return []
-    return [f"{kind}: records, good ones, prompt tokens, completion tokens and cost are {row}, should be {expected}"]
+        rows = connection.execute(_SUMS, [PROVIDER, stream, gateway.workspace, gateway.since, name]).fetchall()
+    models = {row[0] for row in rows}
+    found = []
+    if kind != "auto" and models != {wire.KINDS[kind].model}:
+        found.append(f"{kind}: answered by {models}")
+    if sum(row[1] for row in rows) != requests:
+        found.append(f"{kind}: {requests} requests, {sum(row[1] for row in rows)} records")
+    for row in rows:
+        model, count = row[:2]
+        expected = (
+            model, count, count, count * wire.PROMPT_TOKENS, count * wire.COMPLETION_TOKENS, count * price(model),
+        )  # fmt: skip
+        if row != expected:
+            found.append(f"{kind}: records, good ones, tokens in and out, and cost are {row}, should be {expected}")
+    return found

@@ -181,6 +181,11 @@ class Bench:
         samples = self._both("chat", 16, 3_000, 7)
         return [_cpu("CPU per request, 16 clients", samples, must=3, aim=2)]
 
+    def auto(self) -> list[Row]:
+        samples = self._both("auto", 16, 2_000, 5)
+        what = f"CPU per request of 500 tokens, model auto, {len(wire.CANDIDATES)} candidates"
+        return [_cpu(what, samples, must=3.5, aim=2.5)]
+
     def burst(self) -> list[Row]:
         samples = self._both("burst", 16, 1_000, 7)
         what = f"CPU per stream of {wire.CHUNKS} chunks at once, 16 clients"
@@ -199,7 +204,7 @@ class Bench:
         ]
 
 
-NAMES = ("memory", "chat", "burst", "paced", "latency")
+NAMES = ("memory", "chat", "auto", "burst", "paced", "latency")
 
 
 def take(bench: Bench, names: Sequence[str]) -> list[Row]:

@@ -23,7 +23,7 @@ from bench.processes import free_port, running
 RATE = 500
 # Where a thread of Python stands while it waits; py-spy sees by itself when the event loop does.
 WAITS = re.compile(r"\b(wait|select|poll|sleep) \([^)]*\)$")
-CLIENTS = {"chat": 16, "burst": 16, "paced": 128}
+CLIENTS = {"chat": 16, "auto": 16, "burst": 16, "paced": 128}
 
 
 @dataclass(slots=True)

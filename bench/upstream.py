@@ -18,7 +18,9 @@ from bench import wire
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 _MODEL = re.compile(rb'"model": ?"([^"]+)"')
-_KIND = {kind.model.encode(): name for name, kind in wire.KINDS.items()}
+_STREAMED = re.compile(rb'"stream": ?true')
+_WHOLE = {model.encode() for model in (*wire.CANDIDATES, wire.AUTO)}
+_STREAMS = {kind.model.encode(): name for name, kind in wire.KINDS.items() if kind.stream}
 _COMMON = b"date: Thu, 01 Jan 2026 00:00:00 GMT\r\nserver: bench\r\nx-request-id: req_bench\r\n"
 
 
@@ -44,7 +46,7 @@ _MODELS = _whole(
     orjson.dumps(
         {
             "object": "list",
-            "data": [{"id": kind.model, "object": "model", "created": 1} for kind in wire.KINDS.values()],
+            "data": [{"id": model, "object": "model", "created": 1} for model in wire.CANDIDATES],
         }
     ),
 )
@@ -100,8 +102,9 @@ class Upstream(asyncio.Protocol):
 
     def _answer(self, request: bytes, body_start: int) -> None:
         model = _MODEL.search(request, body_start)
-        kind = _KIND.get(model[1]) if model else None
-        if kind == "chat":
+        streamed = model is not None and _STREAMED.search(request, body_start) is not None
+        kind = _STREAMS.get(model[1]) if model and streamed else None
+        if model is not None and not streamed and model[1] in _WHOLE:
             self._transport.write(_CHAT)
         elif kind == "burst":
             self._transport.write(_BURSTS[b'"include_usage"' in request])

@@ -38,24 +38,79 @@ _MESSAGES = [
 ]
 
 
+# 500 tokens of the kind that routing is for: prose, constraints, and some code.
+_LONG_MESSAGES = [
+    {"role": "system", "content": "You are a senior engineer who reviews the code of a payments team."},
+    {
+        "role": "user",
+        "content": """Our nightly job reconciles card settlements with the orders table and has become too slow: it took
+eleven minutes in March, it takes fifty-two now, and it has to be done before the branches open at six. The table of
+orders has about forty million rows, some two hundred thousand of them new each day; the settlements come as a CSV
+file from the acquirer, with an order reference, an amount in cents, a currency and the day of booking. References may
+be in lower or upper case, older ones have a leading zero that newer ones lack, and about one in a thousand is simply
+wrong.
+
+This is the part that takes nearly all of the time:
+
+```python
+def reconcile(rows, session):
+    unmatched = []
+    for row in rows:
+        reference = row["reference"].strip().upper().lstrip("0")
+        order = (
+            session.query(Order)
+            .filter(func.upper(func.ltrim(Order.reference, "0")) == reference)
+            .filter(Order.currency == row["currency"])
+            .first()
+        )
+        if order is None or order.amount_cents != int(row["amount"]):
+            unmatched.append(row)
+            continue
+        order.settled_on = parse_date(row["booked"])
+        session.commit()
+    return unmatched
+```
+
+Explain why it gets slower as the table grows, and rewrite it so that the run time depends on the day's settlements
+and not on the number of orders. We use PostgreSQL 15 and SQLAlchemy 2; a migration that adds an index is fine, one
+that locks the table for more than a few seconds is not. A run that dies half way must be safe to start again, two
+runs at the same time must not settle an order twice, and the list of unmatched rows must stay in the order of the
+file. If you see a mistake in the matching itself, say so before you write any code, because finance signs the result
+every morning and would rather have an hour's delay than a wrong sum. Last month two chargebacks were booked as sales
+because their amounts were negative and someone had taken the absolute value; whatever you propose must not bring that
+back. Tests belong to the answer: one for each rule above, with pytest, against a real database.""",
+    },
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of request: the model that the upstream knows it by, and whether the answer is a stream."""
+    """One kind of request: the model that the upstream knows it by, whether the answer is a stream, what is asked."""
 
     model: str
     stream: bool
+    messages: tuple[dict[str, str], ...] = tuple(_MESSAGES)
 
     def body(self, model: str) -> bytes:
         """The request as a client sends it that does not ask for usage, as most clients of streams do not."""
-        request: dict[str, object] = {"model": model, "messages": _MESSAGES, "temperature": 0.2, "max_tokens": 400}
+        request: dict[str, object] = {"model": model, "messages": self.messages, "temperature": 0.2, "max_tokens": 400}
         if self.stream:
             request["stream"] = True
         return orjson.dumps(request)
 
 
-# A whole answer; a stream of `CHUNKS` that are sent at once; one of which a chunk is sent every `PACE` seconds.
+AUTO = "auto"
+# What `auto` chooses among. All have a price, and those of `KINDS` are among them.
+CANDIDATES = (
+    "gpt-4o-mini", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4.1", "gpt-4o", "gpt-5", "gpt-5-mini", "gpt-5-nano", "o3",
+    "o3-mini", "o4-mini", "gpt-4-turbo",
+)  # fmt: skip
+
+# A whole answer; the same for a request of 500 tokens whose model is to be chosen; a stream of `CHUNKS` that are sent
+# at once; one of which a chunk is sent every `PACE` seconds.
 KINDS = {
     "chat": Kind("gpt-4o-mini", stream=False),
+    "auto": Kind(AUTO, stream=False, messages=tuple(_LONG_MESSAGES)),
     "burst": Kind("gpt-4.1-mini", stream=True),
     "paced": Kind("gpt-4.1-nano", stream=True),
 }
