@@ -1,17 +1,28 @@
-"""uvicorn's HTTP protocol with an end to a request's head, which httptools would collect for as long as it comes."""
+"""uvicorn's HTTP protocol with an end to what it leaves open: a head that never ends, an answer that nobody reads."""
 
+import asyncio
+import logging
+
+from django.conf import settings
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+logger = logging.getLogger(__name__)
 
 # Bytes of a request's line and headers, and the number of headers, trailers included.
 MAX_HEAD = 128 * 1024
 MAX_HEADERS = 500
 
 
-class BoundedHead(HttpToolsProtocol):
-    """Refuses a head that is too long, and closes the connection; nobody has said yet who is asking."""
+class BoundedHttp(HttpToolsProtocol):
+    """Refuses a head that is too long, and gives up a client that stopped reading.
+
+    httptools would collect a head for as long as it comes, before anybody has said who is asking. An answer that is not
+    read would keep its upstream's stream open for ever.
+    """
 
     _in_head = False
     _head_bytes = 0
+    _patience: asyncio.TimerHandle | None = None
 
     def on_message_begin(self) -> None:
         self._in_head, self._head_bytes = True, 0
@@ -30,3 +41,34 @@ class BoundedHead(HttpToolsProtocol):
         if (self._head_bytes > MAX_HEAD or too_many) and not self.transport.is_closing():
             self._in_head, self._head_bytes, self.headers = False, 0, []
             self.send_400_response("The head of the request is too long.")
+
+    # The transport calls these when its buffer is full and when it is nearly empty again: never for who reads.
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wait_for_reader()
+
+    def resume_writing(self) -> None:
+        self._stop_waiting()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_reader(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        self._patience = self.loop.call_later(settings.CLIENT_STALL_SECONDS, self._give_up_unless_read, unsent)
+
+    def _give_up_unless_read(self, unsent: int) -> None:
+        if self.transport.get_write_buffer_size() < unsent:
+            self._wait_for_reader()
+            return
+        logger.info("a client read nothing for %s s; its connection is closed", settings.CLIENT_STALL_SECONDS)
+        # As if it had left: the request is cancelled, and recorded with what was produced.
+        self.transport.abort()
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None

@@ -11,6 +11,9 @@ from pathlib import Path
 from gateway_project.env import BadEnvironment
 
 BACKLOG = 2048
+# Bytes that the kernel takes for a connection ahead of what its peer's window admits. Its own choice is 4 MB, which a
+# client that stops reading would hold.
+UNSENT = 128 * 1024
 PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -57,6 +60,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6 and host == "::":
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        # Accepted connections inherit it.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:

@@ -45,7 +45,7 @@ def load_application() -> Any:
 def serve_with_uvicorn(env: Environment, listener: socket.socket) -> None:
     import uvicorn
 
-    from gateway_project.http_protocol import BoundedHead
+    from gateway_project.http_protocol import BoundedHttp
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -56,7 +56,7 @@ def serve_with_uvicorn(env: Environment, listener: socket.socket) -> None:
     config = uvicorn.Config(
         load_application(),
         loop="uvloop",
-        http=BoundedHead,
+        http=BoundedHttp,
         ws="websockets-sansio",
         log_config=None,
         access_log=False,

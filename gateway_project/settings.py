@@ -121,6 +121,9 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 86_400
 
+# Seconds after which a client that reads nothing of its answer is given up.
+CLIENT_STALL_SECONDS = 60.0
+
 # --- Data ----------------------------------------------------------------------------------------
 
 DATA_DIR = ENV.data_dir

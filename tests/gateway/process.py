@@ -80,6 +80,7 @@ def web_process(data_dir: Path, **environment: str) -> Process:
     port = free_port()
     command = [
         sys.executable, "-m", "uvicorn", "gateway_project.asgi:application",
+        "--http", "gateway_project.http_protocol:BoundedHttp",
         "--port", str(port), "--log-level", "warning", "--no-access-log",
     ]  # fmt: skip
     return Process(command, data_dir=data_dir, port=port, **environment)

@@ -1,46 +1,15 @@
 """A client that leaves stops the upstream within a second, and is billed for what was produced."""
 
-import socket
-import struct
 import time
 from typing import Any
 
-import httpx
-import orjson
 import pytest
 
 from tests.gateway.conftest import MakeScene
-from tests.gateway.process import SERVER
-from tests.gateway.scene import CHAT, Scene
+from tests.gateway.raw_client import RawClient, newest
+from tests.gateway.scene import Scene
 
 SECOND = 1.0
-
-
-class RawClient:
-    """A client on a bare socket, so that it leaves exactly when and how a test says."""
-
-    def __init__(self, scene: Scene, **fields: Any) -> None:
-        body = orjson.dumps(scene.body(**fields))
-        url = httpx.URL(scene.url)
-        self.socket = socket.create_connection((url.host, url.port or 80), timeout=10)
-        self.socket.sendall(
-            f"POST {CHAT} HTTP/1.1\r\nhost: {url.host}\r\nauthorization: Bearer {scene.key}\r\n"
-            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
-        self.received = b""
-
-    def read_until(self, mark: bytes) -> None:
-        while mark not in self.received:
-            part = self.socket.recv(65536)
-            assert part, self.received
-            self.received += part
-
-    def leave(self, *, reset: bool = False) -> None:
-        """Close the connection; `reset` as a process that dies with unread data does."""
-        if reset:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
 
 
 def wait_for_attempt(scene: Scene, within: float = 5) -> None:
@@ -55,17 +24,6 @@ def left(scene: Scene, before: float) -> dict[str, Any]:
     attempt = scene.upstream.wait_until_left(within=3, scene=scene.name, model=scene.model)
     assert attempt["peer_left_at"] - before < SECOND
     return attempt
-
-
-def newest(scene: Scene, within: float = 8) -> dict[str, Any]:
-    """The ledger's record of the last request to the scene's model: an answer that never came has no id to look for."""
-    end = time.monotonic() + within
-    while True:
-        rows = [row for row in scene.account.requests(limit=20) if row["model"] == scene.model]
-        if rows:
-            return scene.account.record(rows[0]["id"])
-        assert time.monotonic() < end, f"no record of {scene.model} after {within} s"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
@@ -143,18 +101,6 @@ def test_usage_that_came_before_it_left_is_not_estimated(make_scene: MakeScene) 
     assert record["status"] == 499
     assert record["prompt_tokens"] == 7
     assert record["completion_tokens"] >= 5
-
-
-@pytest.mark.skipif(SERVER == "daphne", reason="daphne takes what the application sends, read or not")
-def test_a_client_that_does_not_read_stops_the_upstream_from_filling_the_gateways_memory(scene: Scene) -> None:
-    """Backpressure: what nobody reads is not fetched."""
-    scene.behave({"text": "x" * 40_000_000, "chunks": 2_000})
-    client = RawClient(scene, stream=True)
-    client.read_until(b"chat.completion.chunk")
-    time.sleep(1.5)
-    sent = scene.received()[0]["chunks_sent"]
-    client.leave()
-    assert sent < 1_500, f"{sent} chunks of 20 kB went to a client that read one"
 
 
 def test_the_gateway_still_answers_after_many_have_left(scene: Scene) -> None:
