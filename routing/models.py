@@ -1,0 +1,140 @@
+"""What a workspace decided about routing, and what it learnt: policies, settings of models, evidence of their quality.
+
+Triggers announce every change of these rows to the processes that keep a picture of them (routing/snapshot.py).
+"""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from accounts.models import User, Workspace
+from gateway_project.lib.ids import uuid7
+from keys.models import Provider
+
+
+class Complexity(models.TextChoices):
+    SIMPLE = "simple"
+    MODERATE = "moderate"
+    COMPLEX = "complex"
+    EXPERT = "expert"
+
+
+class Policy(models.Model):
+    """How requests of a workspace are routed. What it says is its newest `PolicyVersion`; those never change."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="policies")
+    name = models.CharField(max_length=60)
+    # The version that is in force.
+    version = models.PositiveIntegerField(default=1)
+    # In force where neither the request nor its key names a policy.
+    is_default = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+
+    class Meta:
+        verbose_name_plural = "policies"
+        constraints = [
+            models.UniqueConstraint("workspace", Lower("name"), name="policy_name_in_workspace"),
+            models.UniqueConstraint(fields=["workspace"], condition=Q(is_default=True), name="one_default_policy"),
+        ]
+        indexes = [models.Index(fields=["workspace", "-created_at", "-id"], name="policy_by_workspace")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PolicyVersion(models.Model):
+    """What a policy said from one change to the next. `document` is whole: `policy_document` filled its defaults in."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="versions")
+    version = models.PositiveIntegerField()
+    document = models.JSONField()
+    # What was done, in a few words for the list of versions.
+    note = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["policy", "version"], name="policy_version_once")]
+
+    def __str__(self) -> str:
+        return f"version {self.version}"
+
+
+class ModelSettings(models.Model):
+    """What a workspace knows better about a model at one of its providers; null: what the catalog says holds."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="model_settings")
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="model_settings")
+    model = models.CharField(max_length=300)
+    # USD per million tokens.
+    input_usd_per_mtok = models.DecimalField(max_digits=24, decimal_places=12, null=True, blank=True)
+    cached_input_usd_per_mtok = models.DecimalField(max_digits=24, decimal_places=12, null=True, blank=True)
+    output_usd_per_mtok = models.DecimalField(max_digits=24, decimal_places=12, null=True, blank=True)
+    # 0 to 1, higher is better.
+    quality = models.FloatField(null=True, blank=True)
+    # Tokens.
+    context_window = models.PositiveIntegerField(null=True, blank=True)
+    enabled = models.BooleanField(null=True, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name_plural = "model settings"
+        constraints = [models.UniqueConstraint(fields=["provider", "model"], name="model_settings_once")]
+
+    def __str__(self) -> str:
+        return self.model
+
+
+class Evidence(models.Model):
+    """How answers of a model turned out in a workspace: sums of weights, by the request's complexity.
+
+    Only `routing.calibration` and what it calls write it.
+    """
+
+    class Source(models.TextChoices):
+        EXPLICIT = "explicit"
+        IMPLICIT = "implicit"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
+    model = models.CharField(max_length=300)
+    complexity = models.CharField(max_length=10, choices=Complexity.choices)
+    source = models.CharField(max_length=10, choices=Source.choices)
+    good = models.FloatField(default=0)
+    bad = models.FloatField(default=0)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name_plural = "evidence"
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "model", "complexity", "source"], name="evidence_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model}, {self.complexity}, {self.source}"
+
+
+class Feedback(models.Model):
+    """What a caller said of one answer; the last word counts. The request may be older than the ledger remembers."""
+
+    request_id = models.UUIDField(primary_key=True)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
+    key_id = models.UUIDField(null=True, blank=True)
+    provider = models.CharField(max_length=60, blank=True)
+    model = models.CharField(max_length=300)
+    complexity = models.CharField(max_length=10, choices=Complexity.choices)
+    # -1 (bad) to 1 (good).
+    score = models.FloatField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name_plural = "feedback"
+
+    def __str__(self) -> str:
+        return f"{self.score:+g} for {self.request_id}"
