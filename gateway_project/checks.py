@@ -5,6 +5,7 @@ logged. No Django here: the supervisor looks before anything is started.
 """
 
 import logging
+import re
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 # RFC 7518, section 3.2: the key of HS256 has 32 bytes at least.
 SHORTEST_SECRET = 32
 SHORTEST_TOKEN = 16
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
 
 class Finding(NamedTuple):
@@ -31,7 +33,7 @@ class Finding(NamedTuple):
 
 def findings(env: Environment) -> list[Finding]:
     """What is wrong with `env` as a whole."""
-    return [*_backend(env), *_exposure(env), *_secrets(env), *_langfuse(env)]
+    return [*_backend(env), *_exposure(env), *_secrets(env), *_langfuse(env), *_unknown(env)]
 
 
 def refuse_errors(env: Environment) -> None:
@@ -90,6 +92,16 @@ def _langfuse(env: Environment) -> list[Finding]:
     if not missing or len(missing) == len(parts):
         return []
     return [Finding("gateway.E004", f"{missing[0]}: must be set when the other LANGFUSE_ variables are")]
+
+
+def _unknown(env: Environment) -> list[Finding]:
+    return [Finding("gateway.W005", f".env: {_misspelt(*unknown)}") for unknown in env.unknown]
+
+
+def _misspelt(name: str, similar: str) -> str:
+    if not NAME.fullmatch(name):  # it could be a secret that was pasted without a name
+        return "a line has no effect: what stands before its '=' is no variable's name"
+    return f"{name} has no effect, there is no such variable" + (f"; is it {similar}?" if similar else "")
 
 
 def _is_loopback(host: str) -> bool:

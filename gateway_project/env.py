@@ -10,7 +10,7 @@ import functools
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -88,6 +88,8 @@ class Environment:
     metrics_token: str
     trusted_proxies: tuple[str, ...]
     cors_allowed_origins: tuple[str, ...]
+    # Names in `.env` that are no variable of the gateway, each with the variable that it resembles, or "".
+    unknown: tuple[tuple[str, str], ...]
 
     @property
     def embedded(self) -> bool:
@@ -100,8 +102,10 @@ class _Reader:
 
     def __init__(self, source: Mapping[str, str]) -> None:
         self.source = source
+        self.known: set[str] = set()
 
     def __call__(self, name: str, default: str, parse: Callable[[str], T]) -> T:
+        self.known.add(name)
         raw = self.source.get(name, "").strip()
         try:
             if not raw.isprintable():
@@ -131,6 +135,12 @@ def _read_dotenv(path: Path) -> dict[str, str]:
 def _is_no_pair(found: "Binding") -> bool:
     """True for a line that is neither NAME=value nor a comment nor blank."""
     return found.error or (found.key is not None and found.value is None)
+
+
+def _similar(name: str, known: Collection[str]) -> str:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name.upper(), known, n=1, cutoff=0.8)), "")
 
 
 def _make_data_dir(raw: str) -> Path:
@@ -176,7 +186,8 @@ def load(source: Mapping[str, str], base_dir: Path) -> Environment:
     Raises `BadEnvironment`. Makes `DATA_DIR`, and in it the two secrets when they are unset and the
     database is embedded.
     """
-    read = _Reader({**_read_dotenv(base_dir / ".env"), **source})
+    dotenv = _read_dotenv(base_dir / ".env")
+    read = _Reader({**dotenv, **source})
     data_dir = read("DATA_DIR", str(base_dir / "data"), _make_data_dir)
     database_url = read("DATABASE_URL", "", values.url("postgres", "postgresql"))
     secret_key = read("SECRET_KEY", "", values.text)
@@ -240,6 +251,8 @@ def load(source: Mapping[str, str], base_dir: Path) -> Environment:
         metrics_token=read("METRICS_TOKEN", "", values.credential),
         trusted_proxies=read("TRUSTED_PROXIES", "", values.networks),
         cors_allowed_origins=read("CORS_ALLOWED_ORIGINS", "", values.origins),
+        # Last, when every variable was asked for.
+        unknown=tuple((name, _similar(name, read.known)) for name in dotenv if name not in read.known),
     )
 
 

@@ -122,6 +122,19 @@ def test_a_dotenv_that_cannot_be_read_names_its_line(folder: Path) -> None:
         read(folder)
 
 
+def test_a_name_in_dotenv_that_means_nothing_is_told_without_its_value(folder: Path) -> None:
+    key = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I"
+    (folder / ".env").write_text(f"OPENAI_APIKEY=sk-hunter2\nENCRYPTION_KEYS=hunter2\nCOLOUR=red\nPORT=9001\n{key}=\n")
+    env = read(folder, ELSEWHERE="the process's own variables are other programs', too")
+    assert [found.message for found in findings(env)] == [
+        ".env: OPENAI_APIKEY has no effect, there is no such variable; is it OPENAI_API_KEY?",
+        ".env: ENCRYPTION_KEYS has no effect, there is no such variable; is it ENCRYPTION_KEY?",
+        ".env: COLOUR has no effect, there is no such variable",
+        ".env: a line has no effect: what stands before its '=' is no variable's name",
+    ]
+    assert not any(found.is_error for found in findings(env))
+
+
 def test_a_data_dir_that_is_a_file(folder: Path) -> None:
     (folder / "data").write_text("")
     with pytest.raises(BadEnvironment, match=r"^DATA_DIR: .* is a file"):
