@@ -1,10 +1,14 @@
 """What a request that no view answered gets: a page for a browser, the contract's JSON for a client of the API."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.request import split_domain_port
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.decorators import sync_and_async_middleware
@@ -17,6 +21,8 @@ from gateway_project.lib.errors import (
     NotFound,
     PermissionDenied,
 )
+
+logger = logging.getLogger(__name__)
 
 API_PATHS = ("/api/", "/v1/", "/documents", "/chat", "/search")
 
@@ -56,8 +62,26 @@ def method_not_allowed(get_response: Callable[[HttpRequest], Any]) -> Callable[[
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    if isinstance(exception, DisallowedHost):
+        text = _unknown_host(request)
+        logger.info("refused a request: %s", text)
+        return _answer(request, InvalidRequest(text, param="host"), "Another host", text)
     text = "The gateway could not make sense of this request."
     return _answer(request, InvalidRequest(text), "Bad request", text)
+
+
+def _unknown_host(request: HttpRequest) -> str:
+    """What is wrong with the request's `Host`, and which variable allows it."""
+    host = request.META.get("HTTP_HOST", "")
+    domain, _ = split_domain_port(host)
+    if not domain:
+        return "The Host header of this request is no host name."
+    if settings.ENV.public_url:
+        return f"This gateway is at {settings.PUBLIC_URL}, not at {host}. Its operator says where with PUBLIC_URL."
+    return (
+        f"This gateway does not answer to the name {domain}. "
+        f"Its operator allows it with PUBLIC_URL={request.scheme}://{host} in the environment or in .env."
+    )
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponseBase:

@@ -147,6 +147,8 @@ def config(level: str, *, terminal: bool | None = None) -> dict[str, Any]:
             # Django's own defaults add handlers of their own to these.
             **{name: {"handlers": [], "propagate": True} for name in ("django", "django.server")},
             "django.request": {"filters": ["callers_fault"]},
+            # error_pages.py says it in the gateway's words; Django's name a setting that an operator does not have.
+            "django.security.DisallowedHost": {"level": "CRITICAL"},
             **{name: {"level": max(least, level, key=logging.getLevelName)} for name, least in QUIET.items()},
         },
     }

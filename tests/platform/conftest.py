@@ -1,11 +1,17 @@
+import io
+import json
+import logging.config
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gateway_project.logging import config, configure
 from tests.platform.gateway import Gateway
 
 Start = Callable[..., Gateway]
+Lines = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
@@ -23,3 +29,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
         gateway.kill()
     for gateway in started:
         gateway.assert_nothing_left()
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """What was logged, with the very configuration of a gateway that runs without a terminal."""
+    stream = io.StringIO()
+    settings = config("INFO", terminal=False)
+    settings["handlers"]["stderr"]["stream"] = stream
+    logging.config.dictConfig(settings)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    configure("INFO")

@@ -1,11 +1,7 @@
 """Log lines: one JSON object each, with the request's id, without secrets, prompts or local variables."""
 
-import io
 import json
 import logging
-import logging.config
-from collections.abc import Callable, Iterator
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,21 +10,8 @@ from django.test import Client
 from django.utils.log import log_response
 
 from gateway_project.lib.request_id import request_id
-from gateway_project.logging import Structured, config, configure, masked
-
-Lines = Callable[[], list[dict[str, Any]]]
-
-
-@pytest.fixture
-def lines() -> Iterator[Lines]:
-    """What was logged, with the very configuration of a gateway that runs without a terminal."""
-    stream = io.StringIO()
-    settings = config("INFO", terminal=False)
-    settings["handlers"]["stderr"]["stream"] = stream
-    logging.config.dictConfig(settings)
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    configure("INFO")
-
+from gateway_project.logging import Structured, masked
+from tests.platform.conftest import Lines
 
 SECRETS = [
     "gw_0123456789abcdefghijklmnopqrstuv",
