@@ -1,0 +1,67 @@
+"""The OpenAPI document: every operation says how it fails."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.api_client import ApiClient
+
+
+@pytest.fixture
+def document(client: Client) -> dict[str, Any]:
+    described: dict[str, Any] = client.get("/openapi.json").json()
+    return described
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def resolved(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """What a `$ref` of the document leads to. Raises KeyError where it leads nowhere."""
+    found: dict[str, Any] = document
+    for name in node["$ref"].removeprefix("#/").split("/"):
+        found = found[name]
+    return found
+
+
+def test_every_operation_documents_the_contracts_error(document: dict[str, Any]) -> None:
+    error = document["components"]["schemas"]["Error"]
+    for path, method, operation in operations(document):
+        failures = {status: answer for status, answer in operation["responses"].items() if not status.startswith("2")}
+        assert {"400", "default"} <= failures.keys(), (path, method)
+        for answer in failures.values():
+            schema = resolved(document, answer)["content"]["application/json"]["schema"]
+            assert resolved(document, schema) == error
+    assert error["properties"]["error"]["required"] == ["message", "type", "code", "param"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "statuses"),
+    [
+        ("/v1/chat/completions", "post", {"400", "401", "403", "404", "413", "429", "501", "503", "504"}),
+        ("/v1/models", "get", {"400", "401", "403"}),
+        ("/api/auth/login", "post", {"400", "401", "403", "409", "413", "429"}),
+        ("/api/keys/providers/{provider_id}", "patch", {"400", "401", "403", "404", "409", "413"}),
+    ],
+)
+def test_the_statuses_to_expect(document: dict[str, Any], path: str, method: str, statuses: set[str]) -> None:
+    documented = document["paths"][path][method]["responses"]
+    assert {status for status in documented if status >= "400"} - {"default"} == statuses
+    assert "`invalid_api_key`" not in resolved(document, documented["400"])["description"]
+    assert "`invalid_api_key`" in resolved(document, documented["401"])["description"]
+
+
+def test_real_errors_are_as_documented(document: dict[str, Any], anonymous: ApiClient, api: ApiClient) -> None:
+    described = document["components"]["schemas"]["Error"]["properties"]["error"]
+    for answer, response in (
+        (anonymous.get("/api/auth/me"), "Unauthorized"),
+        (api.get("/api/analytics/requests/nothing"), "NotFound"),
+        (api.post("/api/keys/providers", {"kind": "?", "name": "x"}), "BadRequest"),
+    ):
+        assert set(described["required"]) <= answer.error.keys()
+        assert f"`{answer.error['code']}`" in document["components"]["responses"][response]["description"]
