@@ -1,4 +1,4 @@
-"""The ASGI application: `/v1` behind the hop-free handler, everything else behind Django's own."""
+"""The ASGI application: what gateway keys call behind the hop-free handler, everything else behind Django's own."""
 
 import os
 from typing import Any
@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.asgi import get_asgi_application
 
 from gateway_project.lib.wire import Receive, Send, bounded
-from gateway_project.v1 import V1Handler
+from gateway_project.v1 import V1Handler, serves
 from routing import runtime
 from routing.providers.openai_wire import close_session
 
@@ -36,7 +36,7 @@ PREFLIGHT = b"access-control-request-method"
 async def http(scope: Any, receive: Receive, send: Send) -> None:
     """Choose the handler by path; a browser's preflight is answered by the middleware of the stock one."""
     handler: Any = _everything_else
-    if scope["path"].startswith("/v1/") or scope["path"] == "/v1":
+    if serves(scope["path"]):
         preflight = scope["method"] == "OPTIONS" and any(name == PREFLIGHT for name, _ in scope["headers"])
         handler = _everything_else if preflight else _v1
     await handler(scope, receive, send)

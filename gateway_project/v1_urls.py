@@ -1,10 +1,9 @@
-"""The routes that the hop-free handler serves: those of the API that begin with `v1/`."""
+"""The routes that the hop-free handler serves: those of the API whose first segment it names."""
 
 from django.urls import path
 
 from gateway_project.api import patterns
+from gateway_project.v1 import serves
 
 resolvers, application, namespace = patterns
-urlpatterns = [
-    path("", ([route for route in resolvers if str(route.pattern).startswith("v1/")], application, namespace))
-]
+urlpatterns = [path("", ([route for route in resolvers if serves(f"/{route.pattern}")], application, namespace))]

@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from ninja import Router
 
 from gateway_project.lib.wire import WireRequest, WireResponse
-from routing import http, listing
+from routing import http, listing, simple
 from routing.endpoints import CHAT, COMPLETIONS, Endpoint
 
 router = Router(tags=["Gateway"])
@@ -24,12 +24,12 @@ def described(endpoint: Endpoint, content: dict[str, Any], summary: str) -> dict
         "complexity": {"type": "string", "enum": ["simple", "moderate", "complex", "expert"]},
         "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
     }
-    schema = {
-        "type": "object",
-        "required": ["model", endpoint.content],
-        "properties": properties,
-        "additionalProperties": True,
-    }
+    return taking(properties, ["model", endpoint.content], summary, others=True)
+
+
+def taking(properties: dict[str, Any], required: list[str], summary: str, *, others: bool = False) -> dict[str, Any]:
+    """What the OpenAPI document says of a body of these members, and perhaps others, sent with a gateway key."""
+    schema = {"type": "object", "required": required, "properties": properties, "additionalProperties": others}
     return {
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "security": [{"GatewayKey": []}],
@@ -51,6 +51,29 @@ async def chat_completions(request: HttpRequest) -> WireResponse:
 async def completions(request: HttpRequest) -> WireResponse:
     """OpenAI's legacy completions."""
     return await http.serve(cast(WireRequest, request), COMPLETIONS)
+
+
+SIMPLE_FIELDS = {
+    "message": {"type": "string", "minLength": 1, "maxLength": simple.LONGEST_MESSAGE},
+    "sensitivity": {"type": "string", "enum": ["public", "internal", "confidential"]},
+    "complexity": {"type": "string", "enum": ["simple", "moderate", "complex", "expert"]},
+    "temperature": {"type": "number", "minimum": 0, "maximum": simple.HOTTEST},
+    "max_tokens": {"type": "integer", "minimum": 1, "maximum": simple.MOST_TOKENS},
+}
+
+
+@router.post(
+    "/chat", openapi_extra=taking(SIMPLE_FIELDS, ["message"], "Say something to the model that the policy chooses")
+)
+async def chat(request: HttpRequest) -> WireResponse:
+    """A message in; `{message, model_used, tokens_used, cost, cached}` out. `confidential` leaves no local machine."""
+    return await http.serve(cast(WireRequest, request), simple.SIMPLE)
+
+
+@router.post("/chat/stream", openapi_extra=taking(SIMPLE_FIELDS, ["message"], "The same, as it is written"))
+async def chat_stream(request: HttpRequest) -> WireResponse:
+    """Server-sent events: `{"model"}`, then `{"content"}` for each piece of the answer, then `[DONE]`."""
+    return await http.serve(cast(WireRequest, request), simple.SIMPLE_STREAM)
 
 
 @router.get("/v1/models", summary="List the models", openapi_extra={"security": [{"GatewayKey": []}]})

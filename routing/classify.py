@@ -32,7 +32,7 @@ def classify(endpoint: Endpoint, body: dict[str, Any], wishes: Wishes) -> Label:
 
 def _measure(endpoint: Endpoint, body: dict[str, Any]) -> tuple[int, int]:
     """Characters of text, and number of images, in the request."""
-    if endpoint is not CHAT:
+    if endpoint.content != CHAT.content:
         prompt = body[endpoint.content]
         return (len(prompt) if type(prompt) is str else sum(len(part) for part in prompt if type(part) is str)), 0
     characters = images = 0

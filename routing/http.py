@@ -53,13 +53,15 @@ async def serve(request: WireRequest, endpoint: Endpoint) -> WireResponse:
     except Exception:
         logger.exception("unhandled error on %s", endpoint.public_path)
         return error_answer(InternalError("The gateway failed on this request; the error was logged."), exchange)
-    headers = describe(exchange)
+    headers, dialect = describe(exchange), endpoint.dialect
     if answer.body is not None:
+        body = answer.body if dialect is None else dialect.answer(exchange)
         headers += (JSON, (b"x-gateway-cost-usd", exchange.cost.encode()))
-        return WireResponse(200, headers, answer.body)
+        return WireResponse(200, headers, body)
     assert answer.blocks is not None  # noqa: S101  (an answer is whole or a stream)
     headers += EVENT_STREAM
-    return WireResponse(200, headers, answer.blocks, lambda: pipeline.close(exchange, answer))
+    blocks = answer.blocks if dialect is None else dialect.stream(exchange, answer.blocks)
+    return WireResponse(200, headers, blocks, lambda: pipeline.close(exchange, answer))
 
 
 def describe(exchange: Exchange | None) -> Headers:

@@ -41,6 +41,8 @@ def read_body(exchange: Exchange, raw: bytes, headers: dict[bytes, bytes]) -> No
         raise RequestTooLarge(f"The body cannot be taken: {error}.", param="body") from None
     if type(body) is not dict:
         raise InvalidRequest("The body must be a JSON object.", param="body")
+    if exchange.endpoint.dialect is not None:
+        body = exchange.endpoint.dialect.request(body)
     exchange.body = body
     exchange.wishes = _take_wishes(body, headers)
     exchange.model = _model(body)
