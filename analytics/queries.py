@@ -19,6 +19,8 @@ from analytics.models import UsageRecord
 
 MILLION = 1_000_000
 FAILED = Q(status__gte=400)
+# Tokens whose price nobody knows count as zero in a sum, which is then the least that it can be.
+UNPRICED = Q(cost_usd=0) & Q(prompt_tokens__gt=0) & Q(price__source="unknown")
 
 
 # --- Lists ---------------------------------------------------------------------------------------
@@ -90,13 +92,17 @@ def _keys(caller: Caller) -> QuerySet[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What happened in a period. Latencies are those of answered requests, in ms; None when there were none."""
+    """What happened in a period. Latencies are those of answered requests, in ms; None when there were none.
+
+    `cost_usd` is without the `unpriced` requests, which cost something that nobody knows.
+    """
 
     requests: int
     errors: int
     prompt_tokens: int
     completion_tokens: int
     cost_usd: Decimal
+    unpriced: int
     p50_ms: int | None
     p95_ms: int | None
 
@@ -107,13 +113,14 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What happened on a day (UTC)."""
+    """What happened on a day (UTC); `cost_usd` and `unpriced` as in `Summary`."""
 
     day: date
     requests: int
     errors: int
     tokens: int
     cost_usd: Decimal
+    unpriced: int
 
 
 class _Percentile(Aggregate):
@@ -131,6 +138,8 @@ def summary(caller: Caller, since: datetime, until: datetime) -> Summary:
     sums = records(caller, Filters(since=since, until=until)).aggregate(
         requests=Count("id"),
         errors=Count("id", filter=FAILED),
+        # Before the sums, whose names are those of columns that it reads.
+        unpriced=Count("id", filter=UNPRICED),
         prompt_tokens=Sum("prompt_tokens", default=0),
         completion_tokens=Sum("completion_tokens", default=0),
         cost_usd=Sum("cost_usd", default=Decimal(0)),
@@ -150,13 +159,14 @@ def per_day(caller: Caller, since: datetime, until: datetime) -> list[Day]:
         .annotate(
             requests=Count("id"),
             errors=Count("id", filter=FAILED),
+            unpriced=Count("id", filter=UNPRICED),
             tokens=Sum("prompt_tokens") + Sum("completion_tokens"),
             cost_usd=Sum("cost_usd"),
         )
     }
     first, last = since.astimezone(UTC).date(), (until - timedelta(microseconds=1)).astimezone(UTC).date()
     days = [first + timedelta(days=count) for count in range((last - first).days + 1)]
-    return [Day(**sums[day]) if day in sums else Day(day, 0, 0, 0, Decimal(0)) for day in days]
+    return [Day(**sums[day]) if day in sums else Day(day, 0, 0, 0, Decimal(0), 0) for day in days]
 
 
 # --- One request ---------------------------------------------------------------------------------

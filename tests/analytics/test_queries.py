@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -30,7 +31,18 @@ def test_a_period_is_summed(owner: Caller, stranger: Caller) -> None:
 
 
 def test_an_empty_period_is_nothing(owner: Caller) -> None:
-    assert queries.summary(owner, NOON, NOON + DAY) == queries.Summary(0, 0, 0, 0, Decimal(0), None, None)
+    assert queries.summary(owner, NOON, NOON + DAY) == queries.Summary(0, 0, 0, 0, Decimal(0), 0, None, None)
+
+
+def test_requests_of_unknown_price_are_counted_beside_the_sum(owner: Caller) -> None:
+    nobody_knows: dict[str, Any] = {"cost_usd": 0, "price": {"source": "unknown"}}
+    record(owner.workspace)
+    record(owner.workspace, 1, **nobody_knows)
+    record(owner.workspace, 2, **nobody_knows | {"prompt_tokens": 0})  # nothing that could cost
+    record(owner.workspace, 3, **nobody_knows | {"price": {"source": "local"}})
+    found = queries.summary(owner, NOON, NOON + DAY)
+    (day,) = queries.per_day(owner, NOON, NOON + timedelta(hours=1))
+    assert (found.unpriced, found.cost_usd) == (day.unpriced, day.cost_usd) == (1, Decimal("0.003375"))
 
 
 def test_days_without_requests_are_there(owner: Caller) -> None:

@@ -91,6 +91,17 @@ def test_the_overview_sums_its_period_alone(browser: Browser, owner: Caller, str
     assert browser.get("overview", period="nonsense").status == 200
 
 
+def test_a_sum_says_when_the_price_of_some_is_unknown(browser: Browser, owner: Caller) -> None:
+    record(owner.workspace)
+    record(owner.workspace, cost_usd=0, price={"source": "unknown"})
+    UsageRecord.objects.update(created_at=timezone.now() - timedelta(minutes=1))
+
+    page = browser.get("overview", period="7d")
+
+    assert "Cost ≥ $0.00338 1 request of unknown price" in page
+    assert page.html.count("≥ $0.00338") == 2  # the period's, and the day's
+
+
 def test_the_overview_asks_as_often_for_many_rows(browser: Browser, owner: Caller, demo: Provider) -> None:
     record(owner.workspace)
     few = queries_of(lambda: browser.get("overview"))
