@@ -8,8 +8,12 @@ from django.http.response import HttpResponseBase
 from routing import snapshot
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-# Where keys and providers are changed.
-PATHS = ("/api/keys/", "/console/keys/", "/console/providers/", "/admin/keys/")
+# Where what the request path knows is changed.
+PATHS = (
+    "/api/keys/", "/console/keys/", "/console/providers/", "/admin/keys/",
+    "/api/routing/policies", "/api/routing/models", "/api/routing/providers/", "/console/policies/",
+    "/console/models/", "/admin/routing/",
+)  # fmt: skip
 # Seconds; as a rule it takes some 30 ms. Other processes of the installation are as quick, but are not waited for.
 PATIENCE = 1.0
 
@@ -17,7 +21,7 @@ PATIENCE = 1.0
 def in_force_when_answered(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Middleware: after a change of keys or providers, answer once this process's request path has heard of it."""
+    """Middleware: after such a change, answer once this process's request path has heard of it."""
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)

@@ -1,16 +1,18 @@
-"""What the request path knows of keys and providers: an in-process picture, kept current by Postgres NOTIFY.
+"""What the request path knows of keys, providers and policies: an in-process picture, kept current by Postgres NOTIFY.
 
-A listener thread holds one connection. Triggers on the tables announce each changed key and provider on the channel
-`gateway_config`; the thread reads those rows again and swaps the picture's entries, so a request reads plain
-dictionaries, never the database. A lost connection means a full reading when it is back: a change is live in every
-process at once as a rule, and within `FULL_READ_AFTER` seconds whatever happens.
+A listener thread holds one connection. Triggers on the tables announce each changed key and provider, and each
+workspace whose policies, models' settings or evidence changed, on the channel `gateway_config`; the thread reads those
+rows again and swaps the picture's entries, so a request reads plain dictionaries, never the database. A lost connection
+means a full reading when it is back: a change is live in every process at once as a rule, and within `FULL_READ_AFTER`
+seconds whatever happens.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TypeVar
 
 from django.db import connection as django_connection
 from django.db import connections
@@ -19,10 +21,16 @@ from gateway_project.lib import database
 from gateway_project.lib.ids import uuid7_text
 from keys import queries
 from keys.queries import KeyFacts, ProviderFacts
-from routing import catalog
-from routing.providers.base import Target
+from routing import queries as routing_queries
+from routing.catalog import ModelSettingsFacts
+from routing.queries import EvidenceSums, ModelKey, WorkspacePolicies
+from routing.targets import EMPTY, WorkspaceTargets, make_target
+
+__all__ = ["Caller", "Listener", "Snapshot", "WorkspaceTargets", "current", "make_target", "start"]
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 CHANNEL = "gateway_config"
 FULL_READ_AFTER = 300.0
@@ -35,56 +43,6 @@ LOOK_EVERY = 2.0
 Caller = KeyFacts
 
 
-@dataclass(slots=True)
-class WorkspaceTargets:
-    """The enabled targets of one workspace, in the order in which the providers were made and list their models."""
-
-    providers: dict[str, ProviderFacts] = field(default_factory=dict)
-    targets: dict[str, tuple[Target, ...]] = field(default_factory=dict)
-    by_model: dict[str, tuple[Target, ...]] = field(default_factory=dict)
-    all: tuple[Target, ...] = ()
-    # What `auto` chooses from: every target that chats; the demo only where there is nothing else.
-    automatic: tuple[Target, ...] = ()
-    # The models of each disabled provider, so that who asks for one is told what is wrong.
-    disabled: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-    @classmethod
-    def build(cls, providers: Iterable[ProviderFacts]) -> "WorkspaceTargets":
-        view = cls()
-        by_model: dict[str, list[Target]] = {}
-        for provider in providers:
-            models = provider.model_ids or provider.discovered
-            if not provider.enabled:
-                view.disabled[provider.name] = models
-                continue
-            view.providers[provider.name] = provider
-            targets = tuple(make_target(provider, model) for model in models)
-            view.targets[provider.name] = targets
-            for target in targets:
-                by_model.setdefault(target.model, []).append(target)
-        view.by_model = {model: tuple(targets) for model, targets in by_model.items()}
-        view.all = tuple(target for targets in view.targets.values() for target in targets)
-        chats = [target for target in view.all if catalog.chats(target.kind, target.model)]
-        view.automatic = tuple([target for target in chats if target.kind.wire != "demo"] or chats)
-        return view
-
-
-def make_target(provider: ProviderFacts, model: str) -> Target:
-    """`model` at `provider`, whether or not the provider lists it."""
-    return Target(
-        provider_id=provider.id,
-        provider=provider.name,
-        kind=provider.kind,
-        base_url=provider.base_url,
-        model=model,
-        local=provider.local,
-        secret=provider.secret,
-    )
-
-
-EMPTY = WorkspaceTargets()
-
-
 class Snapshot:
     """The picture. Readers take from its dictionaries; only the listener's thread changes it, an entry at a time."""
 
@@ -93,6 +51,10 @@ class Snapshot:
         self._callers: dict[bytes, tuple[Caller, float | None]] = {}
         self._digests: dict[str, tuple[bytes, ...]] = {}
         self._providers: dict[str, ProviderFacts] = {}
+        # By workspace id.
+        self._policies: dict[str, WorkspacePolicies] = {}
+        self._settings: dict[str, dict[ModelKey, ModelSettingsFacts]] = {}
+        self._evidence: dict[str, EvidenceSums] = {}
         self._workspaces: dict[str, WorkspaceTargets] = {}
         # Whether a listener follows this picture, and who waits for it to have read up to a mark.
         self.followed = False
@@ -103,8 +65,13 @@ class Snapshot:
         return self._callers.get(digest)
 
     def workspace(self, workspace_id: str) -> WorkspaceTargets:
-        """The targets of a workspace; none when it has no provider."""
+        """The targets and policies of a workspace; none of it when nothing was made there yet."""
         return self._workspaces.get(workspace_id, EMPTY)
+
+    def credential(self, provider_id: str) -> str | None:
+        """What tells whether a provider's secret or address was changed; None when the provider is not known."""
+        provider = self._providers.get(provider_id)
+        return None if provider is None else credential(provider.secret, provider.base_url)
 
     def catch_up(self, patience: float) -> None:
         """Wait until the picture shows what was committed before this call; at most `patience` seconds.
@@ -130,7 +97,7 @@ class Snapshot:
                 waiting.set()
 
     def read_all(self) -> None:
-        """Read every key and provider anew."""
+        """Read everything anew."""
         callers: dict[bytes, tuple[Caller, float | None]] = {}
         digests: dict[str, tuple[bytes, ...]] = {}
         for key in queries.gateway_keys():
@@ -138,7 +105,11 @@ class Snapshot:
             callers.update({digest: (key, expires) for digest, expires in key.digests})
         self._callers, self._digests = callers, digests
         self._providers = {provider.id: provider for provider in queries.providers()}
-        self._rebuild({provider.workspace_id for provider in self._providers.values()}, whole=True)
+        self._policies = routing_queries.policies()
+        self._settings = routing_queries.model_settings()
+        self._evidence = routing_queries.evidence()
+        owners = {provider.workspace_id for provider in self._providers.values()}
+        self._rebuild(owners.union(self._policies, self._settings), whole=True)
         self.ready.set()
 
     def read_keys(self, ids: set[str]) -> None:
@@ -163,17 +134,54 @@ class Snapshot:
             touched.add(provider.workspace_id)
         self._rebuild(touched)
 
+    def read_policies(self, workspaces: set[str], *, with_former: bool = False) -> None:
+        """Read the policies of these workspaces again; `with_former` keeps those whose names are gone for now."""
+        found = routing_queries.policies(workspaces)
+        for workspace in workspaces & found.keys() if with_former else ():
+            former = self._policies.get(workspace, WorkspacePolicies()).by_name
+            found[workspace] = WorkspacePolicies({**former, **found[workspace].by_name}, found[workspace].default)
+        _replace(self._policies, workspaces, found)
+        self._rebuild(workspaces)
+
+    def read_model_settings(self, workspaces: set[str]) -> None:
+        """Read what these workspaces set for models again."""
+        _replace(self._settings, workspaces, routing_queries.model_settings(workspaces))
+        self._rebuild(workspaces)
+
+    def read_evidence(self, workspaces: set[str]) -> None:
+        """Read what these workspaces learnt again: their targets stay as they are, as this can change often."""
+        _replace(self._evidence, workspaces, routing_queries.evidence(workspaces))
+        for workspace in workspaces & self._workspaces.keys():
+            view = self._workspaces[workspace]
+            self._workspaces[workspace] = view.with_evidence(self._evidence.get(workspace, {}))
+
     def _rebuild(self, workspaces: set[str], *, whole: bool = False) -> None:
         grouped: dict[str, list[ProviderFacts]] = {workspace: [] for workspace in workspaces}
         # Ids are time-ordered, so this is the order in which the providers were made.
         for _, provider in sorted(self._providers.items()):
             if provider.workspace_id in grouped:
                 grouped[provider.workspace_id].append(provider)
-        views = {workspace: WorkspaceTargets.build(providers) for workspace, providers in grouped.items()}
+        views = {
+            workspace: WorkspaceTargets.build(
+                providers,
+                policies=self._policies.get(workspace),
+                settings=self._settings.get(workspace),
+                evidence=self._evidence.get(workspace),
+                before=self._workspaces.get(workspace),
+            )
+            for workspace, providers in grouped.items()
+        }
         if whole:
             self._workspaces = views
         else:
             self._workspaces.update(views)
+
+
+def _replace(kept: dict[str, T], workspaces: set[str], found: Mapping[str, T]) -> None:
+    """Bring what was `found` of these workspaces into `kept`; of which nothing was found, nothing is left."""
+    for workspace in workspaces - found.keys():
+        kept.pop(workspace, None)
+    kept.update(found)
 
 
 class Listener(threading.Thread):
@@ -217,14 +225,23 @@ class Listener(threading.Thread):
                 connections["default"].close()
 
     def _apply(self, changed: set[str]) -> None:
-        named: dict[str, set[str]] = {"key": set(), "provider": set(), "mark": set()}
+        named: defaultdict[str, set[str]] = defaultdict(set)
         for payload in changed:
             what, _, identifier = payload.partition(":")
-            named.setdefault(what, set()).add(identifier)
+            named[what].add(identifier)
+        if named["policy"] and named["key"]:
+            # A policy that was renamed is known by both names until the keys that name it are read.
+            self.snapshot.read_policies(named["policy"], with_former=True)
         if named["key"]:
             self.snapshot.read_keys(named["key"])
         if named["provider"]:
             self.snapshot.read_providers(named["provider"])
+        if named["policy"]:
+            self.snapshot.read_policies(named["policy"])
+        if named["model"]:
+            self.snapshot.read_model_settings(named["model"])
+        if named["evidence"]:
+            self.snapshot.read_evidence(named["evidence"])
         self.snapshot.reach(named["mark"])
 
 

@@ -1,0 +1,89 @@
+"""Reads: what the request path needs to know of policies, of models' settings and of the evidence for them."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from django.db.models import F, Sum
+
+from routing import policy_document
+from routing.catalog import ModelSettingsFacts
+from routing.models import Evidence, ModelSettings, PolicyVersion
+from routing.policies import DEFAULT, PolicyFacts
+
+logger = logging.getLogger(__name__)
+
+# (provider id, model)
+ModelKey = tuple[str, str]
+# (model, complexity): sums of weights, good and bad.
+EvidenceSums = Mapping[tuple[str, str], tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspacePolicies:
+    """The policies of a workspace by lower-case name, and the one that holds where none is named."""
+
+    by_name: Mapping[str, PolicyFacts] = field(default_factory=dict)
+    default: PolicyFacts = DEFAULT
+
+
+def policies(workspaces: Collection[str] | None = None) -> dict[str, WorkspacePolicies]:
+    """The policies of these workspaces, or of all, by workspace id. One query, whatever their number.
+
+    One that this version cannot read is left out and logged: it must not take the others with it.
+    """
+    rows = PolicyVersion.objects.filter(version=F("policy__version"))
+    if workspaces is not None:
+        rows = rows.filter(policy__workspace_id__in=workspaces)
+    found: dict[str, dict[str, PolicyFacts]] = defaultdict(dict)
+    defaults: dict[str, PolicyFacts] = {}
+    for workspace, policy_id, name, is_default, version, document in rows.values_list(
+        "policy__workspace_id", "policy_id", "policy__name", "policy__is_default", "version", "document"
+    ):
+        try:
+            facts = policy_document.facts(str(policy_id), name, version, document)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            logger.error("version %s of policy %s is left out: %s", version, policy_id, error)
+            continue
+        found[str(workspace)][name.lower()] = facts
+        if is_default:
+            defaults[str(workspace)] = facts
+    return {
+        workspace: WorkspacePolicies(by_name, defaults.get(workspace, DEFAULT)) for workspace, by_name in found.items()
+    }
+
+
+def model_settings(workspaces: Collection[str] | None = None) -> dict[str, dict[ModelKey, ModelSettingsFacts]]:
+    """What these workspaces, or all, set for models, by workspace id. One query."""
+    rows = ModelSettings.objects.all()
+    if workspaces is not None:
+        rows = rows.filter(workspace_id__in=workspaces)
+    found: dict[str, dict[ModelKey, ModelSettingsFacts]] = defaultdict(dict)
+    for row in rows:
+        found[str(row.workspace_id)][str(row.provider_id), row.model] = settings_facts(row)
+    return dict(found)
+
+
+def settings_facts(row: ModelSettings) -> ModelSettingsFacts:
+    """`row` as the catalog takes it."""
+    return ModelSettingsFacts(
+        input_usd_per_mtok=row.input_usd_per_mtok,
+        cached_input_usd_per_mtok=row.cached_input_usd_per_mtok,
+        output_usd_per_mtok=row.output_usd_per_mtok,
+        quality=row.quality,
+        context_window=row.context_window,
+        enabled=row.enabled,
+    )
+
+
+def evidence(workspaces: Collection[str] | None = None) -> dict[str, EvidenceSums]:
+    """What these workspaces, or all, learnt of models, by workspace id; its sources added up. One query."""
+    rows = Evidence.objects.all()
+    if workspaces is not None:
+        rows = rows.filter(workspace_id__in=workspaces)
+    found: dict[str, dict[tuple[str, str], tuple[float, float]]] = defaultdict(dict)
+    sums = rows.values_list("workspace_id", "model", "complexity").annotate(Sum("good"), Sum("bad"))
+    for workspace, model, complexity, good, bad in sums:
+        found[str(workspace)][model, complexity] = (good, bad)
+    return dict(found)
