@@ -62,6 +62,14 @@ _RATES = (
 _FACTS = frozenset(
     {"litellm_provider", "mode", "max_input_tokens", "max_output_tokens", "max_tokens", "off_peak_pricing"}
 )
+# What an entry says that a model can do -> what it is called here. Whoever takes a tool's schema also answers in JSON
+# on request; litellm asks Anthropic for JSON by way of a tool.
+_CAPABILITIES = {
+    "supports_vision": "vision", "supports_audio_input": "audio", "supports_function_calling": "tools",
+    "supports_response_schema": "json", "supports_reasoning": "reasoning",
+}  # fmt: skip
+_IMPLIED = {"tools": "json"}
+_CAN = "can"
 _ABOVE = re.compile(r"^input_cost_per_token_above_(\d+)k_tokens$")
 _DATE = re.compile(r"[-@](?:\d{4}-\d{2}-\d{2}|20\d{6})$")
 _SERVICE_TIERS = ("flex", "priority", "balanced", "ultrafast")
@@ -217,6 +225,14 @@ def mode(kind_id: str, model: str) -> str:
     return str(entry.get("mode") or "") if entry else ""
 
 
+@functools.lru_cache(maxsize=8192)
+def capabilities(kind_id: str, model: str) -> frozenset[str] | None:
+    """What the map says `model` can do, of vision, audio, tools, json and reasoning; None when it says nothing."""
+    entry = _entry(kind_id, model)
+    found: frozenset[str] | None = entry.get(_CAN) if entry else None
+    return found
+
+
 def as_text(usd: Decimal) -> str:
     """`usd` as the API writes money: no exponent, no trailing zeros ("0.003375", "0")."""
     text = f"{usd:f}"
@@ -264,7 +280,17 @@ def _keep(pairs: list[tuple[str, Any]]) -> Any:
         return entry  # the map itself, or an object within an entry
     if entry["litellm_provider"] not in _PROVIDERS:
         return None
-    return {key: value for key, value in pairs if key in _FACTS or key.startswith(_RATES)}
+    kept = {key: value for key, value in pairs if key in _FACTS or key.startswith(_RATES)}
+    told = [_CAPABILITIES[key] for key, value in pairs if value and key in _CAPABILITIES]
+    if told:
+        kept[_CAN] = _shared(frozenset([*told, *(_IMPLIED[name] for name in told if name in _IMPLIED)]))
+    return kept
+
+
+@functools.cache
+def _shared(names: frozenset[str]) -> frozenset[str]:
+    """One object for the many entries that can do the same."""
+    return names
 
 
 def _price(entry: dict[str, Any]) -> Price:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from analytics import pricing
 from keys.kinds import Kind
 from keys.probe import ListedModel
+from routing import families
+from routing.priors import prior_for
 
 if TYPE_CHECKING:
     from routing.providers.base import Target
@@ -68,6 +70,7 @@ class ModelFacts:
 
 
 NO_SETTINGS = ModelSettingsFacts()
+UNLISTED = ListedModel()
 
 
 def facts_for(
@@ -83,30 +86,38 @@ def facts_for(
 
     `listed` is what the provider's own list says of it, `loaded` whether its server holds it in memory.
     """
-    return _facts(kind.id, model, local, settings or NO_SETTINGS, loaded, listed)
+    return _facts(kind, model, local, settings or NO_SETTINGS, loaded, listed or UNLISTED)
 
 
 @functools.lru_cache(maxsize=16384)
 def _facts(
-    kind_id: str,
-    model: str,
-    local: bool,
-    settings: ModelSettingsFacts,
-    loaded: bool | None,
-    listed: ListedModel | None,
+    kind: Kind, model: str, local: bool, settings: ModelSettingsFacts, loaded: bool | None, listed: ListedModel
 ) -> ModelFacts:
-    price = pricing.price_for(kind_id, model, local)
-    listed = listed or ListedModel()
+    price = pricing.price_for(kind.id, model, local)
+    quality, source = settings.quality, WORKSPACE
+    if quality is None:
+        prior = prior_for(kind.id, model)
+        quality, source = (prior.quality, prior.source) if prior else (NEUTRAL_QUALITY, ASSUMED)
     return ModelFacts(
         price=_price(price, settings, listed),
-        quality=NEUTRAL_QUALITY if settings.quality is None else settings.quality,
-        quality_source=ASSUMED if settings.quality is None else WORKSPACE,
+        quality=quality,
+        quality_source=source,
         context_window=settings.context_window or listed.context_window or price.context_window,
         max_output=listed.max_output or price.max_output,
-        capabilities=listed.capabilities,
+        capabilities=listed.capabilities if listed.capabilities is not None else _capabilities(kind, model),
         enabled=settings.enabled is not False,
         loaded=loaded,
     )
+
+
+def _capabilities(kind: Kind, model: str) -> frozenset[str] | None:
+    """What the price map says and what the model's family is known for, together; None when neither says anything."""
+    told, known = pricing.capabilities(kind.id, model), families.capabilities(model)
+    if told is None and known is None:
+        return None
+    found = (told or frozenset()) | (known or frozenset())
+    # A server that runs a model itself holds it to JSON as it samples.
+    return found | {"json"} if kind.self_hosted or "tools" in found else found
 
 
 def _price(known: pricing.Price, settings: ModelSettingsFacts, listed: ListedModel) -> pricing.Price:
