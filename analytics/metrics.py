@@ -16,6 +16,9 @@ COST = Counter("gateway_cost_usd_total", "Spent, in USD.", ("kind", "model"))
 CACHE_HITS = Counter("gateway_cache_hits_total", "Requests answered from the cache.", ("layer",))
 CACHE_MISSES = Counter("gateway_cache_misses_total", "Requests looked up in the cache in vain.", ("layer",))
 PROVIDER_ERRORS = Counter("gateway_provider_errors_total", "Attempts that failed, by how.", ("kind", "failure"))
+BREAKERS_OPENED = Counter(
+    "gateway_breakers_opened_total", "Circuit breakers of targets that opened, by the provider's kind.", ("kind",)
+)
 
 # A model that no public price map knows is named by users, who could invent any number of them.
 OTHER = "other"
@@ -45,3 +48,8 @@ def request(
 def provider_error(kind: str, failure: str) -> None:
     """Count an attempt that failed."""
     PROVIDER_ERRORS.labels(kind, failure).inc()
+
+
+def breaker_opened(kind: str) -> None:
+    """Count a target's circuit breaker that opened."""
+    BREAKERS_OPENED.labels(kind).inc()

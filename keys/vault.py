@@ -5,6 +5,7 @@ replaced while the gateway serves (`rotate`).
 """
 
 import functools
+import hashlib
 import hmac
 import secrets
 from typing import NoReturn
@@ -27,12 +28,16 @@ class VaultError(Exception):
 
 
 class Secret:
-    """A secret that shows itself only to `reveal()`: not in a repr, a log, a traceback, JSON or a pickle."""
+    """A secret that shows itself only to `reveal()`: not in a repr, a log, a traceback, JSON or a pickle.
 
-    __slots__ = ("_text",)
+    `mark` is another one whenever somebody enters the secret anew, and tells nothing of it.
+    """
 
-    def __init__(self, text: str) -> None:
+    __slots__ = ("_text", "mark")
+
+    def __init__(self, text: str, mark: str = "") -> None:
         self._text = text
+        self.mark = mark
 
     def reveal(self) -> str:
         """The secret itself. Hand it to the wire and to nothing else."""
@@ -91,7 +96,8 @@ def open_(ciphertext: bytes | memoryview) -> Secret:
 
 def _try(fernet: Fernet, ciphertext: bytes) -> Secret | None:
     try:
-        return Secret(fernet.decrypt(ciphertext).decode())
+        mark = hashlib.blake2s(ciphertext, digest_size=8).hexdigest()
+        return Secret(fernet.decrypt(ciphertext).decode(), mark)
     except (InvalidToken, BadSignature):
         return None
 

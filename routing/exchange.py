@@ -2,12 +2,14 @@
 
 import time
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from analytics.usage import Usage
 from gateway_project.lib.ids import uuid7_text
 from routing.decision import Decision
 from routing.endpoints import Endpoint
+from routing.flight import Flight
 from routing.policies import DEFAULT, PolicyFacts
 from routing.providers.base import Target
 from routing.snapshot import Caller
@@ -24,16 +26,24 @@ class Attempt:
     error: str = ""
     failure: str = ""
     cancelled: bool = False
+    # What it used and cost in USD although its answer was not taken: it lost a race against a second target. What the
+    # answer that was taken used is the exchange's.
+    usage: Usage | None = None
+    cost: Decimal = Decimal(0)
 
     def summary(self) -> dict[str, Any]:
         """What the ledger, and the caller of a failed request, are told of it."""
-        return {
+        told = {
             "provider": self.target.provider,
             "model": self.target.model,
             "status": self.status,
             "error": self.error,
             "ms": self.ms,
         }
+        if self.usage is not None:
+            told["prompt_tokens"], told["completion_tokens"] = self.usage.prompt, self.usage.completion
+            told["cost_usd"] = f"{self.cost:f}"
+        return told
 
 
 @dataclass(slots=True)
@@ -79,6 +89,8 @@ class Exchange:
     decision: Decision | None = None
     attempts: list[Attempt] = field(default_factory=list)
     target: Target | None = None
+    # The attempt whose answer was taken, until its end.
+    flight: Flight | None = None
     # What came of the attempt that succeeded: a whole answer's JSON, or a stream's first block.
     answer: dict[str, Any] = field(default_factory=dict)
     first_block: bytes = b""

@@ -1,43 +1,117 @@
-"""Which targets have just failed. A target that fails rests, and others are asked first meanwhile."""
+"""How the targets are: what `routing.providers.reach` reports of each attempt, and what a policy reads of it.
 
+All in this process's memory: nothing here waits, and a request pays some two microseconds for it. Where there is a
+Redis, `routing.health_sharing` tells the other processes, and this one what they found.
+"""
+
+import hashlib
+import threading
 import time
+from collections.abc import Callable
 
+from analytics import metrics
+from keys.vault import Secret
+from routing.breaker import REFUSED
+from routing.flight import Flight
 from routing.providers.base import Target
+from routing.target_state import Clock, Key, TargetState
 
-# Seconds a target rests after a failure, unless its provider said how long.
-REST = 5.0
-LONGEST_REST = 60.0
-# A client may name any model of a provider, so what rests no more is forgotten when there are so many targets.
-MANY = 1000
+# A client may name any model of a provider: of so many targets, the half that was asked longest ago is forgotten.
+MANY = 2000
+
+
+def credential(secret: Secret | None, base_url: str) -> str:
+    """What a provider refused, so that a change of it is seen: it tells nothing of the secret itself."""
+    mark = secret.mark if secret is not None else ""
+    return hashlib.blake2s(f"{mark} {base_url}".encode(), digest_size=12).hexdigest()
+
+
+def _unchanged(provider_id: str) -> str | None:
+    return None
 
 
 class Health:
-    """The resting targets of this process. A resting target is still asked when there is no other."""
+    """The live state of the targets that were asked. `clock` gives seconds that only grow."""
 
-    def __init__(self) -> None:
-        self._resting: dict[tuple[str, str], float] = {}
-        self._too_many = MANY
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self.clock = clock
+        self._states: dict[Key, TargetState] = {}
+        self._creating = threading.Lock()
+        # The credential that a provider has now, None when it is not known; see `routing.snapshot`.
+        self.credential_of: Callable[[str], str | None] = _unchanged
+        # Called when a breaker opened or closed.
+        self.on_change: Callable[[TargetState], None] | None = None
+        self.sharing = False
 
-    def failed(self, target: Target, retry_after: float | None = None) -> None:
-        """`target` failed: it rests `REST` seconds, or `retry_after`, up to `LONGEST_REST`."""
-        rest = min(retry_after or REST, LONGEST_REST)
-        now = time.monotonic()
-        if len(self._resting) >= self._too_many:
-            self._resting = {resting: until for resting, until in self._resting.items() if until > now}
-            self._too_many = max(MANY, 2 * len(self._resting))
-        self._resting[target.provider_id, target.model] = now + rest
+    def state(self, key: Key) -> TargetState | None:
+        """What is known of a target, by its `Target.key`; None when it was never asked, or long ago."""
+        state = self._states.get(key)
+        if state is not None and state.switch.denied is not None:
+            self._look_again(state)
+        return state
 
-    def answered(self, target: Target) -> None:
-        """`target` answered, so it is well."""
-        if self._resting:
-            self._resting.pop((target.provider_id, target.model), None)
+    def states(self) -> list[TargetState]:
+        """All of them."""
+        return list(self._states.values())
+
+    def available(self, key: Key, now: float) -> bool:
+        """Whether a target may be asked at `now`; False while its breaker is open and not due for a probe."""
+        state = self.state(key)
+        return state is None or state.switch.available(now)
 
     def well_first(self, targets: list[Target]) -> list[Target]:
-        """`targets` with the resting ones last; the order is otherwise kept."""
-        if not self._resting:
-            return targets
-        now = time.monotonic()
-        return sorted(targets, key=lambda target: self._resting.get((target.provider_id, target.model), 0.0) > now)
+        """`targets` with those that may not be asked last; the order is otherwise kept."""
+        now = self.clock()
+        return sorted(targets, key=lambda target: not self.available(target.key, now))
+
+    def begin(self, target: Target, *, stream: bool, last_resort: bool = False) -> Flight | None:
+        """Leave to send a request to `target`, which may be the half-open breaker's one probe; None when it rests.
+
+        As a `last_resort` it is asked although its breaker is open, unless it refuses our secret. Whoever is given
+        a flight must end it.
+        """
+        state = self.state(target.key) or self.made(target.key, target.kind.id)
+        now = self.clock()
+        probe = state.switch.claim(now)
+        if probe == REFUSED:
+            if not last_resort or state.denied:
+                return None
+            probe = 0
+        return Flight(self, state, now, probe, stream=stream)
+
+    def changed(self, state: TargetState) -> None:
+        """A breaker opened or closed: count it, and tell whoever wants to know."""
+        if state.breaker == "open":
+            metrics.breaker_opened(state.kind)
+        if self.on_change is not None:
+            self.on_change(state)
+
+    def made(self, key: Key, kind: str) -> TargetState:
+        """The state of a target of a provider of `kind`, made when there is none."""
+        with self._creating:
+            state = self._states.get(key)
+            if state is None:
+                if len(self._states) >= MANY:
+                    self._forget()
+                state = self._states[key] = TargetState(key, kind, self.clock)
+                state.used_at = self.clock()
+                if self.sharing:
+                    state.share()
+            return state
+
+    def _forget(self) -> None:
+        """Keep what has requests under way, and of the rest the half that was asked last."""
+        idle = sorted((state for state in self._states.values() if not state.in_flight), key=lambda each: each.used_at)
+        for state in idle[: len(idle) // 2 + 1]:
+            del self._states[state.key]
+
+    def _look_again(self, state: TargetState) -> None:
+        """Close the breaker of a target whose provider refused a credential that it no longer has."""
+        now_has = self.credential_of(state.key[0])
+        if now_has is not None and now_has != state.switch.denied:
+            state.switch.renew(self.clock())
+            state.recovered()
+            self.changed(state)
 
 
 current = Health()

@@ -4,7 +4,7 @@ import atexit
 
 from analytics import ledger
 from keys.usage import record_use
-from routing import snapshot
+from routing import health, snapshot
 
 _started = False
 
@@ -18,4 +18,5 @@ def start() -> None:
     ledger.on_enter(record_use)
     ledger.start()
     snapshot.start()
+    health.current.credential_of = snapshot.current.credential
     atexit.register(ledger.stop)

@@ -7,8 +7,11 @@ from decimal import Decimal
 from analytics import ledger, metrics, pricing
 from analytics.usage import Usage
 from routing.exchange import Exchange
+from routing.flight import Flight
 
 NOTHING = Usage()
+# What `meter` enters for a stream that did not come to its end.
+UPSTREAM_BROKE_OFF = 502
 
 
 def settle(exchange: Exchange) -> None:
@@ -19,13 +22,16 @@ def settle(exchange: Exchange) -> None:
     if exchange.settled:
         return
     exchange.settled = True
+    if exchange.flight is not None:
+        _land(exchange.flight, exchange)
     now = time.perf_counter()
     target, usage = exchange.target, exchange.usage or NOTHING
     cost = Decimal(0)
     price: pricing.Price | None = None
     if target is not None:
         price = target.facts.price
-        cost = pricing.cost(price, usage)
+        # With what an attempt cost that lost a race: it is billed, too.
+        cost = sum((attempt.cost for attempt in exchange.attempts if attempt.cost), pricing.cost(price, usage))
         exchange.cost = f"{cost:f}"
     caller, label, policy = exchange.caller, exchange.label, exchange.policy
     if caller is not None:
@@ -75,6 +81,16 @@ def settle(exchange: Exchange) -> None:
         seconds=now - exchange.started,
         cost=cost,
     )
+
+
+def _land(flight: Flight, exchange: Exchange) -> None:
+    """Tell the target's health how the answer that was taken ended."""
+    if exchange.status == 200:
+        flight.completed(exchange.usage.completion if exchange.usage is not None else 0)
+    elif exchange.status == UPSTREAM_BROKE_OFF:
+        flight.broke_off(exchange.error)
+    else:
+        flight.given_up()
 
 
 def _clean(text: str, limit: int) -> str:

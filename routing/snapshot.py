@@ -23,6 +23,7 @@ from keys import queries
 from keys.queries import KeyFacts, ProviderFacts
 from routing import queries as routing_queries
 from routing.catalog import ModelSettingsFacts
+from routing.health import credential
 from routing.queries import EvidenceSums, ModelKey, WorkspacePolicies
 from routing.targets import EMPTY, WorkspaceTargets, make_target
 

@@ -1,196 +1,180 @@
-"""Asks the targets of a route until one answers. Retry, fallback and resting live here and nowhere else."""
+"""Asks the targets of a decision until one answers. Retry and fallback live here and nowhere else.
+
+Each target is asked once, in the decision's order, before any is asked again: while one fails, its neighbour is the
+likelier answer, and the client need not wait for it. Only where none is left that was not asked, the same is tried
+again, exponentially later. All targets together have two tries more than there are of them, so one alone has three,
+and a failing fleet is not asked many times over for each request.
+"""
 
 import asyncio
+import dataclasses
 import random
 import time
-from collections.abc import AsyncIterator
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import orjson
-
-from analytics import metrics
-from gateway_project.lib import bounded_json
-from gateway_project.lib.errors import (
-    ApiError,
-    NoAvailableModel,
-    UnsupportedByBackend,
-    UpstreamRateLimited,
-    UpstreamTimeout,
-)
+from gateway_project.lib.errors import NoAvailableModel, UnsupportedByBackend, UpstreamRateLimited, UpstreamTimeout
 from routing import health
-from routing.exchange import Attempt, Exchange
-from routing.policy import Route
-from routing.providers import sse
-from routing.providers.base import DEFAULT_TIMEOUTS, Failure, Reply, Target, Timeouts, Transport, UpstreamError
-from routing.providers.demo import Demo
-from routing.providers.litellm_bridge import LiteLLMBridge
-from routing.providers.openai_wire import OpenAIWire
+from routing.decision import Decision
+from routing.exchange import Exchange
+from routing.flight import Flight
+from routing.providers import faults
+from routing.providers.attempt import Answer, ask
+from routing.providers.base import Failure, Reply, Target, Timeouts, UpstreamError
+from routing.providers.faults import UpstreamRefused
+from routing.providers.hedge import Rival, raced
 
-TRANSPORTS: dict[str, Transport] = {"openai": OpenAIWire(), "litellm": LiteLLMBridge(), "demo": Demo()}
-
-# How often one target is asked: once, and two more tries.
+# How often one target is asked at most; and how many calls a request has beyond one for each of its targets.
 TRIES = 3
+MORE_TRIES = 2
 # Seconds before the second try, doubled for the third; the wait is drawn between half of it and all of it.
 BACKOFF = 0.25
-# A provider that asks for more patience than this many seconds is left for the next target instead.
+# A provider that asks for more patience than this many seconds is not waited for.
 LONGEST_WAIT = 10.0
 
-# Bytes of comments that a stream may begin with. They are kept until its first chunk says that it is one.
-MAX_COMMENTS = 256 * 1024
 
-# An upstream's 4xx that says something about the request itself. 401, 402, 403 are the operator's to mend, 408 and
-# 429 pass; 404 is the client's fault only when the client named the model.
-CLIENT_FAULTS = frozenset({400, 409, 411, 413, 414, 415, 416, 422, 424, 431, 451})
-RETRIED_STATUS = frozenset({408, 429})
-RETRIED_FAILURES = frozenset({Failure.CONNECT, Failure.CONNECT_TIMEOUT, Failure.DROPPED})
-
-
-class UpstreamRefused(ApiError):
-    """An upstream's 4xx that is the client's fault: passed on with its status and message."""
-
-    def __init__(self, error: UpstreamError) -> None:
-        super().__init__(error.message)
-        shape = _error_object(error.body)
-        self.status = error.status or 400
-        self.type = shape.get("type", "invalid_request_error")
-        self.code = shape.get("code", "invalid_request_error")
-        self.param = shape.get("param")
-
-
-def _error_object(body: bytes) -> dict[str, Any]:
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    error = found.get("error") if type(found) is dict else None
-    if type(error) is not dict:
-        return {}
-    return {key: value for key, value in error.items() if type(value) is str and len(value) <= 300}
-
-
-async def reach(exchange: Exchange, route: Route, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> Reply:
-    """The first successful reply of `route`, a stream with its first event already there.
+async def reach(exchange: Exchange, decision: Decision) -> Reply:
+    """The first successful reply of `decision`'s targets, a stream with its first event already there.
 
     Fills `exchange.attempts` and `exchange.target`. Raises what the caller is to be told when every target failed.
     """
-    deadline = time.monotonic() + timeouts.total
-    last: UpstreamError | None = None
-    for target in route.targets:
-        for tries in range(1, TRIES + 1):
-            try:
-                return await _ask(exchange, target, timeouts)
-            except UpstreamError as error:
-                last = error
-                if _is_clients_fault(error, route):
-                    raise UpstreamRefused(error) from None
-                metrics.provider_error(target.kind.id, error.failure)
-                wait = _wait(error, tries)
-                if wait is None or time.monotonic() + wait > deadline:
-                    break
-                exchange.upstream_seconds += wait
-                await asyncio.sleep(wait)
-        health.current.failed(target, last.retry_after if last else None)
-        if time.monotonic() > deadline:
+    tour = _Tour(exchange, decision)
+    while (stop := tour.next_stop()) is not None:
+        target, ready_at = stop
+        if not await tour.waited_for(ready_at):
             break
-    _give_up(exchange, last)
+        flight = health.current.begin(target, stream=exchange.stream, last_resort=True)
+        if flight is None:
+            tour.pass_by(target)
+            continue
+        started = time.perf_counter()
+        try:
+            answer = await tour.asked(target, flight)
+        except UpstreamError as error:
+            if faults.is_clients(error, named=decision.named):
+                raise UpstreamRefused(error) from None
+            continue
+        finally:
+            exchange.upstream_seconds += time.perf_counter() - started
+        exchange.target, exchange.flight = answer.attempt.target, answer.flight
+        exchange.answer, exchange.first_block = answer.whole, answer.first_block
+        return answer.reply
+    _give_up(exchange, tour)
 
 
-async def _ask(exchange: Exchange, target: Target, timeouts: Timeouts) -> Reply:
-    """One attempt."""
-    attempt = Attempt(target, time.time())
-    exchange.attempts.append(attempt)
-    exchange.target = target
-    started = time.perf_counter()
-    try:
-        body = _body_for(exchange, target)
-        reply = await TRANSPORTS[target.kind.wire].send(
-            target, exchange.endpoint.path, body, stream=exchange.stream, timeouts=timeouts
+class _Tour:
+    """Which targets of a decision were asked how often, and which one is next."""
+
+    def __init__(self, exchange: Exchange, decision: Decision) -> None:
+        self.exchange = exchange
+        self.targets = decision.targets
+        self.named = decision.named
+        self.timeouts = exchange.policy.timeouts
+        self.deadline = time.monotonic() + self.timeouts.total
+        self.calls_left = len(self.targets) + MORE_TRIES
+        self.last: UpstreamError | None = None
+        # By `Target.key`: tries so far, when it may be asked again, and which are asked no more.
+        self.tries: dict[tuple[str, str], int] = {}
+        self.ready_at: dict[tuple[str, str], float] = {}
+        self.spent: set[tuple[str, str]] = set()
+        # Why those were passed by that were not asked at all.
+        self.passed_by: dict[str, str] = {}
+
+    def next_stop(self) -> tuple[Target, float] | None:
+        """Whom to ask, and when: the first in order that was not asked, then whoever is ready first.
+
+        Those whose breaker is open, or whose one probe is somebody else's, come after all others: a dead target is
+        left at once when another one is there, and still asked when there is none.
+        """
+        now = health.current.clock()
+        if self.calls_left <= 0 or now > self.deadline:
+            return None
+        best: tuple[Target, float] | None = None
+        best_rank = (True, float("inf"))
+        for target in self.targets:
+            if target.key in self.spent:
+                continue
+            available = health.current.available(target.key, now)
+            ready_at = self.ready_at.get(target.key, 0.0)
+            if available and not ready_at:
+                return target, 0.0
+            rank = (not available, ready_at)
+            if best is None or rank < best_rank:
+                best, best_rank = (target, ready_at), rank
+        return best
+
+    async def waited_for(self, ready_at: float) -> bool:
+        """Wait until then. False when that would be too late."""
+        if not ready_at:
+            return True
+        wait = ready_at - time.monotonic()
+        if ready_at > self.deadline:
+            return False
+        if wait > 0.0:
+            self.exchange.upstream_seconds += wait
+            await asyncio.sleep(wait)
+        return True
+
+    async def asked(self, target: Target, flight: Flight) -> Answer:
+        """One call of `target`, or two where the policy lets a late answer be raced. Raises `UpstreamError`."""
+        timeouts = self._patience(target, flight)
+        if self.exchange.policy.hedge and len(self.targets) > 1:
+            late_after = flight.state.p95(stream=self.exchange.stream)
+            if late_after is not None:
+                first = Rival(target, flight, self._call(target, flight, timeouts))
+                return await raced(self.exchange, first, late_after, self._rival, self._is_final)
+        return await self._call(target, flight, timeouts)
+
+    async def _call(self, target: Target, flight: Flight, timeouts: Timeouts) -> Answer:
+        self.calls_left -= 1
+        tries = self.tries[target.key] = self.tries.get(target.key, 0) + 1
+        try:
+            return await ask(self.exchange, target, flight, timeouts, named=self.named)
+        except UpstreamError as error:
+            self.last = error
+            wait = _wait(error, tries)
+            if wait is None:
+                self.spent.add(target.key)
+            else:
+                self.ready_at[target.key] = time.monotonic() + wait
+            raise
+
+    def _rival(self, late: Target) -> Rival | None:
+        """Who else may answer while `late` does not: one of the decision's, well, and not asked yet."""
+        now = health.current.clock()
+        for target in self.targets:
+            if target.key == late.key or target.key in self.tries or not health.current.available(target.key, now):
+                continue
+            flight = health.current.begin(target, stream=self.exchange.stream)
+            if flight is not None:
+                return Rival(target, flight, self._call(target, flight, self._patience(target, flight)))
+        return None
+
+    def _is_final(self, error: UpstreamError) -> bool:
+        return faults.is_clients(error, named=self.named)
+
+    def _patience(self, target: Target, flight: Flight) -> Timeouts:
+        """A probe finds out whether a target is back; while another one could answer, not at the client's expense."""
+        if not flight.probe or not any(
+            other.key not in self.spent and other.key != target.key for other in self.targets
+        ):
+            return self.timeouts
+        patience = flight.state.patience(stream=self.exchange.stream)
+        return dataclasses.replace(
+            self.timeouts,
+            connect=min(self.timeouts.connect, patience),
+            first_byte=min(self.timeouts.first_byte, patience),
         )
-        if reply.blocks is not None:
-            try:
-                exchange.first_block = await _begun(reply.blocks)
-            except BaseException:
-                reply.close()
-                raise
-        else:
-            exchange.answer = _checked(reply.body or b"")
-        attempt.status = 200
-    except UpstreamError as error:
-        attempt.status, attempt.failure, attempt.error = error.status, error.failure, error.message
-        raise
-    except asyncio.CancelledError:
-        attempt.error, attempt.cancelled = "the client left", True
-        raise
-    finally:
-        elapsed = time.perf_counter() - started
-        attempt.ms = round(elapsed * 1000)
-        exchange.upstream_seconds += elapsed
-    health.current.answered(target)
-    return reply
 
-
-def _body_for(exchange: Exchange, target: Target) -> dict[str, Any]:
-    """The client's body with the target's model, and with usage asked for."""
-    body = exchange.body
-    body["model"] = target.model
-    if exchange.stream and not exchange.usage_wanted and target.kind.stream_options:
-        return {**body, "stream_options": {**(body.get("stream_options") or {}), "include_usage": True}}
-    return body
-
-
-def _checked(body: bytes) -> dict[str, Any]:
-    """A whole answer's JSON. Raises `UpstreamError` when it is not a completion."""
-    if not body.strip():
-        raise UpstreamError(Failure.JUNK, "answered 200 with nothing in it")
-    try:
-        found = bounded_json.loads(body)
-    except bounded_json.TooManyValues as error:
-        raise UpstreamError(Failure.JUNK, f"answered with too much: {error}") from None
-    except orjson.JSONDecodeError:
-        what = "an HTML page" if body.lstrip()[:1] == b"<" else "something that is not JSON"
-        raise UpstreamError(Failure.JUNK, f"answered with {what}") from None
-    if type(found) is not dict or type(found.get("choices")) is not list:
-        raise UpstreamError(Failure.JUNK, "answered with JSON that is not a completion")
-    return found
-
-
-async def _begun(blocks: AsyncIterator[bytes]) -> bytes:
-    """The stream's first block, once it holds an event. Raises `UpstreamError` when that is none, or an error."""
-    first = b""
-    async for block in blocks:
-        if not first and not sse.looks_like_events(block):
-            what = "an HTML page" if block.lstrip()[:1] == b"<" else "something that is not an event stream"
-            raise UpstreamError(Failure.JUNK, f"answered with {what}")
-        first += block
-        if b"data:" in block:  # what came before are comments, sent to keep the connection open
-            break
-        if len(first) > MAX_COMMENTS:
-            raise UpstreamError(Failure.JUNK, f"answered with {MAX_COMMENTS} bytes of comments and no chunk")
-    chunk = sse.first_chunk(first)
-    if chunk is None:
-        raise UpstreamError(Failure.JUNK, "answered with a stream without a chunk")
-    if sse.is_error(chunk):
-        raise UpstreamError(Failure.JUNK, "the stream began with an error")
-    return first
-
-
-def _is_clients_fault(error: UpstreamError, route: Route) -> bool:
-    if error.failure is not Failure.STATUS:
-        return False
-    if error.status == 404:
-        return route.named and bool(_error_object(error.body))
-    return error.status in CLIENT_FAULTS
+    def pass_by(self, target: Target) -> None:
+        """`target` may not be asked, whatever comes."""
+        state = health.current.state(target.key)
+        self.spent.add(target.key)
+        self.passed_by[target.id] = state.reason if state is not None else ""
 
 
 def _wait(error: UpstreamError, tries: int) -> float | None:
-    """Seconds until the same target is asked again; None when it is not."""
-    retried = error.failure in RETRIED_FAILURES or (
-        error.failure is Failure.STATUS
-        and error.status is not None
-        and (error.status in RETRIED_STATUS or error.status >= 500)
-        and error.status != 501
-    )
-    if not retried or tries >= TRIES:
+    """Seconds until the same target may be asked again; None when it is not."""
+    if tries >= TRIES or not faults.is_passing(error):
         return None
     if error.retry_after is not None:
         return error.retry_after if error.retry_after <= LONGEST_WAIT else None
@@ -198,8 +182,8 @@ def _wait(error: UpstreamError, tries: int) -> float | None:
     return random.uniform(longest / 2, longest)  # noqa: S311  (jitter, no secret)
 
 
-def _give_up(exchange: Exchange, last: UpstreamError | None) -> NoReturn:
-    attempts = exchange.attempts
+def _give_up(exchange: Exchange, tour: _Tour) -> NoReturn:
+    attempts, last = exchange.attempts, tour.last
     details = {"attempts": [attempt.summary() for attempt in attempts]}
     if last is not None and last.failure is Failure.UNSUPPORTED and len(attempts) == 1:
         raise UnsupportedByBackend(last.message, details=details)
@@ -213,6 +197,6 @@ def _give_up(exchange: Exchange, last: UpstreamError | None) -> NoReturn:
             headers={"retry-after": str(max(1, round(wait)))},
         )
     # Each target's last word; `details` has every attempt.
-    said = {attempt.target.id: attempt.error for attempt in attempts}
+    said = tour.passed_by | {attempt.target.id: attempt.error for attempt in attempts}
     told = "; ".join(f"{name}: {error}" for name, error in said.items())
     raise NoAvailableModel(f"No provider could answer. {told}.", details=details)

@@ -101,7 +101,13 @@ def test_auto_does_not_choose_a_model_that_embeds() -> None:
 def test_a_target_that_failed_is_asked_last_until_it_answers() -> None:
     workspace = WorkspaceTargets.build([provider(n, "vllm", True, ("m1",), ()) for n in range(2)])
     health = Health()
-    health.failed(workspace.all[0])
+    for _ in range(3):
+        flight = health.begin(workspace.all[0], stream=False)
+        assert flight is not None
+        flight.failed("HTTP 500")
     assert [t.provider for t in route(exchange("m1", "none"), workspace, health).targets] == ["p1", "p0"]
-    health.answered(workspace.all[0])
+    flight = health.begin(workspace.all[0], stream=False, last_resort=True)
+    assert flight is not None
+    flight.first_byte()
+    flight.completed(1)
     assert [t.provider for t in route(exchange("m1", "none"), workspace, health).targets] == ["p0", "p1"]

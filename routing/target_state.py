@@ -1,0 +1,163 @@
+"""What is known of one target from asking it: its breaker, and how often and how fast it answers."""
+
+from collections.abc import Callable
+
+from routing.breaker import Breaker
+from routing.measures import Mean, Rate, Window
+
+Key = tuple[str, str]
+Clock = Callable[[], float]
+
+# Seconds that a probe is waited for at least while another target could answer, and how many times the longest that
+# the target took lately. Where nothing is known, the patience doubles with each probe that was too slow.
+PROBE_PATIENCE, PROBE_FACTOR, UNKNOWN_PATIENCE = 3.0, 3.0, 5.0
+
+# A late answer is raced for one request in ten at most, however late they all are; ten may be saved up.
+HEDGE_SHARE, HEDGES_SAVED = 0.1, 10.0
+
+
+class Outcomes:
+    """What came of the requests since the other processes were last told."""
+
+    __slots__ = ("bad", "good", "tokens_per_s", "ttft_s")
+
+    def __init__(self) -> None:
+        self.good = self.bad = 0.0
+        self.ttft_s: list[float] = []
+        self.tokens_per_s: list[float] = []
+
+
+class TargetState:
+    """One target's live state. The event loop's thread changes it; any may read."""
+
+    __slots__ = (
+        "_first_bytes", "_hedges", "_slow_probes", "_speed", "_ttft", "clock", "in_flight", "key", "kind", "outcomes",
+        "rate", "switch", "used_at",
+    )  # fmt: skip
+
+    def __init__(self, key: Key, kind: str, clock: Clock) -> None:
+        self.key = key
+        self.kind = kind
+        self.clock = clock
+        self.switch = Breaker()
+        self.rate = Rate()
+        # Requests that this process sent and that have not come to their end.
+        self.in_flight = 0
+        self.used_at = 0.0
+        # Gathered only where other processes are told (`routing.health_sharing`).
+        self.outcomes: Outcomes | None = None
+        self._ttft, self._speed = Mean(), Mean()
+        # Of streams, and of whole answers: those have their first byte when the last token is made.
+        self._first_bytes: dict[bool, Window] = {}
+        self._hedges = 0.0
+        self._slow_probes = 0
+
+    @property
+    def breaker(self) -> str:
+        """`closed`, `open` or `half_open`."""
+        return self.switch.state
+
+    @property
+    def reason(self) -> str:
+        """Why the breaker is not closed, for a person; "" when it is."""
+        return self.switch.reason
+
+    @property
+    def retry_at(self) -> float:
+        """When the next probe may be sent, by the health's clock; infinite when the operator has to mend something."""
+        return self.switch.retry_at
+
+    @property
+    def denied(self) -> bool:
+        """Whether the provider refuses the secret, so that there is no sense in asking before it was changed."""
+        return self.switch.denied is not None
+
+    @property
+    def error_rate(self) -> float:
+        """The decayed share of failed requests, 0 to 1; those that were the client's own fault do not count."""
+        return self.rate.value(self.clock())
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Seconds to the first token, decayed mean; None until measured."""
+        return self._ttft.value
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Tokens a second from the first one on, decayed mean; None until measured."""
+        return self._speed.value
+
+    def p95(self, *, stream: bool) -> float | None:
+        """Seconds that 19 of 20 first bytes of streams, or of whole answers, took at most; None for too few."""
+        window = self._first_bytes.get(stream)
+        return None if window is None else window.p95()
+
+    def patience(self, *, stream: bool) -> float:
+        """Seconds that a probe's first byte is worth waiting for while another target could answer."""
+        window = self._first_bytes.get(stream)
+        if window is None:
+            return UNKNOWN_PATIENCE * 2.0 ** min(self._slow_probes, 10)
+        return max(PROBE_PATIENCE, PROBE_FACTOR * window.longest())
+
+    def share(self) -> None:
+        """Gather what is told to other processes from now on."""
+        self.outcomes = Outcomes()
+
+    def asked(self, now: float) -> None:
+        """A request is sent."""
+        self.in_flight += 1
+        self.used_at = now
+        if self._hedges < HEDGES_SAVED:
+            self._hedges += HEDGE_SHARE
+
+    def too_slow(self) -> None:
+        """A probe's patience ran out."""
+        self._slow_probes += 1
+
+    def recovered(self) -> None:
+        """A probe was answered: what failed before it is over."""
+        self.rate.forgive()
+        self._slow_probes = 0
+
+    def may_hedge(self) -> bool:
+        """Whether a late answer may be raced now; each that is uses up a part of what is allowed."""
+        if self._hedges < 1.0:
+            return False
+        self._hedges -= 1.0
+        return True
+
+    def waited(self, seconds: float, *, stream: bool) -> None:
+        """The first byte took so long; or at least so long, when it was not waited for any more."""
+        window = self._first_bytes.get(stream)
+        if window is None:
+            window = self._first_bytes[stream] = Window()
+        window.add(seconds)
+
+    def measured(self, now: float, *, ttft_s: float | None = None, tokens_per_s: float | None = None) -> None:
+        """A speed that was measured."""
+        outcomes = self.outcomes
+        if ttft_s is not None:
+            self._ttft.add(now, ttft_s)
+            if outcomes is not None:
+                outcomes.ttft_s.append(ttft_s)
+        if tokens_per_s is not None:
+            self._speed.add(now, tokens_per_s)
+            if outcomes is not None:
+                outcomes.tokens_per_s.append(tokens_per_s)
+
+    def count(self, now: float, *, failed: bool) -> None:
+        """A request came to its end."""
+        self.rate.add(now, *((0.0, 1.0) if failed else (1.0, 0.0)))
+        if self.outcomes is not None:
+            if failed:
+                self.outcomes.bad += 1.0
+            else:
+                self.outcomes.good += 1.0
+
+    def add_elsewhere(self, now: float, good: float, bad: float, ttft_s: list[float], speeds: list[float]) -> None:
+        """What other processes' requests came to."""
+        self.rate.add(now, good, bad)
+        for value in ttft_s:
+            self._ttft.add(now, value)
+        for value in speeds:
+            self._speed.add(now, value)
