@@ -76,7 +76,8 @@ class MemberForm(ConsoleForm):
     """Somebody who has an account here, to join the workspace."""
 
     email = forms.EmailField(label="E-mail", widget=forms.EmailInput(attrs={"autocomplete": "off"}))
-    role = forms.ChoiceField(initial=Role.MEMBER)
+    # Not a select: what each role may do would be cut off.
+    role = forms.ChoiceField(initial=Role.MEMBER, widget=forms.RadioSelect)
 
     def __init__(self, *args: Any, roles: list[Role], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -60,8 +60,8 @@ class ProviderForm(ConsoleForm):
         label="Where it runs",
         choices=[
             ("", "Decide by its address"),
-            (Locality.LOCAL, "Local: requests stay on machines of yours"),
-            (Locality.CLOUD, "Cloud: requests leave your network"),
+            (Locality.LOCAL, "Local: on machines of yours"),
+            (Locality.CLOUD, "Cloud: outside your network"),
         ],
         help_text="Local is accepted only for a private address.",
     )

@@ -48,6 +48,19 @@ def violations(page: Page) -> list[Any]:
     return found
 
 
+def cut_selects(page: Page) -> list[str]:
+    """The selects without room for the whole of what they can show; the names of keys are as long as people like."""
+    found: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll("select:not(#id_key)")].filter(select => {
+            const style = getComputedStyle(select), pen = document.createElement("canvas").getContext("2d");
+            pen.font = style.font;
+            const room = select.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+            return [...select.options].some(option => pen.measureText(option.text).width > room + 1);
+        }).map(select => select.id)"""
+    )
+    return found
+
+
 def check(page: Page, path: str) -> None:
     for width, theme in VIEWS:
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
@@ -56,6 +69,7 @@ def check(page: Page, path: str) -> None:
         view = f"{path} at {width}, {theme}"
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, f"{view} scrolls sideways"
         assert page.evaluate("document.documentElement.dataset.bsTheme") == theme
+        assert cut_selects(page) == [], view
         assert violations(page) == [], view
 
 
