@@ -130,6 +130,18 @@ class Breaker:
         elif self.state == CLOSED:
             self._open(now, reason, retry_in)
 
+    def close_as_told(self, now: float) -> bool:
+        """Another process's probe was answered. True when that closed it here."""
+        if self.state != OPEN or self.denied is not None:
+            return False
+        self.close(now)
+        return True
+
+    def put_off(self, until: float) -> None:
+        """Another process sends a probe: its answer is waited for."""
+        if self.state == OPEN and self.denied is None:
+            self.retry_at = max(self.retry_at, until)
+
     def _holds(self, probe: int) -> bool:
         return self.state == HALF_OPEN and probe > 0 and probe == self._probe
 

@@ -102,7 +102,7 @@ class Flight:
 
     def _end(self) -> float:
         self.ended = True
-        self.state.in_flight -= 1
+        self.state.under_way -= 1
         return self._health.clock()
 
     def _alive(self, now: float) -> None:

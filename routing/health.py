@@ -39,7 +39,7 @@ class Health:
         self._creating = threading.Lock()
         # The credential that a provider has now, None when it is not known; see `routing.snapshot`.
         self.credential_of: Callable[[str], str | None] = _unchanged
-        # Called when a breaker opened or closed.
+        # Called when a breaker opened, closed, or sends its probe.
         self.on_change: Callable[[TargetState], None] | None = None
         self.sharing = False
 
@@ -77,10 +77,12 @@ class Health:
             if not last_resort or state.denied:
                 return None
             probe = 0
+        if probe:
+            self.changed(state)
         return Flight(self, state, now, probe, stream=stream)
 
     def changed(self, state: TargetState) -> None:
-        """A breaker opened or closed: count it, and tell whoever wants to know."""
+        """A breaker opened, closed, or sends its probe: count it, and tell whoever wants to know."""
         if state.breaker == "open":
             metrics.breaker_opened(state.kind)
         if self.on_change is not None:
@@ -99,9 +101,15 @@ class Health:
                     state.share()
             return state
 
+    def share(self) -> None:
+        """Gather what other processes are to be told, from now on."""
+        self.sharing = True
+        for state in self.states():
+            state.share()
+
     def _forget(self) -> None:
         """Keep what has requests under way, and of the rest the half that was asked last."""
-        idle = sorted((state for state in self._states.values() if not state.in_flight), key=lambda each: each.used_at)
+        idle = sorted((state for state in self._states.values() if not state.under_way), key=lambda each: each.used_at)
         for state in idle[: len(idle) // 2 + 1]:
             del self._states[state.key]
 

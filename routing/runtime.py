@@ -1,10 +1,11 @@
-"""What the request path needs running in its process: the snapshot's listener and the ledger's writer."""
+"""What the request path needs running in its process: the snapshot's listener, the ledger's writer, news by Redis."""
 
 import atexit
 
 from analytics import ledger
 from keys.usage import record_use
-from routing import health, snapshot
+from routing import evidence, health, share, snapshot
+from routing.health_sharing import Sharing
 
 _started = False
 
@@ -16,7 +17,11 @@ def start() -> None:
         return
     _started = True
     ledger.on_enter(record_use)
+    ledger.on_enter(evidence.gather)
     ledger.start()
     snapshot.start()
     health.current.credential_of = snapshot.current.credential
+    if share.current is not None:
+        Sharing(health.current, share.current)
+    share.start()
     atexit.register(ledger.stop)

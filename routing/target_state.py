@@ -17,22 +17,22 @@ HEDGE_SHARE, HEDGES_SAVED = 0.1, 10.0
 
 
 class Outcomes:
-    """What came of the requests since the other processes were last told."""
+    """What came of the requests since the other processes were last told: counts, and sums of so many values."""
 
-    __slots__ = ("bad", "good", "tokens_per_s", "ttft_s")
+    __slots__ = ("bad", "good", "speed", "speeds", "ttft_s", "ttfts")
 
     def __init__(self) -> None:
         self.good = self.bad = 0.0
-        self.ttft_s: list[float] = []
-        self.tokens_per_s: list[float] = []
+        self.ttft_s = self.speed = 0.0
+        self.ttfts = self.speeds = 0
 
 
 class TargetState:
     """One target's live state. The event loop's thread changes it; any may read."""
 
     __slots__ = (
-        "_first_bytes", "_hedges", "_slow_probes", "_speed", "_ttft", "clock", "in_flight", "key", "kind", "outcomes",
-        "rate", "switch", "used_at",
+        "_first_bytes", "_hedges", "_slow_probes", "_speed", "_ttft", "clock", "elsewhere", "key", "kind", "outcomes",
+        "rate", "switch", "under_way", "used_at",
     )  # fmt: skip
 
     def __init__(self, key: Key, kind: str, clock: Clock) -> None:
@@ -41,8 +41,8 @@ class TargetState:
         self.clock = clock
         self.switch = Breaker()
         self.rate = Rate()
-        # Requests that this process sent and that have not come to their end.
-        self.in_flight = 0
+        # Requests that have not come to their end: this process's, and those that the others told of last.
+        self.under_way = self.elsewhere = 0
         self.used_at = 0.0
         # Gathered only where other processes are told (`routing.health_sharing`).
         self.outcomes: Outcomes | None = None
@@ -71,6 +71,11 @@ class TargetState:
     def denied(self) -> bool:
         """Whether the provider refuses the secret, so that there is no sense in asking before it was changed."""
         return self.switch.denied is not None
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way to it."""
+        return self.under_way + self.elsewhere
 
     @property
     def error_rate(self) -> float:
@@ -105,7 +110,7 @@ class TargetState:
 
     def asked(self, now: float) -> None:
         """A request is sent."""
-        self.in_flight += 1
+        self.under_way += 1
         self.used_at = now
         if self._hedges < HEDGES_SAVED:
             self._hedges += HEDGE_SHARE
@@ -139,25 +144,26 @@ class TargetState:
         if ttft_s is not None:
             self._ttft.add(now, ttft_s)
             if outcomes is not None:
-                outcomes.ttft_s.append(ttft_s)
+                outcomes.ttft_s += ttft_s
+                outcomes.ttfts += 1
         if tokens_per_s is not None:
             self._speed.add(now, tokens_per_s)
             if outcomes is not None:
-                outcomes.tokens_per_s.append(tokens_per_s)
+                outcomes.speed += tokens_per_s
+                outcomes.speeds += 1
 
     def count(self, now: float, *, failed: bool) -> None:
         """A request came to its end."""
-        self.rate.add(now, *((0.0, 1.0) if failed else (1.0, 0.0)))
-        if self.outcomes is not None:
-            if failed:
-                self.outcomes.bad += 1.0
-            else:
-                self.outcomes.good += 1.0
-
-    def add_elsewhere(self, now: float, good: float, bad: float, ttft_s: list[float], speeds: list[float]) -> None:
-        """What other processes' requests came to."""
+        good, bad = (0.0, 1.0) if failed else (1.0, 0.0)
         self.rate.add(now, good, bad)
-        for value in ttft_s:
-            self._ttft.add(now, value)
-        for value in speeds:
-            self._speed.add(now, value)
+        if self.outcomes is not None:
+            self.outcomes.good += good
+            self.outcomes.bad += bad
+
+    def add_elsewhere(self, now: float, outcomes: Outcomes) -> None:
+        """What other processes' requests came to."""
+        self.rate.add(now, outcomes.good, outcomes.bad)
+        if outcomes.ttfts:
+            self._ttft.add(now, outcomes.ttft_s / outcomes.ttfts, outcomes.ttfts)
+        if outcomes.speeds:
+            self._speed.add(now, outcomes.speed / outcomes.speeds, outcomes.speeds)
