@@ -49,7 +49,8 @@ class ProviderAdmin(AnyModelAdmin):
     search_fields = ("name", "workspace__name")
     fields = (
         "id", "workspace", "name", "kind", "base_url", "secret_hint", "locality", "enabled", "from_environment",
-        "created_by", "created_at", "model_ids", "discovered_models", "discovered_at", "last_error",
+        "created_by", "created_at", "model_ids", "discovered_models", "discovered_at",
+        "loaded_models", "last_error",
     )  # fmt: skip
     readonly_fields = tuple(field for field in fields if field != "enabled")
 

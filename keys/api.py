@@ -102,7 +102,7 @@ def _with_secret(response: HttpResponse, key: GatewayKey, secret: str) -> Status
 
 @router.get("/providers", response=ListOf[ProviderOut], summary="List providers")
 def list_providers(request: Authenticated, page: Query[PageQuery]) -> dict[str, Any]:
-    providers = scoped(Provider.objects.defer("secret"), request.auth)
+    providers = scoped(Provider.objects.defer("secret", "model_details"), request.auth)
     return paginate(providers, limit=page.limit, cursor=page.cursor).shown(show_provider)
 
 
@@ -129,8 +129,11 @@ def remove_provider(request: Authenticated, provider_id: str) -> Status[None]:
 
 @router.post("/providers/{provider_id}/test", response=ProbeOut, exclude_none=True, summary="Ask a provider how it is")
 def test_provider(request: Authenticated, provider_id: str) -> dict[str, Any]:
+    """What it answers is kept: this discovers its models at once."""
     require(request.auth, Action.MANAGE_PROVIDERS)
     provider = get_or_404(Provider.objects.all(), request.auth, provider_id)
     result = services.test_provider(provider)
-    shown = {"ok": result.ok, "latency_ms": result.latency_ms, "models": list(result.models)}
+    shown: dict[str, Any] = {"ok": result.ok, "latency_ms": result.latency_ms, "models": list(result.models)}
+    if result.loaded is not None:
+        shown["loaded"] = list(result.loaded)
     return shown if result.ok else {**shown, "error": result.error}

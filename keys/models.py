@@ -104,6 +104,10 @@ class Provider(models.Model):
     model_ids = ArrayField(models.CharField(max_length=300), default=list, blank=True)
     discovered_models = ArrayField(models.CharField(max_length=300), default=list, blank=True)
     discovered_at = models.DateTimeField(null=True, blank=True)
+    # Which of them its server holds in memory (null: it does not say), and what it says of them beyond their names:
+    # `keys.probe.ListedModel` as JSON, by name.
+    loaded_models = ArrayField(models.CharField(max_length=300), null=True, blank=True)
+    model_details = models.JSONField(default=dict, blank=True)
     last_error = models.CharField(max_length=500, blank=True)
 
     class Meta:
@@ -111,6 +115,11 @@ class Provider(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def forget_models(self) -> None:
+        """Nothing is known of the models of another server."""
+        self.discovered_models, self.discovered_at = [], None
+        self.loaded_models, self.model_details = None, {}
 
 
 class InstallationSecret(models.Model):

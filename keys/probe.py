@@ -1,8 +1,9 @@
 """What asking a provider found out. Who asks is registered at start: `keys` does not know how providers are called."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from typing import Any
 
 from keys.kinds import Kind
 from keys.vault import Secret
@@ -19,6 +20,28 @@ class ListedModel:
     input_rate: Decimal | None = None
     cached_input_rate: Decimal | None = None
     output_rate: Decimal | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """What it says, for the database."""
+        said = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: _plain(value) for name, value in said if value is not None}
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> "ListedModel":
+        """The reverse of `as_json`."""
+        return cls(**{name: _READ[name](value) for name, value in said.items() if name in _READ})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return f"{value:f}" if isinstance(value, Decimal) else value
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "context_window": int, "max_output": int, "capabilities": frozenset, "input_rate": Decimal,
+    "cached_input_rate": Decimal, "output_rate": Decimal,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,15 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 from keys import vault
 from keys.kinds import KINDS, Kind, api_base
 from keys.models import GatewayKey, KeySecret, Locality, Provider
+from keys.probe import ListedModel
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,10 @@ class ProviderFacts:
     # Named by the user; when there are none, those that the provider listed count.
     model_ids: tuple[str, ...]
     discovered: tuple[str, ...]
+    # Those that its server holds in memory; None where it does not say.
+    loaded: frozenset[str] | None = None
+    # What it says of its models beyond their names.
+    listed: Mapping[str, ListedModel] = field(default_factory=dict, repr=False)
 
 
 def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
@@ -71,6 +77,12 @@ def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
             privacy_mode=key.privacy_mode,
             scopes=frozenset(key.scopes),
         )
+
+
+def keys_naming_policy(workspace_id: UUID, name: str, limit: int) -> list[str]:
+    """The names of the gateway keys that name this policy and were not revoked, at most `limit` of them."""
+    keys = GatewayKey.objects.filter(workspace_id=workspace_id, policy=name, revoked_at=None)
+    return list(keys.order_by("name").values_list("name", flat=True)[:limit])
 
 
 def providers(ids: Collection[str] | None = None) -> Iterator[ProviderFacts]:
@@ -103,6 +115,8 @@ def facts(provider: Provider) -> ProviderFacts:
         enabled=provider.enabled,
         model_ids=tuple(provider.model_ids),
         discovered=tuple(provider.discovered_models),
+        loaded=None if provider.loaded_models is None else frozenset(provider.loaded_models),
+        listed={name: ListedModel.from_json(said) for name, said in provider.model_details.items()},
     )
 
 

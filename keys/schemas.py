@@ -245,6 +245,7 @@ class ProviderOut(Schema):
     models: list[str] = Field(description="Those that the user named; none: whatever the provider lists.")
     discovered_models: list[str] = Field(description="Those that the provider listed last.")
     discovered_at: datetime | None
+    loaded_models: list[str] | None = Field(description="Those that its server holds in memory; null: unknown.")
     last_error: str | None = Field(description="Why the provider could not be asked last time.")
     from_environment: bool
     capabilities: list[str]
@@ -255,6 +256,7 @@ class ProbeOut(Schema):
     ok: bool
     latency_ms: int
     models: list[str]
+    loaded: list[str] | None = Field(None, description="Those that the server holds in memory, where it says so.")
     error: str | None = None
 
 
@@ -272,6 +274,7 @@ def show_provider(provider: Provider) -> dict[str, Any]:
         "models": provider.model_ids,
         "discovered_models": provider.discovered_models,
         "discovered_at": provider.discovered_at,
+        "loaded_models": provider.loaded_models,
         "last_error": provider.last_error or None,
         "from_environment": provider.from_environment,
         "capabilities": sorted(kind.capabilities) if kind else [],

@@ -1,7 +1,7 @@
 """Announce every change of a key or a provider to the processes that keep a picture of them (routing/snapshot.py).
 
 The columns that change with each request or discovery are not watched, and a write that changes nothing says nothing.
-A new column of these tables belongs in `WATCHED`, in a migration that runs `announce()` again; a test compares.
+A new column of these tables needs a migration that runs `announce()` again with it; a test compares.
 """
 
 from django.db import migrations
@@ -46,9 +46,10 @@ END $$;
 """
 
 
-def announce(table: str) -> str:
-    """The SQL that makes the triggers of `table` anew."""
+def announce(table: str, *more: str) -> str:
+    """The SQL that makes the triggers of `table` anew, watching the columns `more` that came after this migration."""
     what, column, watched = WATCHED[table]
+    watched += more
     old, new = (", ".join(f"{row}.{name}" for name in watched) for row in ("OLD", "NEW"))
     call = f"EXECUTE FUNCTION announce_gateway_config('{what}', '{column}')"
     return f"""

@@ -87,7 +87,7 @@ def _sync(workspace: Workspace, wanted: Declared, existing: list[Provider]) -> P
     elif _matches(row, wanted):
         return row
     if row.kind != wanted.kind.id or row.base_url != wanted.base_url:
-        row.discovered_models, row.discovered_at = [], None
+        row.forget_models()
     row.kind, row.base_url, row.last_error = wanted.kind.id, wanted.base_url, ""
     destination = check_base_url(wanted.kind, wanted.base_url, settings.ENVIRONMENT_HOSTS)
     row.locality = default_locality(wanted.kind, destination)

@@ -42,7 +42,7 @@ def create_provider(caller: Caller, data: NewProvider | Mapping[str, Any]) -> Pr
 
 
 def change_provider(caller: Caller, provider: Provider, data: ProviderChange | Mapping[str, Any]) -> Provider:
-    """Set the fields that `data` has; a new address or secret is asked for its models at once.
+    """Set the fields that `data` has. With a new address or secret, or enabled again, it is asked for its models.
 
     Raises `InvalidRequest` naming the field, `Conflict` when the name is taken or the provider comes from the
     environment (only `enabled` of such a one can be changed), `NotFound` when it was removed just now.
@@ -55,11 +55,11 @@ def change_provider(caller: Caller, provider: Provider, data: ProviderChange | M
         locked = Provider.objects.select_for_update().filter(pk=provider.pk).first()
         if locked is None:
             raise NotFound("There is no such provider.")
-        provider = locked
+        provider, was_enabled = locked, locked.enabled
         _set(provider, fields)
         if changed:
             _save(provider)
-    if changed & {"base_url", "api_key"}:
+    if changed & {"base_url", "api_key"} or (provider.enabled and not was_enabled):
         _ask(provider, CREATION_PATIENCE)
     return provider
 
@@ -89,13 +89,22 @@ def _ask(provider: Provider, seconds: float) -> probe.ProbeResult:
 def record_probe(provider: Provider, result: probe.ProbeResult) -> None:
     """Keep the models that `provider` listed, or why it did not. Its last known models stay when it fails."""
     provider.last_error = result.error[:500]
-    changed = ["last_error"]
-    if result.ok:
-        provider.discovered_models, provider.discovered_at = list(result.models), timezone.now()
-        changed += ["discovered_models", "discovered_at"]
     # Not save(): meanwhile the provider may have been removed, or led to another server.
     same = Provider.objects.filter(pk=provider.pk, base_url=provider.base_url)
-    same.update(**{name: getattr(provider, name) for name in changed})
+    if not result.ok:
+        same.update(last_error=provider.last_error)
+        return
+    provider.discovered_at = timezone.now()
+    same.update(last_error=provider.last_error, discovered_at=provider.discovered_at)
+    known = {
+        "discovered_models": list(result.models),
+        "loaded_models": None if result.loaded is None else list(result.loaded),
+        "model_details": {name: listed.as_json() for name, listed in result.listed.items()},
+    }
+    for name, value in known.items():
+        setattr(provider, name, value)
+    # A long list is not written again every half minute for being the same.
+    same.exclude(**known).update(**known)
 
 
 def recheck_locality(provider: Provider) -> None:
@@ -133,7 +142,7 @@ def _set(provider: Provider, fields: ProviderChange) -> None:
         destination = check_base_url(kind, base_url)
         _keep_secret_at_home(provider, kind, base_url, fields)
         if base_url != provider.base_url:
-            provider.discovered_models, provider.discovered_at = [], None
+            provider.forget_models()
         provider.base_url = base_url
         provider.locality = _chosen_locality(kind, destination, fields.locality)
     if new or "api_key" in changed:

@@ -17,7 +17,7 @@ PATH = "/api/keys/providers"
 SECRET = "sk-stored-0123456789"
 FIELDS = {
     "id", "kind", "name", "base_url", "locality", "enabled", "secret_hint", "models", "discovered_models",
-    "discovered_at", "last_error", "from_environment", "capabilities", "created_at",
+    "discovered_at", "loaded_models", "last_error", "from_environment", "capabilities", "created_at",
 }  # fmt: skip
 
 
