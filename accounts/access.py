@@ -4,7 +4,7 @@ Roles include one another, from the bottom up:
 
 - a **viewer** reads everything in the workspace but secrets;
 - a **member** also creates, changes and revokes gateway keys, and spends on them;
-- an **admin** also manages providers and members (up to admins);
+- an **admin** also manages providers, policies and members (up to admins);
 - an **owner** also renames the workspace, and makes and unmakes owners. There is always at least one.
 
 Another workspace's object does not exist for a caller: `NotFound`, whether the id is known, unknown or no id at all.
@@ -42,6 +42,7 @@ class Action(StrEnum):
     READ = "read this workspace"  # viewer
     USE_KEYS = "create or change gateway keys"  # member
     MANAGE_PROVIDERS = "manage providers"  # admin
+    MANAGE_ROUTING = "manage policies and models"  # admin
     MANAGE_MEMBERS = "manage members"  # admin
     OWN = "change the workspace or its owners"  # owner
 
@@ -51,6 +52,7 @@ _NEEDED = {
     Action.READ: Role.VIEWER,
     Action.USE_KEYS: Role.MEMBER,
     Action.MANAGE_PROVIDERS: Role.ADMIN,
+    Action.MANAGE_ROUTING: Role.ADMIN,
     Action.MANAGE_MEMBERS: Role.ADMIN,
     Action.OWN: Role.OWNER,
 }

@@ -27,6 +27,7 @@ from gateway_project.lib.wire import WireRequest
 from gateway_project.openapi import document_errors
 from keys.api import router as keys_router
 from routing.api import router as gateway_router
+from routing.policy_api import router as routing_router
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ TAGS = [
     {"name": "Gateway", "description": "Call models. Takes a gateway key."},
     {"name": "accounts", "description": "Users, tokens, workspaces and members."},
     {"name": "keys", "description": "Gateway keys and providers. Takes an access token."},
+    {"name": "routing", "description": "Policies, models, and what a request would do. Takes an access token."},
     {"name": "analytics", "description": "Requests, and sums over them. Takes an access token."},
 ]
 
@@ -110,7 +112,8 @@ def on_api_error(request: HttpRequest, error: ApiError) -> HttpResponse:
 def on_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
     first = error.errors[0]
     # loc is ("body", <parameter name>, field, …) for a body, ("query", field) for a query.
-    field = ".".join(str(part) for part in first["loc"][1:] if part not in ("payload", "filters")) or None
+    parts = first["loc"][1:]
+    field = ".".join(str(part) for part in parts[parts[:1] in (("payload",), ("filters",)) :]) or None
     message = first["msg"].removeprefix("Value error, ")
     return error_response(InvalidRequest(f"{field}: {message}" if field else message, param=field))
 
@@ -146,6 +149,7 @@ def on_defect(request: HttpRequest, error: Exception) -> HttpResponse:
 
 api.add_router("/api", accounts_router)
 api.add_router("/api/keys", keys_router)
+api.add_router("/api/routing", routing_router)
 api.add_router("/api/analytics", analytics_router)
 api.add_router("", gateway_router)
 

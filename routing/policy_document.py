@@ -65,7 +65,7 @@ ModelName = Annotated[ModelId, AfterValidator(_a_model)]
 Flag = Annotated[StrictBool, _or_default(bool)]
 # The bounds of a provider's name: it stands in `policy/<name>` as that does in `<provider>/<model>`.
 PolicyName = ProviderName
-Money = Annotated[Usd, Field(le=1_000_000), PlainSerializer(money, return_type=str, when_used="json")]
+Money = Annotated[Usd, Field(le=1_000_000), PlainSerializer(money, return_type=str)]
 
 
 class WeightsIn(Strict):

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -69,6 +69,18 @@ def paginate(
     return Page(rows[:limit], _encode(rows[limit - 1], order) if more else None)
 
 
+def paginate_named(
+    rows: Sequence[T], name: Callable[[T], str], *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+) -> tuple[list[T], str | None]:
+    """The `limit` rows after `cursor` in the order of their unique names, and where the next ones begin.
+
+    For rows that are in memory. Raises InvalidRequest naming `cursor`.
+    """
+    after = _decode_names(cursor, 1)[0] if cursor else ""
+    found = sorted((row for row in rows if name(row) > after), key=name)
+    return found[:limit], _encode_names([name(found[limit - 1])]) if len(found) > limit else None
+
+
 def _after(order: tuple[str, ...], values: list[Any]) -> Q:
     """Rows behind `values`: (a > 1) or (a = 1 and b > 2) …, the same as a row comparison when all go one way."""
     (first, *_), behind, same = order, Q(), Q()
@@ -82,30 +94,41 @@ def _after(order: tuple[str, ...], values: list[Any]) -> Q:
 
 
 def _encode(row: Model, order: tuple[str, ...]) -> str:
-    values = [str(getattr(row, name.lstrip("-"))) for name in order]
+    return _encode_names([str(getattr(row, name.lstrip("-"))) for name in order])
+
+
+def _encode_names(values: list[str]) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
 
 
-def _decode(cursor: str, model: type[Model], order: tuple[str, ...]) -> list[Any]:
-    wrong = InvalidRequest("cursor: must be the next_cursor of the page before, unchanged.", param="cursor")
+def _wrong() -> InvalidRequest:
+    return InvalidRequest("cursor: must be the next_cursor of the page before, unchanged.", param="cursor")
+
+
+def _decode_names(cursor: str, count: int) -> list[str]:
     try:
         values = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError):
-        raise wrong from None
-    if not isinstance(values, list) or len(values) != len(order):
-        raise wrong
-    return [_typed(model, name.lstrip("-"), value, wrong) for name, value in zip(order, values, strict=True)]
+        raise _wrong() from None
+    if not isinstance(values, list) or len(values) != count or not all(isinstance(value, str) for value in values):
+        raise _wrong()
+    return values
 
 
-def _typed(model: type[Model], name: str, value: Any, wrong: InvalidRequest) -> Any:
+def _decode(cursor: str, model: type[Model], order: tuple[str, ...]) -> list[Any]:
+    values = _decode_names(cursor, len(order))
+    return [_typed(model, name.lstrip("-"), value) for name, value in zip(order, values, strict=True)]
+
+
+def _typed(model: type[Model], name: str, value: str) -> Any:
     field = model._meta.pk if name == "pk" else model._meta.get_field(name)
     assert isinstance(field, ModelField)  # noqa: S101  (the order is the programmer's, not the client's)
-    if not isinstance(value, str) or "\0" in value:
-        raise wrong
+    if "\0" in value:
+        raise _wrong()
     try:
         typed = field.to_python(value)
     except ValidationError:
-        raise wrong from None
+        raise _wrong() from None
     if typed is None:
-        raise wrong
+        raise _wrong()
     return typed

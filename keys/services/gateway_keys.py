@@ -10,10 +10,11 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.access import Caller
+from accounts.access import Caller, scoped
 from gateway_project.lib.errors import Conflict
 from keys import tokens
 from keys.models import GatewayKey, KeySecret, all_scopes
+from keys.policies import checked_policy
 from keys.schemas import KeyChange, NewKey, Rotation, parse
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ BLANK = ("policy", "privacy_mode", "budget_period")
 def create_key(caller: Caller, data: NewKey | Mapping[str, Any]) -> tuple[GatewayKey, str]:
     """A new gateway key and its secret, which nobody can see again. Raises `InvalidRequest`."""
     fields = parse(NewKey, data)
+    _check_policy(caller, fields)
     key = GatewayKey(workspace=caller.workspace, created_by=caller.user, spent_usd=Decimal(0))
     _set(key, fields)
     key.save(force_insert=True)
@@ -38,6 +40,8 @@ def create_key(caller: Caller, data: NewKey | Mapping[str, Any]) -> tuple[Gatewa
 def change_key(caller: Caller, key: GatewayKey, data: KeyChange | Mapping[str, Any]) -> GatewayKey:
     """Set the fields that `data` has. Raises `InvalidRequest`, and `Conflict` for a revoked key."""
     fields = parse(KeyChange, data)
+    # Before the key's row is locked: whoever renames a policy locks the policy first, then the keys that name it.
+    _check_policy(caller, fields)
     locked = _lock(key)
     _set(locked, fields)
     if fields.model_fields_set:
@@ -76,6 +80,16 @@ def reset_budget(caller: Caller, key: GatewayKey) -> GatewayKey:
     locked.spent_usd = Decimal(0)
     locked.save(update_fields=["spent_usd"])
     return locked
+
+
+def rename_policy(caller: Caller, former: str, name: str) -> int:
+    """Have every key of the workspace that names the policy `former` name it `name`; how many there were."""
+    return scoped(GatewayKey.objects.filter(policy=former), caller).update(policy=name)
+
+
+def _check_policy(caller: Caller, fields: KeyChange) -> None:
+    if fields.policy:
+        fields.policy = checked_policy(caller.workspace, fields.policy)
 
 
 def _lock(key: GatewayKey) -> GatewayKey:

@@ -12,6 +12,8 @@ from accounts.access import Caller
 from gateway_project.lib.ids import uuid7
 from keys import queries, services, tokens
 from keys.models import GatewayKey, KeySecret
+from routing.models import Policy
+from routing.services import create_policy
 from tests.api_client import ApiClient
 
 PATH = "/api/keys/gateway"
@@ -26,6 +28,11 @@ LATER = (datetime.now(UTC) + timedelta(days=30)).isoformat()
 @pytest.fixture
 def key(owner: Caller) -> GatewayKey:
     return services.create_key(owner, {"name": "ci"})[0]
+
+
+@pytest.fixture
+def cheap(owner: Caller) -> Policy:
+    return create_policy(owner, {"name": "cheap"})
 
 
 def path_of(key: GatewayKey, *more: str) -> str:
@@ -55,7 +62,7 @@ def test_a_new_key_is_shown_once(api: ApiClient) -> None:
     assert secret not in str(KeySecret.objects.values())
 
 
-def test_every_field_is_taken_and_shown(api: ApiClient) -> None:
+def test_every_field_is_taken_and_shown(api: ApiClient, cheap: Policy) -> None:
     fields = {
         "name": "Ünïcode 🔑", "expires_at": LATER, "allowed_models": ["gpt-4o", "box/llama", "gpt-4o"],
         "policy": "cheap", "privacy_mode": "strict", "scopes": ["inference"],
@@ -67,7 +74,7 @@ def test_every_field_is_taken_and_shown(api: ApiClient) -> None:
     assert {name: made[name] for name in fields} == {**fields, "allowed_models": ["gpt-4o", "box/llama"]}
 
 
-def test_a_change_sets_what_it_names_and_null_clears(api: ApiClient) -> None:
+def test_a_change_sets_what_it_names_and_null_clears(api: ApiClient, cheap: Policy) -> None:
     made = api.post(PATH, name="ci", budget_usd="5", policy="cheap", scopes=["inference"], rate_limit_requests=1).json
     changed = api.patch(f"{PATH}/{made['id']}", name="renamed", budget_usd="0.25").json
     assert (changed["name"], changed["budget_usd"], changed["policy"]) == ("renamed", "0.25", "cheap")
