@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from ninja import Router
 
 from gateway_project.lib.wire import WireRequest, WireResponse
-from routing import http, listing, simple
+from routing import feedback, http, listing, simple
 from routing.endpoints import CHAT, COMPLETIONS, Endpoint
 
 router = Router(tags=["Gateway"])
@@ -74,6 +74,19 @@ async def chat(request: HttpRequest) -> WireResponse:
 async def chat_stream(request: HttpRequest) -> WireResponse:
     """Server-sent events: `{"model"}`, then `{"content"}` for each piece of the answer, then `[DONE]`."""
     return await http.serve(cast(WireRequest, request), simple.SIMPLE_STREAM)
+
+
+JUDGEMENT = {
+    "request_id": {"type": "string", "format": "uuid", "description": "The answer's x-request-id."},
+    "score": {"type": "number", "minimum": -1, "maximum": 1, "description": "Or a label."},
+    "label": {"type": "string", "enum": list(feedback.LABELS)},
+}
+
+
+@router.post("/v1/feedback", openapi_extra=taking(JUDGEMENT, ["request_id"], "Say how good an answer was"))
+async def give_feedback(request: HttpRequest) -> WireResponse:
+    """Kept with the request; said again, the last word counts. Policies that calibrate reckon with it."""
+    return await feedback.serve(cast(WireRequest, request))
 
 
 @router.get("/v1/models", summary="List the models", openapi_extra={"security": [{"GatewayKey": []}]})

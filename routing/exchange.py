@@ -94,6 +94,8 @@ class Exchange:
     # What came of the attempt that succeeded: a whole answer's JSON, or a stream's first block.
     answer: dict[str, Any] = field(default_factory=dict)
     first_block: bytes = b""
+    # A stream's blocks as far as `meter` keeps them; they grow as it passes.
+    streamed: list[bytes] = field(default_factory=list)
 
     # Seconds spent waiting for upstreams, so that the rest is the gateway's own.
     upstream_seconds: float = 0.0

@@ -53,7 +53,7 @@ class _Stream:
         self.exchange = exchange
         self.kind = exchange.target.kind.id if exchange.target else ""
         self.hidden = not exchange.usage_wanted
-        self.kept: list[bytes] = []
+        self.kept: list[bytes] = exchange.streamed
         self.kept_bytes = self.seen_bytes = 0
 
     def pass_on(self, block: bytes) -> bytes:

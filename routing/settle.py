@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from analytics import ledger, metrics, pricing
 from analytics.usage import Usage
+from routing import signals
 from routing.exchange import Exchange
 from routing.flight import Flight
 
@@ -70,6 +71,7 @@ def settle(exchange: Exchange) -> None:
                 "latency_ms": round((now - exchange.started) * 1000),
                 "ttft_ms": round((exchange.first_byte - exchange.started) * 1000) if exchange.first_byte else None,
                 "metadata": exchange.wishes.metadata,
+                "evidence": signals.found(exchange) or None,
             }
         )
     metrics.request(
