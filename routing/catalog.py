@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from analytics import pricing
 from keys.kinds import Kind
 from keys.probe import ListedModel
+from keys.queries import ProviderFacts
 from routing import families
 from routing.priors import prior_for
 
@@ -87,6 +88,15 @@ def facts_for(
     `listed` is what the provider's own list says of it, `loaded` whether its server holds it in memory.
     """
     return _facts(kind, model, local, settings or NO_SETTINGS, loaded, listed or UNLISTED)
+
+
+def facts_at(provider: ProviderFacts, model: str, settings: ModelSettingsFacts | None = None) -> ModelFacts:
+    """What is known of `model` at `provider`, with what its server says of it and what the workspace set."""
+    # Ollama lists what is asked for without a tag as `:latest`.
+    names = (model, f"{model}:latest")
+    loaded = None if provider.loaded is None else not provider.loaded.isdisjoint(names)
+    listed = next((provider.listed[name] for name in names if name in provider.listed), None)
+    return facts_for(provider.kind, model, local=provider.local, settings=settings, loaded=loaded, listed=listed)
 
 
 @functools.lru_cache(maxsize=16384)

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from keys.queries import ProviderFacts
 from routing import catalog
@@ -38,6 +39,8 @@ class WorkspaceTargets:
     evidence: EvidenceSums = field(default_factory=dict)
     # Grows with every change, so that what is derived from this can be kept by it.
     version: int = 0
+    # What `routing.plan` made of this view for the kinds of requests that came; each view has its own.
+    plans: dict[Any, Any] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def build(
@@ -107,7 +110,7 @@ def make_target(provider: ProviderFacts, model: str, settings: ModelSettingsFact
         model=model,
         local=provider.local,
         secret=provider.secret,
-        facts=catalog.facts_for(provider.kind, model, local=provider.local, settings=settings),
+        facts=catalog.facts_at(provider, model, settings),
     )
 
 
