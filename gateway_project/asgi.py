@@ -16,8 +16,7 @@ from django.core.asgi import get_asgi_application
 
 from gateway_project.lib.wire import Receive, Send, bounded
 from gateway_project.v1 import V1Handler, serves
-from routing import runtime
-from routing.providers.openai_wire import close_session
+from routing import http1, runtime
 
 runtime.start()
 
@@ -52,7 +51,7 @@ async def lifespan(scope: Any, receive: Receive, send: Send) -> None:
     await receive()
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    await close_session()
+    await http1.close_pools()
     await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -1,55 +1,73 @@
-"""Asks a provider whether it is there, whether it takes the key, and which models it has.
+"""Asks a provider whether it is there, whether it takes the key, which models it has, and what it says of them.
 
 Every kind is asked over plain HTTP, those included whose requests litellm translates, so that asking imports nothing.
 What comes back is told in words of ours: an upstream's own words could carry the key.
 """
 
 import asyncio
+import contextlib
+import logging
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
-import aiohttp
-import orjson
-
-from gateway_project.lib.net import BlockedAddress, guarded_connector
+from gateway_project.lib import bounded_json
+from gateway_project.lib.net import BlockedAddress
 from keys.kinds import Kind
-from keys.probe import ProbeResult
+from keys.probe import ListedModel, ProbeResult
 from keys.vault import Secret
+from routing import fleet, http1, provider_lists
+from routing.fleet import Details
+from routing.provider_lists import Entry
 from routing.providers import demo
+from routing.providers.base import Timeouts
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+NOTHING: Mapping[str, ListedModel] = MappingProxyType({})
 
 # Of a list of models, whole: OpenRouter's, the longest known, has about 0.6 MB.
 MAX_BODY = 4 * 1024 * 1024
-MAX_MODELS = 2000
-MAX_NAME = 300
+# A probe's time is limited as a whole, by its caller.
+_UNHURRIED = Timeouts(connect=300, first_byte=300, idle=300, total=300)
 
 
 class _Wrong(Exception):
     """Why a provider is no use, in plain words."""
 
 
-async def probe(kind: Kind, base_url: str, secret: Secret | None, seconds: float) -> ProbeResult:
-    """Check the health of the server at `base_url` (an API base) and list its models, within `seconds`.
+async def probe(
+    kind: Kind, base_url: str, secret: Secret | None, seconds: float, known: Mapping[str, ListedModel] = NOTHING
+) -> ProbeResult:
+    """Check the health of the server at `base_url` (an API base), list its models and what is said of them, within
+    `seconds`. What is `known` of a model already need not be asked again.
 
     Raises nothing that a server could cause: `ProbeResult.error` says what is wrong.
     """
     started = time.perf_counter()
-    models: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    details = Details()
     error = ""
     try:
-        async with asyncio.timeout(seconds):
-            models = await _ask(kind, base_url, secret)
+        async with contextlib.aclosing(_Asking(kind, secret)) as asking:
+            async with asyncio.timeout(seconds):
+                entries = await _list(kind, base_url, asking)
+            names, details = tuple(entries), fleet.from_list(kind, entries)
+            with _unimportant(kind):
+                async with asyncio.timeout(started + seconds - time.perf_counter()):
+                    await fleet.look(kind, base_url, asking, names, known, details)
     except _Wrong as wrong:
         error = str(wrong)
     except TimeoutError:
         error = f"It did not answer within {seconds:g} seconds."
-    except (aiohttp.ClientError, OSError, ValueError) as failure:
+    except (http1.HttpError, OSError, ValueError) as failure:
         error = _in_plain_words(failure)
-    return ProbeResult(not error, round((time.perf_counter() - started) * 1000), models, error)
+    milliseconds = round((time.perf_counter() - started) * 1000)
+    return ProbeResult(not error, milliseconds, names, error, details.loaded, details.listed)
 
 
 def probe_now(kind: Kind, base_url: str, secret: Secret | None, seconds: float) -> ProbeResult:
@@ -85,27 +103,29 @@ def each(items: AsyncIterator[T]) -> Iterator[T]:
         loop.close()
 
 
-async def _ask(kind: Kind, base_url: str, secret: Secret | None) -> tuple[str, ...]:
+async def _list(kind: Kind, base_url: str, asking: "_Asking") -> dict[str, Entry]:
+    """The entries of the provider's list, by the names that requests use."""
     if kind.wire == "demo":
-        return (demo.MODEL,)
-    headers = {"accept": "application/json", **dict(kind.models_headers)}
-    if secret is not None:
-        headers |= kind.auth_headers(secret.reveal())
-    async with aiohttp.ClientSession(
-        connector=guarded_connector(),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers=headers,
-    ) as session:
-        models_url, health_url = kind.models_url(base_url), kind.health_url(base_url)
-        if health_url and health_url != models_url:
-            status, _ = await _get(session, health_url)
-            if status >= 500:
-                raise _Wrong(f"It is up but not ready: its health check answered {status}.")
-            # Any other status is left to the list of models: servers behind a proxy often show only /v1.
-        status, body = await _get(session, models_url)
-        _check_status(kind, status, body, keyed=secret is not None)
-        found = _model_ids(kind, body)
-    return tuple(name for name in found if not _carries(name, secret))
+        return {demo.MODEL: {}}
+    models_url, health_url = kind.models_url(base_url), kind.health_url(base_url)
+    if health_url and health_url != models_url:
+        status, _ = await asking.get(health_url)
+        if status >= 500:
+            raise _Wrong(f"It is up but not ready: its health check answered {status}.")
+        # Any other status is left to the list of models: servers behind a proxy often show only /v1.
+    status, body = await asking.get(models_url)
+    _check_status(kind, status, body, keyed=asking.secret is not None)
+    entries = provider_lists.by_name(_entries(kind, body)) if kind.lists_models else {}
+    return {name: entry for name, entry in entries.items() if not _carries(name, asking.secret)}
+
+
+@contextlib.contextmanager
+def _unimportant(kind: Kind) -> Iterator[None]:
+    """A server that has listed its models is well, whether or not it says more of them."""
+    try:
+        yield
+    except (_Wrong, http1.HttpError, OSError, ValueError) as failure:  # a TimeoutError is an OSError
+        logger.info("a server of the kind %s told no more of its models: %s", kind.id, type(failure).__name__)
 
 
 def _carries(name: str, secret: Secret | None) -> bool:
@@ -113,17 +133,43 @@ def _carries(name: str, secret: Secret | None) -> bool:
     return secret is not None and len(secret.reveal()) >= 8 and secret.reveal() in name
 
 
-async def _get(session: aiohttp.ClientSession, url: str) -> tuple[int, bytes]:
-    """The status and the body. A redirect is not followed: it could lead anywhere, with the key."""
-    async with session.get(url, allow_redirects=False) as response:
-        if response.status in (301, 302, 303, 307, 308):
-            raise _Wrong(f"It redirects ({response.status}), and redirects are not followed; give the final address.")
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(64 * 1024):
-            body += chunk
-            if len(body) > MAX_BODY:
-                raise _Wrong("It is not an LLM server: its answer is larger than 4 MB.")
-        return response.status, bytes(body)
+class _Asking:
+    """The requests of one probe, with the same headers, on connections of its own."""
+
+    def __init__(self, kind: Kind, secret: Secret | None) -> None:
+        self.secret = secret
+        self.headers = {
+            "Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "llm-gateway",
+            **dict(kind.models_headers), **(kind.auth_headers(secret.reveal()) if secret else {}),
+        }  # fmt: skip
+        self.pool = http1.Pool()
+
+    async def get(self, url: str) -> tuple[int, bytes]:
+        """The status and the body."""
+        return await self._ask("GET", url, None)
+
+    async def post(self, url: str, body: bytes) -> tuple[int, bytes]:
+        """The status and the body of what answers `body`, which is JSON."""
+        return await self._ask("POST", url, body)
+
+    async def _ask(self, method: str, url: str, body: bytes | None) -> tuple[int, bytes]:
+        """A redirect is not followed: it could lead anywhere, with the key."""
+        headers = self.headers if body is None else {**self.headers, "Content-Type": "application/json"}
+        request = http1.Request.prepare(method, url, headers)
+        with contextlib.closing(await self.pool.send(request, body, _UNHURRIED)) as response:
+            if response.status in (301, 302, 303, 307, 308):
+                raise _Wrong(
+                    f"It redirects ({response.status}), and redirects are not followed; give the final address."
+                )
+            answer = bytearray()
+            while part := await response.read():
+                answer += part
+                if len(answer) > MAX_BODY:
+                    raise _Wrong("It is not an LLM server: its answer is larger than 4 MB.")
+            return response.status, bytes(answer)
+
+    async def aclose(self) -> None:
+        await self.pool.close()
 
 
 def _check_status(kind: Kind, status: int, body: bytes, *, keyed: bool) -> None:
@@ -143,11 +189,11 @@ def _check_status(kind: Kind, status: int, body: bytes, *, keyed: bool) -> None:
     raise _Wrong(f"It is not an LLM server: listing its models answered {status}.")
 
 
-def _model_ids(kind: Kind, body: bytes) -> list[str]:
-    """The names in a list of models: OpenAI's `{data: [{id}]}`, Together's bare list, Gemini's `{models: [{name}]}`."""
+def _entries(kind: Kind, body: bytes) -> list[Any]:
+    """What a list of models lists: OpenAI's `{data: [{id}]}`, Together's bare list, Gemini's `{models: [{name}]}`."""
     try:
-        document: Any = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        document: Any = bounded_json.loads(body)
+    except ValueError:
         what = "a web page" if body.lstrip()[:1] == b"<" else "no JSON"
         raise _Wrong(f"It is not an LLM server: it answered with {what}.") from None
     entries = document if isinstance(document, list) else None
@@ -157,31 +203,29 @@ def _model_ids(kind: Kind, body: bytes) -> list[str]:
             entries = []  # Ollama's, while it has no model
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise _Wrong("It is not an LLM server: its answer is no list of models.")
-    if not kind.lists_models:
-        return []
-    names = (entry.get("id", entry.get("name")) for entry in entries)
-    usable = (name.removeprefix("models/") for name in names if isinstance(name, str))
-    return list(dict.fromkeys(name for name in usable if 0 < len(name) <= MAX_NAME and name.isprintable()))[:MAX_MODELS]
+    return entries
 
 
 def _in_plain_words(failure: Exception) -> str:
     """What kept the connection from being made or kept. Names no more of the address than the user gave."""
-    cause = failure.os_error if isinstance(failure, aiohttp.ClientConnectorError) else failure
+    if isinstance(failure, http1.ConnectFailed):
+        return _unreachable(failure.cause, tls=failure.tls)
+    if isinstance(failure, http1.NotHttp):
+        return "It is not an LLM server: its answer is not proper HTTP."
+    if isinstance(failure, http1.Dropped):
+        return "It closed the connection without an answer; is it https:// instead of http://?"
+    return "It cannot be asked at this address."
+
+
+def _unreachable(cause: OSError, *, tls: bool) -> str:
     if isinstance(cause, BlockedAddress):
         return "Its host leads to a private address, which only the operator can allow (ALLOWED_PRIVATE_HOSTS)."
-    if isinstance(failure, aiohttp.ClientConnectorCertificateError):
-        reason = getattr(failure.certificate_error, "verify_message", "") or "it cannot be verified"
-        return f"Its TLS certificate is not trusted: {reason}."
-    if isinstance(failure, aiohttp.ClientSSLError) or isinstance(cause, ssl.SSLError):
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"Its TLS certificate is not trusted: {cause.verify_message or 'it cannot be verified'}."
+    if tls:
         return "It does not speak TLS here; is it http:// instead of https://?"
     if isinstance(cause, socket.gaierror):
         return "There is no host of this name (DNS)."
     if isinstance(cause, ConnectionRefusedError):
         return "The connection was refused: nothing listens at this address."
-    if isinstance(failure, aiohttp.ClientConnectorError):
-        return "It cannot be reached over the network."
-    if isinstance(failure, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
-        return "It is not an LLM server: its answer is not proper HTTP."
-    if isinstance(failure, aiohttp.ServerDisconnectedError | ConnectionError):
-        return "It closed the connection without an answer; is it https:// instead of http://?"
-    return "It cannot be asked at this address."
+    return "It cannot be reached over the network."

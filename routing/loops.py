@@ -12,7 +12,7 @@ from django.utils.crypto import salted_hmac
 from gateway_project.lib.errors import InvalidRequest
 
 HEADER = "CDN-Loop"
-_WIRE_NAME = b"cdn-loop"
+WIRE_NAME = b"cdn-loop"
 
 # Whom the request that is being served passed on its way; each is served in a context of its own.
 _passed: ContextVar[str] = ContextVar("passed", default="")
@@ -26,7 +26,7 @@ def own_name() -> str:
 
 def check(headers: dict[bytes, bytes]) -> None:
     """Raise `InvalidRequest` when the request with these headers was sent by this gateway itself."""
-    given = headers.get(_WIRE_NAME)
+    given = headers.get(WIRE_NAME)
     if given is None:
         return
     passed = given.decode("latin-1")
@@ -35,11 +35,12 @@ def check(headers: dict[bytes, bytes]) -> None:
     _passed.set("".join(character for character in passed[:1000] if " " <= character <= "~"))
 
 
-def passed() -> str:
-    """Whom the request being served passed, for the header of the next one; as a rule nobody."""
-    return _passed.get()
+def header_line() -> bytes:
+    """The header that a request upstream carries, as it is sent."""
+    passed = _passed.get()
+    return b"%b: %b, %b\r\n" % (HEADER.encode(), passed.encode(), own_name().encode()) if passed else _own_line()
 
 
-def header_value() -> str:
-    """What a request upstream carries."""
-    return f"{passed()}, {own_name()}" if passed() else own_name()
+@functools.cache
+def _own_line() -> bytes:
+    return f"{HEADER}: {own_name()}\r\n".encode()

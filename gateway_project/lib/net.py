@@ -3,21 +3,17 @@
 A user names an address (a provider's `base_url`); it must not become a way to the operator's private network. So a
 host is refused when any of its addresses is not public, unless the operator listed the host or the address
 (`ALLOWED_PRIVATE_HOSTS`). That is checked when the address is saved (`look_up`) and again at every
-connection (`guarded_connector`), since what a name resolves to can change. Redirects are the callers' to refuse.
+connection (`Guard`), since what a name resolves to can change. Redirects are the callers' to refuse.
 """
 
 import contextlib
 import functools
 import socket
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from django.conf import settings
 from yarl import URL
 
@@ -123,7 +119,7 @@ def look_up(url: str, allowed: Iterable[str], reachable: Iterable[str] = ()) -> 
 
 
 def _host_and_port(url: str) -> tuple[str, int]:
-    """Where `url` leads, the host in the form in which aiohttp will ask for it."""
+    """Where `url` leads, the host in the form in which it will be asked for."""
     if not url.isprintable() or " " in url or "\\" in url:
         raise ValueError("must have no spaces, backslashes or control characters.")
     try:
@@ -174,65 +170,28 @@ def _resolve(host: str) -> list[Address]:
 # --- At connect time -----------------------------------------------------------------------------
 
 
-class GuardedResolver(AbstractResolver):
-    """Resolves names for aiohttp and refuses those that lead to a private address.
+@dataclass(frozen=True)
+class Guard:
+    """Judges each address that a connection is about to be made to, knowing the name that led there."""
 
-    aiohttp does not ask it about addresses that are written out; `guarded_connector` checks those as well.
-    """
+    allowed: PrivateHosts
+    # Where a local provider may be although the address is public, if the provider is to be local.
+    local: PrivateHosts | None = None
 
-    def __init__(self, allowed_private_hosts: Sequence[str] | None = None, *, local: bool = False) -> None:
-        if allowed_private_hosts is None:
-            allowed_private_hosts = [*settings.ALLOWED_PRIVATE_HOSTS, *settings.ENVIRONMENT_HOSTS]
-        self.allowed = PrivateHosts.parse(tuple(allowed_private_hosts))
-        # Where a local provider may be although the address is public: the operator's list alone makes it so.
-        self.local = PrivateHosts.parse(tuple(settings.ALLOWED_PRIVATE_HOSTS)) if local else None
-        self._local_by_name: set[tuple[str, int]] = set()
-        self._resolver = ThreadedResolver()
-        # Where names on the list lead: all that a socket may be opened to besides public and listed addresses.
-        self._vouched: set[tuple[str, int]] = set()
+    @classmethod
+    def from_settings(cls, *, local: bool = False) -> "Guard":
+        """What the operator allows. With `local` no public address is let through either but those that the operator
+        listed, so that what a name of a local provider means cannot change under a request that must stay in the house.
+        """
+        listed = tuple(settings.ALLOWED_PRIVATE_HOSTS)
+        allowed = PrivateHosts.parse((*listed, *settings.ENVIRONMENT_HOSTS))
+        return cls(allowed, PrivateHosts.parse(listed) if local else None)
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        if self.allowed.has_name(host, port):
-            self._vouched.update((result["host"], result["port"]) for result in found)
-        if self.local is not None and self.local.has_name(host, port):
-            self._local_by_name.update((result["host"], result["port"]) for result in found)
-        for result in found:
-            self.check(result["host"], result["port"])
-        return found
-
-    def check(self, address: str, port: int) -> None:
-        """Raise `BlockedAddress` unless `address` (digits, no name) may be connected to."""
+    def check(self, host: str, address: str, port: int) -> None:
+        """Raise `BlockedAddress` unless `address` (digits), to which `host` leads, may be connected to."""
         parsed = ip_address(address)
-        if self.local is not None and is_public(parsed):
-            if not self.local.has(parsed, port) and (address, port) not in self._local_by_name:
+        if is_public(parsed):
+            if self.local is not None and not (self.local.has(parsed, port) or self.local.has_name(host, port)):
                 raise BlockedAddress(f"{address} is a public address, and this provider is to be local")
-            return
-        if (address, port) in self._vouched:
-            return
-        if not is_public(parsed) and not self.allowed.has(parsed, port):
+        elif not (self.allowed.has(parsed, port) or self.allowed.has_name(host, port)):
             raise BlockedAddress(f"{address} is a private address that ALLOWED_PRIVATE_HOSTS does not list")
-
-    async def close(self) -> None:
-        await self._resolver.close()
-
-
-def guarded_connector(
-    allowed_private_hosts: Sequence[str] | None = None, *, local: bool = False, **options: Any
-) -> aiohttp.TCPConnector:
-    """A connector for aiohttp that opens no socket to a private address off the operator's list.
-
-    With `local` it opens none to a public address off that list either, so that what a name of a local provider means
-    cannot change under a request that must stay in the house. `options` are `aiohttp.TCPConnector`'s.
-    Checked once for each new connection; a pooled one costs nothing.
-    """
-    resolver = GuardedResolver(allowed_private_hosts, local=local)
-
-    def open_socket(info: tuple[int, int, int, str, tuple[Any, ...]]) -> socket.socket:
-        family, kind, protocol, _, address = info
-        resolver.check(address[0], address[1])
-        return socket.socket(family, kind, protocol)
-
-    return aiohttp.TCPConnector(resolver=resolver, socket_factory=open_socket, **{"ttl_dns_cache": DNS_TTL, **options})

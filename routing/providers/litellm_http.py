@@ -1,4 +1,4 @@
-"""litellm's way to the network: httpx requests, sent through the gateway's own session.
+"""litellm's way to the network: httpx requests, sent through the gateway's own client.
 
 So the guard against private addresses, the refusal of redirects, the timeouts, the pooled connections and the words for
 what went wrong are those of every other provider. litellm's own HTTP layer would repeat a request whose connection
@@ -7,21 +7,22 @@ broke, follow redirects and read proxy variables.
 
 from collections.abc import AsyncIterator
 
-import aiohttp
 import httpx
-from multidict import CIMultiDict
 from yarl import URL
 
 from gateway_project.lib import bounded_json
-from routing import loops
+from routing import http1, loops
 from routing.providers import sse
 from routing.providers.base import Failure, Target, Timeouts, UpstreamError
-from routing.providers.openai_wire import Patience, blocks, connect_within, post, refusal, whole
+from routing.providers.openai_wire import ask, blocks, prepare, refusal, whole
 
-# Set by aiohttp itself, or about this connection only.
+# Set by our own client, or about this connection only.
 _HOP_HEADERS = frozenset(
-    {b"host", b"content-length", b"connection", b"transfer-encoding", b"accept-encoding", b"user-agent"}
-)
+    {
+        b"host", b"content-length", b"connection", b"transfer-encoding", b"accept-encoding", b"user-agent",
+        loops.WIRE_NAME,
+    }
+)  # fmt: skip
 
 
 class Call(httpx.AsyncBaseTransport):
@@ -31,7 +32,7 @@ class Call(httpx.AsyncBaseTransport):
         self.target = target
         self.timeouts = timeouts
         self.stream = stream
-        self.response: aiohttp.ClientResponse | None = None
+        self.response: http1.Response | None = None
         self.error: UpstreamError | None = None
 
     def close(self) -> None:
@@ -49,27 +50,19 @@ class Call(httpx.AsyncBaseTransport):
     async def _send(self, request: httpx.Request) -> httpx.Response:
         if self.response is not None:
             raise UpstreamError(Failure.DROPPED, "the request was sent once already")
-        headers = CIMultiDict(
-            (name.decode(), value.decode()) for name, value in request.headers.raw if name.lower() not in _HOP_HEADERS
-        )
-        headers.update({"Accept-Encoding": "identity", "User-Agent": "llm-gateway", loops.HEADER: loops.header_value()})
-        url = URL(str(request.url), encoded=True)
-        self.response = response = await post(
-            url,
-            await request.aread(),
-            headers,
-            connect_within(self.timeouts),
-            self.timeouts,
-            local=self.target.local,
-        )
+        headers = {
+            name.decode(): value.decode() for name, value in request.headers.raw if name.lower() not in _HOP_HEADERS
+        }
+        headers |= {"Accept-Encoding": "identity", "User-Agent": "llm-gateway"}
+        prepared = prepare(URL(str(request.url), encoded=True), headers)
+        self.response = response = await ask(prepared, await request.aread(), self.timeouts, local=self.target.local)
         if response.status >= 300:
             raise await refusal(response, self.target)
-        patience = Patience(response, self.timeouts)
-        kind = [(b"content-type", response.headers.get("Content-Type", "").encode("latin-1", "replace"))]
+        kind = [(b"content-type", response.headers.get(b"content-type", b""))]
         if self.stream:
-            body = _Kept(self, blocks(response, patience))
+            body = _Kept(self, blocks(response))
             return httpx.Response(response.status, headers=kind, stream=body, request=request)
-        content = await whole(response, patience)
+        content = await whole(response)
         try:
             bounded_json.check(content)
         except bounded_json.TooManyValues as error:

@@ -10,13 +10,11 @@ import base64
 import contextlib
 from typing import Any
 
-import aiohttp
 import orjson
-from yarl import URL
 
 from keys.kinds import Kind
-from routing.providers.base import Failure, UpstreamError
-from routing.providers.openai_wire import session
+from routing import http1
+from routing.providers.base import DEFAULT_TIMEOUTS, Failure, UpstreamError
 
 # OpenAI's fields for a chat, without those that the gateway handles itself (model, messages, stream).
 _OPENAI_FIELDS = frozenset(
@@ -121,24 +119,27 @@ def _inlined(message: Any, fetched: dict[str, str]) -> Any:
 async def _fetch(url: str) -> str:
     """The image at `url` as a data URL."""
     problem = "it could not be fetched"
-    with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
-        async with asyncio.timeout(IMAGE_SECONDS), session().get(URL(url), allow_redirects=False) as response:
-            kind = response.content_type
-            if response.status != 200:
-                problem = f"its server answers {response.status}"
-            elif not kind.startswith("image/"):
-                problem = f"its server calls it {kind}"
-            else:
-                data = await _read(response)
-                if data is not None:
-                    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-                problem = f"it is larger than {MAX_IMAGE} bytes"
+    with contextlib.suppress(http1.HttpError, TimeoutError, ValueError):
+        async with asyncio.timeout(IMAGE_SECONDS):
+            request = http1.Request.prepare("GET", url, {"Accept": "image/*", "Accept-Encoding": "identity"})
+            response = await http1.pool().send(request, None, DEFAULT_TIMEOUTS)
+            with contextlib.closing(response):
+                kind = response.header(b"content-type").partition(";")[0].strip().lower()
+                if response.status != 200:
+                    problem = f"its server answers {response.status}"
+                elif not kind.startswith("image/"):
+                    problem = f"its server calls it {kind or 'nothing'}"
+                else:
+                    data = await _read(response)
+                    if data is not None:
+                        return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+                    problem = f"it is larger than {MAX_IMAGE} bytes"
     raise refused(f"An image cannot be used: {problem}.", "messages")
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+async def _read(response: http1.Response) -> bytes | None:
     data = bytearray()
-    async for part in response.content.iter_any():
+    while part := await response.read():
         data += part
         if len(data) > MAX_IMAGE:
             return None

@@ -19,6 +19,7 @@ _DONE_LINE = re.compile(rb"^data:[ ]?\[DONE\][\r\n]*\Z", re.MULTILINE)
 _ENDINGS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _USAGE_OBJECT = re.compile(rb'"usage"\s*:\s*\{')
+_ERROR = b'"error"'
 _ERROR_OBJECT = re.compile(rb'\{\s*"error"\s*:')
 # A quotation mark inside a JSON string is escaped, so this cannot match text that a model wrote.
 _USAGE_NULL = re.compile(rb',\s*"usage"\s*:\s*null')
@@ -72,7 +73,10 @@ def is_error(chunk: dict[str, Any]) -> bool:
 def error_event(block: bytes) -> int | None:
     """Where an event begins by which the upstream says that it failed; None when there is none."""
     # An upstream that failed says so and ends, so only the end is searched.
-    for start, end in _events_with(_ERROR_OBJECT, block, max(0, len(block) - ERROR_TAIL)):
+    begin = max(0, len(block) - ERROR_TAIL)
+    if block.find(_ERROR, begin) < 0:  # searched for many times as fast as by an expression
+        return None
+    for start, end in _events_with(_ERROR_OBJECT, block, begin):
         chunk = json_of(block[start:end])
         if chunk is not None and is_error(chunk):
             return start
@@ -109,7 +113,8 @@ def _events_with(pattern: re.Pattern[bytes], block: bytes, begin: int = 0) -> It
 def event_around(block: bytes, at: int, begin: int = 0) -> tuple[int, int]:
     """Where, from and to, the event of a block stands that has the byte at `at`; it starts at `begin` or later."""
     start = begin
-    for ending in _ENDINGS:
+    # Nearly every server ends its lines without a CR, and looking for one is quicker than for an ending that has it.
+    for ending in _ENDINGS if block.find(b"\r", begin, at) >= 0 else _ENDINGS[:1]:
         before = block.rfind(ending, begin, at)
         if before >= 0:
             start = max(start, before + len(ending))

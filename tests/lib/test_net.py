@@ -4,10 +4,11 @@ import asyncio
 import socket
 from ipaddress import ip_address
 
-import aiohttp
 import pytest
 
-from gateway_project.lib.net import BlockedAddress, PrivateHosts, guarded_connector, is_public, look_up
+from gateway_project.lib.net import BlockedAddress, Guard, PrivateHosts, is_public, look_up
+from routing import http1
+from routing.providers.base import DEFAULT_TIMEOUTS
 
 OWN = ("localhost", "127.0.0.1", "::1")
 
@@ -106,12 +107,14 @@ def test_what_is_public(address: str, public: bool) -> None:
 
 async def connect(url: str, allowed: tuple[str, ...]) -> type[BaseException] | int:
     """The status, or the class of what kept the connection from being made."""
-    async with aiohttp.ClientSession(connector=guarded_connector(allowed)) as session:
-        try:
-            async with session.get(url) as response:
-                return response.status
-        except aiohttp.ClientConnectorError as error:
-            return type(error.os_error)
+    pool = http1.Pool(guard=lambda: Guard(PrivateHosts.parse(allowed)))
+    try:
+        response = await pool.send(http1.Request.prepare("GET", url, {}), None, DEFAULT_TIMEOUTS)
+        return response.status
+    except http1.ConnectFailed as error:
+        return type(error.cause)
+    finally:
+        await pool.close()
 
 
 @pytest.fixture

@@ -10,17 +10,16 @@ from gateway_project.lib import bounded_json
 from gateway_project.lib.errors import RequestTooLarge
 from keys.kinds import KINDS
 from keys.queries import ProviderFacts
-from routing import health
 from routing.endpoints import CHAT
 from routing.exchange import Exchange
-from routing.health import Health
+from routing.http1 import close_pools
 from routing.parse import read_body
-from routing.policy import route
 from routing.providers import sse
+from routing.providers.attempt import MAX_COMMENTS, begun, checked
 from routing.providers.base import DEFAULT_TIMEOUTS, Failure, Target, UpstreamError
-from routing.providers.openai_wire import OpenAIWire, close_session
-from routing.providers.reach import MAX_COMMENTS, _begun, _checked
+from routing.providers.openai_wire import OpenAIWire
 from routing.snapshot import WorkspaceTargets
+from tests.routing.stage import decided, ids, request
 
 BLOCKS = {
     "usage in every event": b'data: {"usage":{}}\r\n\r\n' * 20_000,
@@ -48,7 +47,7 @@ async def test_comments_without_end_are_given_up() -> None:
             yield b": " + b"x" * 9_996 + b"\n\n"
 
     with pytest.raises(UpstreamError) as raised:
-        await _begun(comments())
+        await begun(comments())
     assert raised.value.failure is Failure.JUNK
     assert passed < 2 * MAX_COMMENTS
 
@@ -58,14 +57,14 @@ BOMB = b'{"model":"m","messages":[{"role":"user"}],"choices":[' + b"[]," * (boun
 
 def test_a_document_of_millions_of_values_is_not_read() -> None:
     with pytest.raises(UpstreamError, match="more than 1000000 values"):
-        _checked(BOMB)
+        checked(BOMB)
     with pytest.raises(RequestTooLarge, match="more than 1000000 values"):
         read_body(Exchange(CHAT), BOMB, {})
 
 
 def test_a_long_document_of_few_values_is_read() -> None:
     image = b'{"choices":["' + b"QUFB" * 2_000_000 + b'"]}'
-    assert len(_checked(image)["choices"][0]) == 8_000_000
+    assert len(checked(image)["choices"][0]) == 8_000_000
 
 
 def test_what_an_upstream_says_can_be_kept() -> None:
@@ -83,17 +82,7 @@ def facts(name: str, *discovered: str) -> ProviderFacts:
 
 def test_a_provider_cannot_take_anothers_requests_by_the_names_it_lists() -> None:
     workspace = WorkspaceTargets.build([facts("thief", "honest/m"), facts("honest", "m")])
-    exchange = Exchange(CHAT, model="honest/m", body={})
-    assert [target.id for target in route(exchange, workspace, Health()).targets] == ["honest/m"]
-
-
-def test_targets_that_rest_no_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client may name any model of a provider that is down."""
-    monkeypatch.setattr(health, "REST", 0.0)
-    resting = Health()
-    for number in range(3 * health.MANY):
-        resting.failed(target("http://localhost/v1", str(number)))
-    assert len(resting._resting) <= health.MANY
+    assert ids(decided(request("honest/m"), workspace)) == ["honest/m"]
 
 
 def target(base_url: str, model: str = "m", *, local: bool = True) -> Target:
@@ -108,5 +97,5 @@ async def test_a_local_providers_request_never_leaves_for_a_public_address() -> 
                 target("http://8.8.8.8:9/v1"), CHAT.path, {}, stream=False, timeouts=DEFAULT_TIMEOUTS
             )
     finally:
-        await close_session()
+        await close_pools()
     assert raised.value.failure is Failure.CONNECT

@@ -19,9 +19,9 @@ from analytics.usage import Usage, usage_from
 from gateway_project.lib import bounded_json
 from keys.kinds import KINDS, api_base
 from keys.vault import Secret
+from routing.http1 import close_pools
 from routing.providers.base import DEFAULT_TIMEOUTS, Failure, Target, Timeouts, UpstreamError
 from routing.providers.litellm_bridge import LiteLLMBridge
-from routing.providers.openai_wire import close_session
 from tests.upstream import Upstream
 
 KEY = "sk-very-secret-0123456789"
@@ -55,7 +55,7 @@ def upstream() -> Iterator[Upstream]:
 @pytest.fixture(autouse=True)
 async def _closed_session() -> AsyncIterator[None]:
     yield
-    await close_session()
+    await close_pools()
 
 
 class Provider:

@@ -17,8 +17,8 @@ from analytics.usage import usage_from
 from keys.kinds import KINDS, api_base
 from keys.vault import Secret
 from routing.providers.base import DEFAULT_TIMEOUTS, Target
-from routing.providers.reach import TRANSPORTS
-from routing.providers.openai_wire import close_session
+from routing.providers.attempt import TRANSPORTS
+from routing.http1 import close_pools
 import orjson
 
 async def serve():
@@ -33,7 +33,7 @@ async def serve():
     usage = usage_from(orjson.loads(whole.body), "openai")
     assert pricing.cost(pricing.price_for("openai", "gpt-4o-mini", False), usage) > 0
     assert tokens.count(tokens.completion_text(b"".join(blocks))) > 0
-    await close_session()
+    await close_pools()
 
 asyncio.run(serve())
 heavy = {"litellm", "torch", "transformers", "openai", "numpy"} & sys.modules.keys()

@@ -1,0 +1,100 @@
+"""Connections that are kept for the next request, by origin; and one pool for each event loop and kind of provider."""
+
+import asyncio
+from collections.abc import Callable
+
+from gateway_project.lib.net import Guard
+from routing.http1.connection import Connection
+from routing.http1.dial import Dialer
+from routing.http1.errors import ConnectTimedOut, TimedOut
+from routing.http1.request import Origin, Request
+from routing.http1.response import Response
+from routing.providers.base import Timeouts
+
+
+class Pool:
+    """Sends requests, each on a connection of its own for as long as it takes.
+
+    With `local` no connection is made to a public address, whatever the DNS says of a name by now.
+    """
+
+    def __init__(self, *, local: bool = False, guard: Callable[[], Guard] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._dialer = Dialer(self._loop, guard or (lambda: Guard.from_settings(local=local)))
+        # In order of their last use, as a dict keeps it; the latest is taken first, and the others run out.
+        self._waiting: dict[Origin, dict[Connection, None]] = {}
+        self._closed = False
+
+    async def send(self, request: Request, body: bytes | None, timeouts: Timeouts, more: bytes = b"") -> Response:
+        """The answer's head; its body comes with `Response.read`. `more` are further header lines.
+
+        Raises `ConnectFailed` and `ConnectTimedOut` (nothing was sent), `TimedOut`, `Dropped` and `NotHttp`. Nothing
+        is sent twice: who knows whether a request may be repeated is the caller.
+        """
+        head_due = self._loop.time() + timeouts.first_byte
+        connection = self._take(request.origin) or await self._connect(request.origin, timeouts)
+        return await connection.ask(request.wire(body, more), body or b"", timeouts, head_due)
+
+    def _take(self, origin: Origin) -> Connection | None:
+        """A connection that waits, if there is one that the server has not closed meanwhile."""
+        waiting = self._waiting.get(origin)
+        while waiting:
+            connection, _ = waiting.popitem()
+            if not waiting:
+                del self._waiting[origin]
+            if connection.usable:
+                return connection
+        return None
+
+    async def _connect(self, origin: Origin, timeouts: Timeouts) -> Connection:
+        try:
+            async with asyncio.timeout(min(timeouts.connect, timeouts.first_byte)):
+                return await self._dialer.dial(origin, lambda: Connection(self._loop, self, origin))
+        except TimeoutError:
+            if timeouts.first_byte < timeouts.connect:
+                raise TimedOut("the answer did not come in time") from None
+            raise ConnectTimedOut("there was no connection in time") from None
+
+    def release(self, connection: Connection) -> None:
+        """Keep a connection whose answer is complete."""
+        if self._closed:
+            connection.abort()
+            return
+        self._waiting.setdefault(connection.origin, {})[connection] = None
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is closed, or about to be."""
+        waiting = self._waiting.get(connection.origin)
+        if waiting is not None and connection in waiting:
+            del waiting[connection]
+            if not waiting:
+                del self._waiting[connection.origin]
+
+    async def close(self) -> None:
+        """Close the connections that wait; those in use end with their answers."""
+        self._closed = True
+        for waiting in list(self._waiting.values()):
+            for connection in list(waiting):
+                connection.abort()
+        await self._dialer.close()
+        await asyncio.sleep(0)
+
+
+_pools: dict[tuple[asyncio.AbstractEventLoop, bool], Pool] = {}
+
+
+def pool(*, local: bool = False) -> Pool:
+    """This event loop's pool for providers that must be `local`, or for all others."""
+    key = (asyncio.get_running_loop(), local)
+    found = _pools.get(key)
+    if found is None:
+        found = _pools[key] = Pool(local=local)
+    return found
+
+
+async def close_pools() -> None:
+    """Close this event loop's pools, at the end of a test or a process."""
+    for local in (False, True):
+        found = _pools.pop((asyncio.get_running_loop(), local), None)
+        if found is not None:
+            await found.close()
