@@ -1,5 +1,6 @@
 """What a policy decided for one request, with every reason: the route that is taken, and what explain shows of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from routing.policies import PolicyFacts
@@ -11,14 +12,26 @@ class Candidate:
     """One target as the policy saw it. Scores are 0 to 1, higher is better, normalised over the candidates."""
 
     target: Target
-    # USD for this request's tokens.
-    cost_usd: float = 0.0
+    # USD for this request's tokens; None where the model has no known price.
+    cost_usd: float | None = None
     cost_score: float = 0.0
     quality_score: float = 0.0
     speed_score: float = 0.0
+    # The weighted sum of the three, times `reliability`.
     score: float = 0.0
+    reliability: float = 1.0
+    # Seconds until the whole answer is there.
+    seconds: float | None = None
+    # What stood before the score when they were put in order, each a sentence: it is not local, it fails often, …
+    put_back: list[str] = field(default_factory=list)
+    # How many replicas of the same model go first because they have less to do.
+    idler_replicas: int = 0
     # Why it was not taken into account, in plain words for a person; "" when it was.
     excluded_because: str = ""
+
+
+def _nothing() -> list[Candidate]:
+    return []
 
 
 @dataclass(slots=True)
@@ -32,5 +45,16 @@ class Decision:
     targets: list[Target]
     named: bool
     policy: PolicyFacts
-    candidates: list[Candidate] = field(default_factory=list)
+    # Whether the request must stay in the house. Whoever sends it anywhere asks this once more.
+    local_only: bool = False
     notes: list[str] = field(default_factory=list)
+    # Makes `candidates`: a request does not need them, so only explain pays for them.
+    recall: Callable[[], list[Candidate]] = field(default=_nothing, repr=False)
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """Every target that was considered: those of `targets` in order, then those that were excluded.
+
+        One whose breaker is open is excluded, and yet the last of `targets`: it is asked when all others failed.
+        """
+        return self.recall()

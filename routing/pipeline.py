@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.wire import WireRequest
-from routing import health, loops, snapshot
+from routing import health, loops, policy, snapshot, sticky
 from routing.classify import classify
 from routing.exchange import Exchange
 from routing.identify import identified
 from routing.meter import estimated, metered, read_usage
 from routing.parse import MAX_BODY, read_body
-from routing.policy import route
 from routing.providers.base import Reply
 from routing.providers.reach import reach
 from routing.settle import settle
@@ -38,9 +37,11 @@ async def run(exchange: Exchange, request: WireRequest) -> Answer:
         exchange.caller = await identified(request.wire_headers, snapshot.current, scope="inference")
         loops.check(request.wire_headers)
         read_body(exchange, await request.read_body(MAX_BODY), request.wire_headers)
+        view = snapshot.current.workspace(exchange.caller.workspace_id)
+        exchange.policy = policy.chosen(exchange, view)
         exchange.label = classify(exchange.endpoint, exchange.body, exchange.wishes)
-        chosen = route(exchange, snapshot.current.workspace(exchange.caller.workspace_id), health.current)
-        reply = await reach(exchange, chosen)
+        exchange.decision = policy.decide(exchange, view, health.current, sticky.current)
+        reply = await reach(exchange, exchange.decision)
     except ApiError as error:
         exchange.status, exchange.error_code, exchange.error = error.status, error.code, error.message
         settle(exchange)
@@ -53,6 +54,8 @@ async def run(exchange: Exchange, request: WireRequest) -> Answer:
         settle(exchange)
         raise
     exchange.status = 200
+    if len(exchange.decision.targets) > 1:
+        sticky.current.keep(exchange)
     if reply.blocks is not None:
         return Answer(None, metered(exchange, reply, reply.blocks), reply)
     read_usage(exchange)

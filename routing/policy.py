@@ -1,106 +1,257 @@
-"""Which targets may answer a request, and in which order: filter, then order."""
+"""Which targets may answer a request, and in which order: filter, then score, then order.
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+`weigh` is a pure function of the request's label, the policy, the view of the workspace and the live state of its
+targets. Explain and the request run it alike; `decide` adds the refusal when nobody is left.
+"""
 
-from gateway_project.lib.errors import ModelNotFound, NoAvailableModel, PermissionDenied, UnsupportedByBackend
-from routing import privacy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from routing.decision import Candidate, Decision
 from routing.exchange import Exchange
+from routing.filters import Exclusion, Question, Why
 from routing.health import Health
+from routing.naming import AUTO, chosen
+from routing.needs import LONG_PROMPT, Needs, needs_of
+from routing.plan import FAILING, PUT_BACK, SHIFT, Plan, plan_for
+from routing.privacy import Privacy, privacy_of
 from routing.providers.base import Target
-from routing.snapshot import WorkspaceTargets, make_target
+from routing.refusals import refused
+from routing.replicas import STEP, idler
+from routing.rows import Row
+from routing.scores import COST_EPSILON, FAILS_OFTEN, TIME_EPSILON, costs, falling, rising, times
+from routing.sticky import Conversations
+from routing.target_state import TargetState
+from routing.targets import WorkspaceTargets
 
-AUTO = "auto"
-POLICY_PREFIX = "policy/"
+__all__ = ["AUTO", "chosen", "decide", "weigh"]
+
+CLOSED = "closed"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """The targets to try, in order. `named`: the client named the model, so its absence is the client's fault."""
+@dataclass(slots=True)
+class Table:
+    """The reckoning for one request, column by column: position n of each list is about `rows[n]`."""
 
-    targets: list[Target]
-    named: bool
+    plan: Plan
+    needs: Needs
+    caller: str
+    rows: Sequence[Row]
+    states: Sequence[TargetState | None]
+    excluded: list[Exclusion]
+    usd: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    cost_scores: list[float] = field(default_factory=list)
+    quality_scores: list[float] = field(default_factory=list)
+    speed_scores: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    ranks: list[int] = field(default_factory=list)
+    reliabilities: list[float] | None = None
+    idler: list[int] | None = None
+    # Positions, the first choice first.
+    order: list[int] = field(default_factory=list)
+    # Those whose breaker is open: excluded, and still asked when everybody else failed.
+    resting: list[Target] = field(default_factory=list)
 
 
-def route(exchange: Exchange, workspace: WorkspaceTargets, health: Health) -> Route:
-    """Choose for `exchange` among the targets of its workspace.
+def decide(
+    exchange: Exchange, view: WorkspaceTargets, health: Health, conversations: Conversations | None = None
+) -> Decision:
+    """The targets that answer `exchange`, the first choice first.
 
-    Raises `ModelNotFound`, `PermissionDenied` (the key's models or privacy forbid every one),
-    `UnsupportedByBackend` (none of the kinds can do what is asked), `NoAvailableModel` (nothing is enabled).
+    Raises `ModelNotFound`, `PermissionDenied` (the key's models or privacy forbid every one), `UnsupportedByBackend`
+    (none can do what is asked), `NoAvailableModel` (nothing is enabled, or no target passes the policy's filters).
     """
-    model = exchange.model
-    named = model != AUTO
-    targets = _named(model, workspace) if named else _automatic(workspace)
-    targets = _allowed(exchange, targets)
-    targets = privacy.permitted(exchange, targets)
-    targets = _capable(exchange, targets)
-    return Route(health.well_first(targets), named)
+    decision, table = weigh(exchange, view, health, conversations)
+    if not decision.targets:
+        raise refused(exchange, table.plan, table.excluded, table.needs)
+    return decision
 
 
-def _automatic(workspace: WorkspaceTargets) -> list[Target]:
-    if not workspace.automatic:
-        raise NoAvailableModel(
-            "This workspace has no enabled provider with a model to ask: add one in the console. "
-            "One that was just added is asked for its models within a minute."
+def weigh(
+    exchange: Exchange, view: WorkspaceTargets, health: Health, conversations: Conversations | None = None
+) -> tuple[Decision, Table]:
+    """What `decide` decides, with the reckoning behind it; without targets when nobody may answer.
+
+    Raises `ModelNotFound` and `NoAvailableModel` where there is nothing to weigh.
+    """
+    label, caller, policy = exchange.label, exchange.caller, exchange.policy
+    if label is None:
+        raise ValueError("a request is classified before it is routed")
+    needs = needs_of(exchange, label)
+    privacy = privacy_of(exchange, view)
+    allowed = caller.allowed_models if caller is not None else None
+    question = Question(exchange.model, allowed, needs.capability, needs.bits, privacy, label.complexity, label.task)
+    plan = plan_for(view, policy, question)
+    state_of = health.state
+    states = [state_of(row.key) for row in plan.rows]
+    table = Table(plan, needs, caller.id if caller is not None else "", plan.rows, states, plan.excluded)
+    notes = plan.notes
+    if _must_look_closer(table):
+        notes = _narrow(table, health)
+    if table.rows:
+        _score(table, health)
+        _order(table)
+    rows = table.rows
+    targets = [rows[position].target for position in table.order]
+    if conversations is not None and len(targets) > 1:
+        notes = _keep_to_conversation(exchange, table, targets, conversations, notes)
+    targets += table.resting
+    decision = Decision(targets, plan.named, policy, privacy is Privacy.LOCAL_ONLY, notes, lambda: _candidates(table))
+    return decision, table
+
+
+# --- Filter --------------------------------------------------------------------------------------
+
+
+def _must_look_closer(table: Table) -> bool:
+    """Whether this request's tokens or the state of a breaker may exclude a target; as a rule not."""
+    needs, plan = table.needs, table.plan
+    if needs.prompt + needs.max_output > plan.smallest_window or plan.policy.max_cost_usd is not None:
+        return True
+    return any(state is not None and state.breaker != CLOSED for state in table.states)
+
+
+def _narrow(table: Table, health: Health) -> list[str]:
+    """Leave out of `table` what this request or live state excludes. The notes, with what is to be said of that."""
+    plan, needs = table.plan, table.needs
+    notes = list(plan.notes)
+    size, cap = needs.prompt + needs.max_output, plan.policy.max_cost_usd
+    now = health.clock()
+    left: list[tuple[Row, TargetState | None]] = []
+    resting: list[tuple[Row, TargetState | None]] = []
+    excluded: list[Exclusion] = []
+    usd = costs(table.rows, needs, plan.all_priced) if table.rows else []
+    for row, state, cost in zip(table.rows, table.states, usd, strict=True):
+        target = row.target
+        # Of a model that the client named, the provider is the judge: it knows the request's tokens exactly.
+        if row.window is not None and size > row.window and not (plan.named and row.place == 0):
+            told = f"its context window of {row.window} tokens is too small for {needs.prompt}"
+            told += f" and {needs.max_output} of an answer" if needs.max_output else ""
+            excluded.append(Exclusion(target, Why.CONTEXT, told))
+        elif cap is not None and cost > cap:
+            told = f"about ${cost:.6f} is more than the policy's ${cap:.6f} for a request"
+            excluded.append(Exclusion(target, Why.COST, told))
+        elif state is not None and state.denied:
+            excluded.append(Exclusion(target, Why.DENIED, f"its circuit breaker is open: {state.reason}"))
+        elif state is not None and state.breaker != CLOSED and not health.available(target.key, now):
+            resting.append((row, state))
+        else:
+            left.append((row, state))
+    if not left and resting:
+        left, resting = resting, []
+        notes.append("The circuit breaker of every candidate is open, so one is asked although it may fail.")
+    for row, state in resting:
+        why = state.reason if state is not None else ""
+        excluded.append(Exclusion(row.target, Why.BREAKER, f"its circuit breaker is open: {why}"))
+    if plan.named and not any(row.place == 0 for row, _ in left + resting):
+        # A fallback is for a model that fails, not for one that may not be asked.
+        first = {row.target.id for row in plan.rows if row.place == 0}
+        if any(each.why in (Why.CONTEXT, Why.COST) for each in excluded if each.target.id in first):
+            left, resting, excluded = [], [], [each for each in excluded if each.target.id in first]
+    if excluded or len(left) != len(plan.rows):
+        table.rows, table.states = [row for row, _ in left], [state for _, state in left]
+        table.excluded = plan.excluded + excluded
+        resting.sort(key=lambda each: (each[0].place, each[0].index))
+        table.resting = [row.target for row, _ in resting]
+    return notes
+
+
+# --- Score ---------------------------------------------------------------------------------------
+
+
+def _score(table: Table, health: Health) -> None:
+    """Fill the table's columns."""
+    plan, needs, rows, states = table.plan, table.needs, table.rows, table.states
+    weights = plan.policy.weights
+    long = needs.prompt > LONG_PROMPT
+    whole = rows is plan.rows
+    table.usd = costs(rows, needs, plan.all_priced)
+    table.seconds = times(rows, states, needs, plan.pooled)
+    table.cost_scores = cost_scores = falling(table.usd, COST_EPSILON)
+    table.speed_scores = speed_scores = falling(table.seconds, TIME_EPSILON)
+    table.quality_scores = quality_scores = plan.quality_scores if whole else rising([row.quality for row in rows])
+    by_cost, by_quality, by_speed = weights.cost, weights.quality, weights.speed
+    table.scores = [
+        by_cost * cost + by_quality * quality + by_speed * speed
+        for cost, quality, speed in zip(cost_scores, quality_scores, speed_scores, strict=True)
+    ]
+    table.ranks = plan.ranks[long] if whole else plan.ranks_of(rows, long=long)
+    rates = [_error_rate(state) for state in states]
+    if any(rates):
+        _rely(table, rates)
+    if plan.pooled:
+        table.idler = idler(rows, states, rates, needs, table.caller)
+
+
+def _error_rate(state: TargetState | None) -> float:
+    """The share of requests that fail. A target whose breaker lets a probe through is as good as it was before."""
+    return 0.0 if state is None or state.breaker != CLOSED else state.error_rate
+
+
+def _rely(table: Table, rates: list[float]) -> None:
+    """Failures lower a target's score, and many of them put it behind all that fail less."""
+    table.reliabilities = reliabilities = [(1.0 - rate) ** 2 for rate in rates]
+    table.scores = [score * factor for score, factor in zip(table.scores, reliabilities, strict=True)]
+    if max(rates) >= FAILS_OFTEN:
+        table.ranks = [
+            rank | FAILING if rate >= FAILS_OFTEN else rank for rank, rate in zip(table.ranks, rates, strict=True)
+        ]
+
+
+# --- Order ---------------------------------------------------------------------------------------
+
+
+def _order(table: Table) -> None:
+    """Rank first, then score; equal ones by id, which is the order of the rows."""
+    scores = table.scores
+    if table.idler is not None:
+        scores = [score - STEP * before for score, before in zip(scores, table.idler, strict=True)]
+    keys = [(rank, -score) for rank, score in zip(table.ranks, scores, strict=True)]
+    table.order = sorted(range(len(keys)), key=keys.__getitem__)
+
+
+def _keep_to_conversation(
+    exchange: Exchange, table: Table, targets: list[Target], conversations: Conversations, notes: list[str]
+) -> list[str]:
+    """Put the target that a conversation is on first, unless the request outgrew it. The notes, with that said."""
+    held = conversations.held(exchange)
+    if held is None:
+        return notes
+    position = next((at for at, target in enumerate(targets) if target.key == held.key), None)
+    if position is None:
+        return [*notes, f"The conversation was on {held.name}, which may not answer this request."]
+    ranks, order = table.ranks, table.order
+    if ranks[order[position]] > ranks[order[0]]:
+        return [*notes, f"The conversation was on {held.name}, which {targets[0].id} now goes before."]
+    if position:
+        targets.insert(0, targets.pop(position))
+        order.insert(0, order.pop(position))
+    return [*notes, f"The conversation stays on {held.name}: a change would throw away its prompt cache."]
+
+
+# --- Recall --------------------------------------------------------------------------------------
+
+
+def _candidates(table: Table) -> list[Candidate]:
+    """The table as explain shows it: the targets in order, then those that were excluded."""
+    best = min(table.ranks, default=0) & ~(-1 << SHIFT)
+    found = []
+    for position in table.order:
+        row, rank = table.rows[position], table.ranks[position]
+        found.append(
+            Candidate(
+                row.target,
+                cost_usd=table.usd[position] if row.priced else None,
+                cost_score=table.cost_scores[position],
+                quality_score=table.quality_scores[position],
+                speed_score=table.speed_scores[position],
+                score=table.scores[position],
+                reliability=table.reliabilities[position] if table.reliabilities is not None else 1.0,
+                seconds=table.seconds[position],
+                put_back=[told for bit, told in PUT_BACK.items() if rank & bit & ~best],
+                idler_replicas=table.idler[position] if table.idler is not None else 0,
+            )
         )
-    return list(workspace.automatic)
-
-
-def _named(model: str, workspace: WorkspaceTargets) -> list[Target]:
-    """The targets that a name stands for: a bare model id, or `<provider>/<model>`."""
-    if model.startswith(POLICY_PREFIX):
-        raise ModelNotFound(f"There is no policy '{model.removeprefix(POLICY_PREFIX)}'.", param="model")
-    name, slash, rest = model.partition("/")
-    provider = workspace.providers.get(name) if slash else None
-    # A provider's own model first: another one could list `<provider>/<model>` as a name and be sent its requests.
-    if provider is not None:
-        for target in workspace.targets[name]:
-            if target.model == rest:
-                return [target]
-    found = workspace.by_model.get(model)
-    if found is not None:
-        return list(found)
-    # A list that the user made is final. What a provider lists itself is not: clouds serve aliases that they
-    # do not list, so the provider is the judge.
-    if provider is not None and rest and not provider.model_ids and provider.kind.wire != "demo":
-        return [make_target(provider, rest)]
-    raise ModelNotFound(_why_absent(model, workspace), param="model")
-
-
-def _why_absent(model: str, workspace: WorkspaceTargets) -> str:
-    name = model.partition("/")[0]
-    for provider, models in workspace.disabled.items():
-        if provider == name or model in models:
-            return f"The model '{model}' cannot be asked: its provider '{provider}' is disabled."
-    return f"The model '{model}' does not exist here; GET /v1/models lists those that do."
-
-
-def _allowed(exchange: Exchange, targets: list[Target]) -> list[Target]:
-    permitted = exchange.caller.allowed_models if exchange.caller else None
-    if permitted is None or exchange.model in permitted:
-        return targets
-    allowed = [target for target in targets if target.model in permitted or target.id in permitted]
-    if not allowed:
-        raise PermissionDenied(f"This gateway key may not use the model '{exchange.model}'.", param="model")
-    return allowed
-
-
-def needed(exchange: Exchange) -> Iterable[str]:
-    """What a kind must be able to do for this request, in the vocabulary of `Kind.capabilities`."""
-    yield exchange.endpoint.capability
-    if exchange.stream:
-        yield "streaming"
-    if exchange.body.get("tools"):
-        yield "tools"
-    if exchange.label is not None and exchange.label.task == "vision":
-        yield "vision"
-
-
-def _capable(exchange: Exchange, targets: list[Target]) -> list[Target]:
-    needs = frozenset(needed(exchange))
-    able = [target for target in targets if needs <= target.kind.capabilities]
-    if not able:
-        kind = targets[0].kind
-        lacking = ", ".join(sorted(needs - kind.capabilities))
-        raise UnsupportedByBackend(f"'{targets[0].provider}' is of the kind '{kind.id}', which lacks: {lacking}.")
-    return able
+    found += [Candidate(each.target, excluded_because=each.because) for each in table.excluded]
+    return found

@@ -1,27 +1,43 @@
 """The privacy rule, in the one place where every choice of a target passes: a strict call stays in the house."""
 
-from collections.abc import Iterable
+from enum import IntEnum
 
-from gateway_project.lib.errors import PermissionDenied
 from routing.exchange import Exchange
 from routing.providers.base import Target
+from routing.snapshot import WorkspaceTargets
+
+STRICT, CONFIDENTIAL, INTERNAL = "strict", "confidential", "internal"
 
 
-def permitted(exchange: Exchange, targets: Iterable[Target]) -> list[Target]:
-    """Those of `targets` that the strictest of key and request allows.
+class Privacy(IntEnum):
+    """How far a request may go. The greater, the stricter."""
 
-    Raises `PermissionDenied` when there were targets and privacy leaves none.
+    ANYWHERE = 0
+    # Local targets first, the cloud when none of them answers.
+    LOCAL_FIRST = 1
+    LOCAL_ONLY = 2
+
+
+def privacy_of(exchange: Exchange, view: WorkspaceTargets) -> Privacy:
+    """The strictest of what the key, its policy, the policy in force and the request say.
+
+    The key's own policy counts also where the request names another one: it may have been given for its strictness.
     """
-    offered = list(targets)
-    allowed = [target for target in offered if target.local] if exchange.local_only else offered
-    if offered and not allowed:
-        raise PermissionDenied(
-            "No permitted route: this request must stay on local models, and "
-            f"'{exchange.model}' is only to be had from {_names(offered)}.",
-            param="privacy_mode",
-        )
-    return allowed
+    wishes, policy, caller = exchange.wishes, exchange.policy, exchange.caller
+    if STRICT in (wishes.privacy_mode, policy.privacy_mode) or wishes.sensitivity == CONFIDENTIAL:
+        return Privacy.LOCAL_ONLY
+    if caller is not None:
+        if caller.privacy_mode == STRICT:
+            return Privacy.LOCAL_ONLY
+        if caller.policy:
+            own = view.policies.get(caller.policy.lower())
+            if own is not None and own.privacy_mode == STRICT:
+                return Privacy.LOCAL_ONLY
+    if wishes.sensitivity == INTERNAL:
+        return Privacy.LOCAL_FIRST if policy.internal_may_leave else Privacy.LOCAL_ONLY
+    return Privacy.ANYWHERE
 
 
-def _names(targets: list[Target]) -> str:
-    return ", ".join(sorted({f"'{target.provider}' ({target.kind.id}, cloud)" for target in targets}))
+def forbids(privacy: Privacy, target: Target) -> bool:
+    """Whether a request of that privacy may not be sent to `target`."""
+    return privacy is Privacy.LOCAL_ONLY and not target.local

@@ -13,8 +13,8 @@ from routing.classify import classify
 from routing.endpoints import CHAT
 from routing.exchange import Exchange, Wishes
 from routing.health import Health
-from routing.policy import route
 from routing.snapshot import WorkspaceTargets
+from tests.routing.stage import decided as route
 
 MODELS = ("m1", "m2", "gpt-4o-mini", "text-embedding-3-small")
 
@@ -101,13 +101,14 @@ def test_auto_does_not_choose_a_model_that_embeds() -> None:
 def test_a_target_that_failed_is_asked_last_until_it_answers() -> None:
     workspace = WorkspaceTargets.build([provider(n, "vllm", True, ("m1",), ()) for n in range(2)])
     health = Health()
+    first, second = route(exchange("m1", "none"), workspace, health).targets
     for _ in range(3):
-        flight = health.begin(workspace.all[0], stream=False)
+        flight = health.begin(first, stream=False)
         assert flight is not None
         flight.failed("HTTP 500")
-    assert [t.provider for t in route(exchange("m1", "none"), workspace, health).targets] == ["p1", "p0"]
-    flight = health.begin(workspace.all[0], stream=False, last_resort=True)
+    assert route(exchange("m1", "none"), workspace, health).targets == [second, first]
+    flight = health.begin(first, stream=False, last_resort=True)
     assert flight is not None
     flight.first_byte()
     flight.completed(1)
-    assert [t.provider for t in route(exchange("m1", "none"), workspace, health).targets] == ["p0", "p1"]
+    assert route(exchange("m1", "none"), workspace, health).targets == [first, second]

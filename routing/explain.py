@@ -1,0 +1,122 @@
+"""What the next request would do, and why: the request's own code, run without sending or changing anything."""
+
+from typing import Any
+
+import orjson
+
+from gateway_project.lib.errors import ApiError
+from routing import sticky
+from routing.classify import classify
+from routing.decision import Candidate, Decision
+from routing.endpoints import CHAT, Endpoint
+from routing.exchange import Exchange
+from routing.health import Health
+from routing.naming import AUTO
+from routing.parse import read_body
+from routing.policies import PolicyFacts
+from routing.policy import Table, chosen, weigh
+from routing.refusals import refused
+from routing.rows import Row
+from routing.snapshot import Caller
+from routing.targets import WorkspaceTargets
+
+# Digits after the point: scores, and USD.
+SCORE, USD = 4, 9
+
+
+def explain(
+    view: WorkspaceTargets,
+    health: Health,
+    caller: Caller | None,
+    body: dict[str, Any],
+    *,
+    policy: PolicyFacts | None = None,
+    endpoint: Endpoint = CHAT,
+    conversations: sticky.Conversations | None = None,
+) -> dict[str, Any]:
+    """How a request with this `body`, the gateway's own fields in it, would be routed in the state that `view` shows.
+
+    `caller` is the gateway key that would send it; None for one without limits of its own. `policy`, a draft say,
+    stands in for the one that would be in force. Without a `model`, `auto` is explained.
+
+    The answer is ready for JSON, the contract's fields first. `chosen` is null when nobody may answer; `refusal` then
+    is what the request would be answered with. Raises `InvalidRequest` for a body that no request may have.
+    """
+    exchange = Exchange(endpoint, caller=caller)
+    read_body(exchange, orjson.dumps({"model": AUTO, **body}), {})
+    refusal: ApiError | None = None
+    decision, table = Decision([], named=False, policy=exchange.policy), None
+    try:
+        exchange.policy = policy or chosen(exchange, view)
+    except ApiError as error:
+        refusal = error
+    exchange.label = label = classify(exchange.endpoint, exchange.body, exchange.wishes)
+    if refusal is None:
+        try:
+            decision, table = weigh(exchange, view, health, conversations or sticky.current)
+        except ApiError as error:
+            refusal = error
+        else:
+            if not decision.targets:
+                refusal = refused(exchange, table.plan, table.excluded, table.needs)
+    candidates = decision.candidates
+    targets = [candidate.target.id for candidate in candidates if not candidate.excluded_because]
+    return {
+        "complexity": label.complexity,
+        "complexity_score": round(label.score, SCORE),
+        "features": {},
+        "candidates": [_shown(candidate, table, health) for candidate in candidates],
+        "chosen": targets[0] if targets else None,
+        "fallbacks": targets[1:],
+        "task": label.task,
+        "prompt_tokens": label.prompt_tokens,
+        "expected_output_tokens": table.needs.output if table is not None else None,
+        "privacy": table.plan.question.privacy.name.lower() if table is not None else None,
+        "policy": {"name": exchange.policy.name, "version": exchange.policy.version},
+        "weights": {name: getattr(exchange.policy.weights, name) for name in ("cost", "quality", "speed")},
+        "snapshot": view.version,
+        "notes": decision.notes,
+        "refusal": {"status": refusal.status, "code": refusal.code, "message": refusal.message} if refusal else None,
+    }
+
+
+def _shown(candidate: Candidate, table: Table | None, health: Health) -> dict[str, Any]:
+    """One candidate, the contract's fields first."""
+    target, facts = candidate.target, candidate.target.facts
+    excluded = candidate.excluded_because
+    state = health.state(target.key)
+    row = _row(candidate, table)
+    shown: dict[str, Any] = {
+        "model": target.model,
+        "provider": target.provider,
+        "cost_score": None if excluded else round(candidate.cost_score, SCORE),
+        "quality_score": None if excluded else round(candidate.quality_score, SCORE),
+        "speed_score": None if excluded else round(candidate.speed_score, SCORE),
+        "score": None if excluded else round(candidate.score, SCORE),
+    }
+    if excluded:
+        shown["excluded_because"] = excluded
+    return shown | {
+        "id": target.id,
+        "local": target.local,
+        "cost_usd": None if candidate.cost_usd is None or excluded else round(candidate.cost_usd, USD),
+        "price_source": facts.price.source,
+        "quality": round(row.quality if row else facts.quality, SCORE),
+        "quality_prior": facts.quality,
+        "quality_source": facts.quality_source,
+        "evidence": {"good": row.evidence[0], "bad": row.evidence[1]} if row else None,
+        "seconds": None if candidate.seconds is None else round(candidate.seconds, 3),
+        "measured": state is not None and state.ttft_s is not None,
+        "reliability": round(candidate.reliability, SCORE),
+        "error_rate": round(state.error_rate, SCORE) if state is not None else 0.0,
+        "breaker": state.breaker if state is not None else "closed",
+        "in_flight": state.in_flight if state is not None else 0,
+        "put_back_because": candidate.put_back,
+        "idler_replicas": candidate.idler_replicas,
+    }
+
+
+def _row(candidate: Candidate, table: Table | None) -> Row | None:
+    if table is None:
+        return None
+    return next((row for row in table.plan.rows if row.target is candidate.target), None)

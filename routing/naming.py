@@ -1,0 +1,103 @@
+"""What the `model` of a request stands for: a policy, one target, or every target that serves a model."""
+
+from collections.abc import Iterator
+
+from gateway_project.lib.errors import ModelNotFound, PermissionDenied
+from routing.exchange import Exchange
+from routing.policies import PolicyFacts
+from routing.providers.base import Target
+from routing.snapshot import WorkspaceTargets, make_target
+
+AUTO = "auto"
+POLICY_PREFIX = "policy/"
+
+
+def is_name(model: str) -> bool:
+    """Whether `model` names a model, rather than leaving the choice to a policy."""
+    return model != AUTO and not model.startswith(POLICY_PREFIX)
+
+
+def chosen(exchange: Exchange, view: WorkspaceTargets) -> PolicyFacts:
+    """The policy in force: the one that the request names, else the key's, else the workspace's default.
+
+    Raises `ModelNotFound` for a name without a policy, and `PermissionDenied` when the key's own policy is gone: it
+    may have been a strict one, so the key does not fall back to a looser one, whatever the request names.
+    """
+    own = exchange.caller.policy if exchange.caller is not None else ""
+    policy = view.default_policy
+    if own:
+        found = view.policies.get(own.lower())
+        if found is None:
+            raise PermissionDenied(f"This gateway key is bound to the policy '{own}', which does not exist any more.")
+        policy = found
+    model = exchange.model
+    if model.startswith(POLICY_PREFIX):
+        name = model.removeprefix(POLICY_PREFIX)
+        named = view.policies.get(name.lower())
+        if named is None:
+            raise ModelNotFound(f"There is no policy '{name}'.", param="model")
+        return named
+    return policy
+
+
+def targets_named(model: str, view: WorkspaceTargets) -> tuple[Target, ...]:
+    """The targets that a name stands for: a bare model id, or `<provider>/<model>`. Raises `ModelNotFound`."""
+    found = _find(model, view)
+    if not found:
+        raise ModelNotFound(_why_absent(model, view), param="model")
+    return found
+
+
+def fallbacks_of(
+    policy: PolicyFacts, view: WorkspaceTargets, taken: set[str], notes: list[str]
+) -> Iterator[tuple[int, Target]]:
+    """The targets that the policy's `fallbacks` name, each once, with its place; those of one name share a place.
+
+    `taken` holds the ids of targets that come first anyway. What is skipped is told in `notes`: a name that leads
+    back, a model that is gone, the demo.
+    """
+    for place, name in enumerate(policy.fallbacks, 1):
+        found = () if not is_name(name) else _find(name, view)
+        if not found:
+            notes.append(f"The fallback '{name}' of the policy '{policy.name}' is skipped: {_why_skipped(name, view)}.")
+        for target in found:
+            if target.kind.wire == "demo":
+                notes.append(f"The fallback '{name}' is skipped: the demo is never a fallback.")
+            elif target.id in taken:
+                notes.append(f"The fallback '{name}' leads back to {target.id}, which is there already.")
+            else:
+                taken.add(target.id)
+                yield place, target
+
+
+def _why_skipped(name: str, view: WorkspaceTargets) -> str:
+    for provider, models in view.disabled.items():
+        if provider == name.partition("/")[0] or name in models:
+            return f"its provider '{provider}' is disabled"
+    return "no enabled provider serves it" if is_name(name) else "it names no model"
+
+
+def _find(model: str, view: WorkspaceTargets) -> tuple[Target, ...]:
+    name, slash, rest = model.partition("/")
+    provider = view.providers.get(name) if slash else None
+    # A provider's own model first: another one could list `<provider>/<model>` as a name and be sent its requests.
+    if provider is not None:
+        for target in view.targets[name]:
+            if target.model == rest:
+                return (target,)
+    found = view.by_model.get(model)
+    if found is not None:
+        return found
+    # A list that the user made is final. What a provider lists itself is not: clouds serve aliases that they
+    # do not list, so the provider is the judge.
+    if provider is not None and rest and not provider.model_ids and provider.kind.wire != "demo":
+        return (make_target(provider, rest),)
+    return ()
+
+
+def _why_absent(model: str, view: WorkspaceTargets) -> str:
+    name = model.partition("/")[0]
+    for provider, models in view.disabled.items():
+        if provider == name or model in models:
+            return f"The model '{model}' cannot be asked: its provider '{provider}' is disabled."
+    return f"The model '{model}' does not exist here; GET /v1/models lists those that do."

@@ -1,0 +1,155 @@
+"""Conversations stay on their model: to switch would throw away the prompt cache that its provider keeps of them.
+
+A conversation is known by its key's id and its first messages, up to the user's first one: what comes later only adds
+to them. Whoever answered it last is remembered here, in this process; other processes are told over Redis where there
+is one. What is forgotten or not yet heard costs a prompt cache, never a right answer.
+"""
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from routing import share
+from routing.exchange import Exchange
+from routing.policies import COMPLEXITIES
+from routing.target_state import Key
+
+# Providers keep a prompt's cache for minutes, some for an hour.
+TTL = 3600.0
+# Conversations that had a second turn, and requests that may become one: the many that are asked once push none out.
+MANY = 10_000
+# Seconds after which other processes are told again that a conversation goes on.
+TELL_AGAIN = 600.0
+NEWS = "conversation"
+
+# Of a long message its length and both ends tell enough: whoever shares all three with another shares its cache, too.
+END = 500
+# Of a message of parts, as many are looked at.
+MOST_PARTS = 16
+
+
+@dataclass(slots=True)
+class Held:
+    """Which target a conversation is on, of which complexity it was when that was chosen, and by which policy."""
+
+    key: Key
+    name: str
+    tier: int
+    policy: tuple[str, int]
+    until: float
+    told_at: float
+
+
+class Conversations:
+    """The conversations of this process. `clock` gives seconds that only grow; `tell` what other processes hear."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        tell: Callable[[str, Any], None] = share.publish,
+        most: int = MANY,
+    ) -> None:
+        self._clock = clock
+        self._tell = tell
+        self._most = most
+        # The event loop's thread and the one that hears from other processes.
+        self._lock = threading.Lock()
+        self._begun: OrderedDict[str, Held] = OrderedDict()
+        self._going: OrderedDict[str, Held] = OrderedDict()
+
+    def held(self, exchange: Exchange) -> Held | None:
+        """The target that `exchange` should stay on: None for a first turn, and where there is a reason to choose anew.
+
+        Reasons are a policy that changed and a complexity above that of the choice. Changes nothing.
+        """
+        messages = exchange.body.get("messages")
+        label = exchange.label
+        if not messages or label is None or not any(message["role"] == "assistant" for message in messages):
+            return None
+        name = conversation(exchange)
+        found = self._going.get(name) or self._begun.get(name)
+        if found is None or found.until < self._clock() or found.policy != _version(exchange):
+            return None
+        return found if COMPLEXITIES.index(label.complexity) <= found.tier else None
+
+    def keep(self, exchange: Exchange) -> None:
+        """`exchange` was answered by its target: its next turn should be, too."""
+        target, label = exchange.target, exchange.label
+        if target is None or label is None or "messages" not in exchange.body:
+            return
+        now = self._clock()
+        name, tier, policy = conversation(exchange), COMPLEXITIES.index(label.complexity), _version(exchange)
+        with self._lock:
+            before = self._going.pop(name, None) or self._begun.pop(name, None)
+            held = Held(target.key, target.id, tier, policy, now + TTL, now)
+            if before is not None:
+                if before.key == held.key and before.policy == policy:
+                    # A simple question in between does not make the next hard one a reason to choose anew.
+                    held.tier = max(tier, before.tier)
+                    if held.tier == before.tier and now - before.told_at < TELL_AGAIN:
+                        held.told_at = before.told_at
+                self._put(self._going, name, held)
+            else:
+                self._put(self._begun, name, held)
+        if held.told_at == now:
+            self._tell(NEWS, [name, *held.key, held.name, held.tier, *policy])
+
+    def hear(self, process: str, news: Any) -> None:
+        """Another process answered a turn of a conversation."""
+        name, provider_id, model, target, tier, policy_id, version = news
+        now = self._clock()
+        held = Held((provider_id, model), target, int(tier), (policy_id, int(version)), now + TTL, now)
+        with self._lock:
+            going = self._begun.pop(name, None) is not None or name in self._going
+            self._put(self._going if going else self._begun, name, held)
+
+    def _put(self, shelf: "OrderedDict[str, Held]", name: str, held: Held) -> None:
+        shelf[name] = held
+        shelf.move_to_end(name)
+        if len(shelf) > self._most:
+            shelf.popitem(last=False)
+
+
+def conversation(exchange: Exchange) -> str:
+    """The name of the conversation that `exchange` is a turn of, the same in every process. It tells nothing of it."""
+    caller = exchange.caller
+    said = [caller.id if caller is not None else ""]
+    for message in exchange.body["messages"]:
+        role = message["role"]
+        said.append(role)
+        content = message.get("content")
+        if type(content) is str:
+            said.append(_ends(content))
+        elif type(content) is list:
+            said += [_part(part) for part in content[:MOST_PARTS]]
+        if role == "user":
+            break
+    return hashlib.blake2b("\0".join(said).encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def _ends(text: str) -> str:
+    return text if len(text) <= 2 * END else f"{len(text)} {text[:END]}{text[-END:]}"
+
+
+def _part(part: Any) -> str:
+    """What tells a part of a message from another: its text, or the place or the bytes of its image."""
+    if type(part) is not dict:
+        return ""
+    text = part.get("text")
+    if type(text) is str:
+        return _ends(text)
+    image = part.get("image_url")
+    url = image.get("url") if type(image) is dict else image
+    return _ends(url) if type(url) is str else str(part.get("type"))
+
+
+def _version(exchange: Exchange) -> tuple[str, int]:
+    return (exchange.policy.id, exchange.policy.version)
+
+
+current = Conversations()
+share.on(NEWS, current.hear)
