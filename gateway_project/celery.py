@@ -1,6 +1,8 @@
 """The Celery application: tasks that must not hold up a request, and those that run by the clock."""
 
+import logging
 import os
+import threading
 import warnings
 from typing import Any
 
@@ -8,7 +10,7 @@ from celery import Celery, bootsteps
 from celery.platforms import SecurityWarning
 from celery.signals import beat_embedded_init
 
-from gateway_project import heartbeat
+from gateway_project import broker, heartbeat
 from gateway_project.processes import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
@@ -18,6 +20,9 @@ os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 # Root is common in containers, and no task unpickles anything.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
+logger = logging.getLogger(__name__)
+
+broker.use()
 app = Celery("gateway")
 app.config_from_object("gateway_project.celeryconfig")
 app.autodiscover_tasks()
@@ -30,21 +35,28 @@ def end_with_the_worker(**_: Any) -> None:
 
 
 class Heartbeat(bootsteps.StartStopStep):
-    """Leaves a sign of life for `/health` every few seconds while the worker takes tasks."""
+    """Leaves a sign of life for `/health` every few seconds while the worker takes tasks.
 
-    requires = {"celery.worker.components:Timer"}
+    A thread of its own: the worker's timer, started for this, would hold up a stop for two seconds.
+    """
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
-        self._entry: Any = None
+        self._stopped = threading.Event()
 
     def start(self, worker: Any) -> None:
-        heartbeat.beat()
-        self._entry = worker.timer.call_repeatedly(heartbeat.SECONDS, heartbeat.beat)
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def stop(self, worker: Any) -> None:
-        if self._entry:
-            self._entry.cancel()
+        self._stopped.set()
+
+    def _beat(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                heartbeat.beat()
+            except Exception:  # Redis may be away for a while
+                logger.exception("the worker's sign of life could not be left")
+            self._stopped.wait(heartbeat.SECONDS)
 
 
 app.steps["worker"].add(Heartbeat)

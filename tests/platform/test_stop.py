@@ -27,6 +27,14 @@ def test_a_signal_ends_every_process(start: Start, number: int) -> None:
     gateway.assert_all_gone(processes)
 
 
+def test_an_idle_gateway_stops_at_once(start: Start) -> None:
+    """In well under a second; the worker used to take up to five to look up from its broker."""
+    gateway = with_worker(start())
+    wait_until(lambda: healthy(gateway), 30, "health")
+    gateway.signal(signal.SIGINT)
+    assert gateway.ended(3) == 0
+
+
 def test_kill_9_ends_every_process(start: Start) -> None:
     gateway = with_worker(start())
     processes = gateway.processes()
