@@ -25,10 +25,15 @@ worker_enable_remote_control = False
 worker_hijack_root_logger = False
 
 beat_schedule: dict[str, dict[str, Any]] = {
-    "discover-models": {
-        "task": "routing.tasks.discover_models",
-        "schedule": 60.0,
+    "discover-fleet": {
+        "task": "routing.tasks.discover_fleet",
+        "schedule": 30.0,
         # One that waited for a busy worker is of no use to anybody.
+        "options": {"expires": 30},
+    },
+    "discover-clouds": {
+        "task": "routing.tasks.discover_clouds",
+        "schedule": 60.0,
         "options": {"expires": 60},
     },
     "delete-expired-sessions": {

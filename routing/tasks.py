@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from celery import shared_task
 from celery.signals import worker_ready
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from keys import queries
@@ -22,28 +22,56 @@ logger = logging.getLogger(__name__)
 
 # Seconds: for one provider, and for a whole round, which must end before the next begins.
 PATIENCE = 5.0
-ROUND = 45.0
-AT_ONCE = 16
+ROUND = 25.0
+AT_ONCE = 32
 # A cloud's list changes rarely, and asking for it every minute would be rude.
 CLOUD_INTERVAL = timedelta(hours=1)
+CLOUD = Q(kind__in=[kind.id for kind in KINDS.values() if not kind.self_hosted])
 
 
 @shared_task  # type: ignore[untyped-decorator]
 def discover_models() -> None:
-    """See whether local providers still are, and ask those whose models no user named which models they have."""
-    # Each is recorded as it answers: one that is slow holds up no other.
-    for provider, result in each(_ask_all(_due())):
-        record_probe(provider, result)
+    """Both rounds at once, for when somebody waits."""
+    _discover(_fleet() | _due_clouds())
+    _recheck_localities()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def discover_fleet() -> None:
+    """Ask the servers that run models themselves which they have, and hold in memory; see whether local ones still are.
+
+    A user's list of models is final, but whether its server has them loaded is learnt for it too.
+    """
+    _discover(_fleet())
+    _recheck_localities()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def discover_clouds() -> None:
+    """Ask the clouds whose models no user named, and that were not asked lately, which they have."""
+    _discover(_due_clouds())
+
+
+def _fleet() -> QuerySet[Provider]:
+    return Provider.objects.exclude(CLOUD)
+
+
+def _due_clouds() -> QuerySet[Provider]:
+    asked_lately = Q(discovered_at__gt=timezone.now() - CLOUD_INTERVAL)
+    return Provider.objects.filter(CLOUD & ~asked_lately, model_ids=[])
+
+
+def _recheck_localities() -> None:
     for provider in Provider.objects.filter(enabled=True, locality=Locality.LOCAL):
         recheck_locality(provider)
 
 
-def _due() -> list[Provider]:
-    clouds = [kind.id for kind in KINDS.values() if not kind.self_hosted]
-    asked_lately = Q(kind__in=clouds, discovered_at__gt=timezone.now() - CLOUD_INTERVAL)
-    enabled = Provider.objects.filter(enabled=True, model_ids=[])
+def _discover(providers: QuerySet[Provider]) -> None:
     # In another order each time, so that a round that runs out of time does not pass over the same ones.
-    return list(enabled.exclude(asked_lately).order_by("?"))
+    due = list(providers.filter(enabled=True).order_by("?"))
+    # Each is recorded as it answers: one that is slow holds up no other.
+    for provider, result in each(_ask_all(due)):
+        record_probe(provider, result)
 
 
 async def _ask_all(providers: list[Provider]) -> AsyncIterator[tuple[Provider, ProbeResult]]:
@@ -56,7 +84,7 @@ async def _ask_all(providers: list[Provider]) -> AsyncIterator[tuple[Provider, P
             except (KeyError, ValueError, VaultError) as error:
                 logger.error("provider %s cannot be asked: %s", provider.id, error)
                 return None
-            return provider, await probe(facts.kind, facts.base_url, facts.secret, PATIENCE)
+            return provider, await probe(facts.kind, facts.base_url, facts.secret, PATIENCE, known=facts.listed)
 
     tasks = [asyncio.create_task(ask(provider)) for provider in providers]
     try:
@@ -73,5 +101,5 @@ async def _ask_all(providers: list[Provider]) -> AsyncIterator[tuple[Provider, P
 
 @worker_ready.connect(dispatch_uid="routing.discover_models")  # type: ignore[untyped-decorator]
 def discover_at_start(**kwargs: object) -> None:
-    """The beat's first round is a minute away; a provider that a variable named need not wait for it."""
+    """The beat's first round is half a minute away; a provider that a variable named need not wait for it."""
     discover_models.delay()

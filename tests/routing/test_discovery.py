@@ -52,7 +52,7 @@ def test_a_healthy_server(server: Server) -> None:
 def test_ollamas_health_is_elsewhere(server: Server) -> None:
     server.json("/api/tags", {"models": []})
     assert ask("ollama", server.url).ok
-    assert server.paths() == ["/api/tags", "/v1/models"]
+    assert server.paths()[:2] == ["/api/tags", "/v1/models"]
 
 
 def test_a_server_that_is_still_loading(server: Server) -> None:

@@ -50,7 +50,11 @@ def test_a_failure_is_kept_and_takes_no_model_away(provider: Provider, server: S
 
 
 def test_who_is_not_asked(owner: Caller, provider: Provider, server: Server) -> None:
-    for fields in ({"enabled": False}, {"model_ids": ["named"]}, {"kind": "openai", "discovered_at": timezone.now()}):
+    for fields in (
+        {"enabled": False},
+        {"kind": "openai", "discovered_at": timezone.now()},
+        {"kind": "openai", "discovered_at": None, "model_ids": ["named"]},
+    ):
         Provider.objects.update(**{"enabled": True, "model_ids": [], **fields})
         server.requests.clear()
         discover_models()
