@@ -238,18 +238,28 @@ class Load:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
-        self._stdin, self._stdout = process.stdin, process.stdout
+        self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
         if self._stdout.readline() != b"ready\n":
             raise RuntimeError("the load generator could not connect")
 
     def fire(self) -> Outcome:
-        """Send all requests and wait for their answers."""
+        """Send all requests and wait for their answers. Raises `RuntimeError` when the process ends before it told."""
         self._stdin.write(b"\n")
         self._stdin.flush()
-        result: dict[str, Any] = orjson.loads(self._stdout.readline())
+        line = self._stdout.readline()
+        if not line.endswith(b"\n"):
+            status = self._process.wait()  # its end of the pipe is closed
+            raise RuntimeError(f"the load generator ended with status {status}, {len(line)} bytes into its outcome")
+        result: dict[str, Any] = orjson.loads(line)
         return Outcome(**result)
+
+    def kill(self) -> None:
+        self._process.kill()
 
 
 if __name__ == "__main__":
     gc.disable()
-    sys.stdout.buffer.write(orjson.dumps(asdict(uvloop.run(drive(Plan(**orjson.loads(sys.argv[1])))))) + b"\n")
+    outcome = uvloop.run(drive(Plan(**orjson.loads(sys.argv[1]))))
+    sys.stdout.buffer.write(orjson.dumps(asdict(outcome)) + b"\n")
+    # Now: what is left in the buffer until the interpreter ends is lost if that goes wrong.
+    sys.stdout.buffer.flush()

@@ -1,5 +1,6 @@
 """The benchmark's own parts, on a few requests: upstream, pass-through, and a load that notices a bad answer."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -50,6 +51,13 @@ def test_the_upstream_keeps_the_ids_that_the_gateway_does_not_mint(upstream: int
     outcome = fire(Plan(upstream, "chat", wire.KINDS["chat"].model, clients=1, requests=2))
 
     assert outcome.request_ids == ["req_bench", "req_bench"]
+
+
+def test_a_load_that_dies_says_how(upstream: int) -> None:
+    with prepared(Plan(upstream, "paced", wire.KINDS["paced"].model, clients=1, requests=100)) as load:
+        threading.Timer(0.3, load.kill).start()
+        with pytest.raises(RuntimeError, match="ended with status -9, 0 bytes into its outcome"):
+            load.fire()
 
 
 def test_an_answer_that_is_no_success_is_a_failure_with_its_reason(limit: PassThrough) -> None:
