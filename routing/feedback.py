@@ -26,17 +26,16 @@ logger = logging.getLogger(__name__)
 MAX_BODY = 4096
 LABELS = {"good": 1.0, "bad": -1.0}
 FIELDS = frozenset({"request_id", "score", "label"})
-# An answer's record is on its way to Postgres for a moment (analytics/spool.py): a request that is younger is waited
-# for. Seconds.
+# An answer's record is on its way to Postgres for a moment (analytics/spool.py), so a young request is looked for again
+# after such pauses, three seconds in all. Seconds.
 YOUNG = 10.0
-PATIENCE = 3.0
-LOOK_EVERY = 0.2
+PAUSES = (0.15, 0.25, 0.4, 0.7, 1.5)
 # Statuses of requests of which the client has read what a model wrote: all of it, or until it left.
 READ = frozenset({200, 499})
 
 # This runs beside the request path, which has no database connection: two of its own at most, whoever comes.
 _threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="feedback")
-MOST_WAITING = 200
+MOST_WAITING = 64
 _waiting = 0
 
 
@@ -74,14 +73,12 @@ async def _given(caller: Caller, judgement: Judgement) -> dict[str, Any]:
         raise ServiceUnavailable("Too much feedback at once; send it again.", headers={"retry-after": "1"})
     _waiting += 1
     try:
-        deadline = time.monotonic() + PATIENCE
-        while True:
+        for pause in (0.0, *PAUSES) if judgement.young else (0.0,):
+            await asyncio.sleep(pause)
             stored = await asyncio.get_running_loop().run_in_executor(_threads, _stored, caller, judgement)
             if stored is not None:
                 return stored
-            if not judgement.young or time.monotonic() > deadline:
-                raise NotFound(f"There is no request '{judgement.request_id}'.", param="request_id")
-            await asyncio.sleep(LOOK_EVERY)
+        raise NotFound(f"There is no request '{judgement.request_id}'.", param="request_id")
     finally:
         _waiting -= 1
 

@@ -17,7 +17,7 @@ from tests.gateway.process import Process
 from tests.gateway.scene import Scene
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
-AS_JSON = {"response_format": {"type": "json_object"}}
+AS_JSON: dict[str, Any] = {"response_format": {"type": "json_object"}}
 Signals = Callable[[Scene, httpx.Response], list[tuple[str, str, str]]]
 
 
