@@ -7,6 +7,7 @@ from accounts import views as accounts
 from analytics import views as analytics
 from gateway_project import docs, views
 from keys.views import gateway_keys, providers
+from routing.views import fleet, models, policies
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.home, name="home"),
@@ -44,6 +45,18 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/keys/<str:id>/", gateway_keys.detail, name="gateway-key"),
     path("console/keys/<str:id>/rotate/", gateway_keys.rotate, name="gateway-key-rotate"),
     path("console/keys/<str:id>/revoke/", gateway_keys.revoke, name="gateway-key-revoke"),
+    # Routing
+    path("console/routing/", RedirectView.as_view(pattern_name="policies")),
+    path("console/routing/policies/", policies.index, name="policies"),
+    path("console/routing/policies/new/", policies.new, name="policy-new"),
+    path("console/routing/policies/balanced/", policies.built_in, name="policy-built-in"),
+    path("console/routing/policies/preview/", policies.preview, name="policy-preview"),
+    path("console/routing/policies/<str:id>/", policies.detail, name="policy"),
+    path("console/routing/policies/<str:id>/roll-back/", policies.roll_back, name="policy-roll-back"),
+    path("console/routing/policies/<str:id>/remove/", policies.remove, name="policy-remove"),
+    path("console/routing/models/", models.index, name="models"),
+    path("console/routing/models/<path:model_id>/", models.detail, name="model"),
+    path("console/routing/health/", fleet.board, name="fleet"),
     # Requests
     path("console/requests/", analytics.requests, name="requests"),
     path("console/requests/<str:id>/", analytics.request_detail, name="request"),

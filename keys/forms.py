@@ -1,5 +1,6 @@
 """The forms of the pages for providers and gateway keys."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -163,6 +164,10 @@ class GatewayKeyForm(ConsoleForm):
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
         help_text="One a line, such as <code>openai/gpt-4o-mini</code>. Leave empty to allow every model.",
     )
+    policy = forms.ChoiceField(
+        required=False,
+        help_text="How <code>auto</code> chooses for this key. A request may ask for another one by name.",
+    )
     privacy_mode = forms.ChoiceField(
         label="Privacy",
         required=False,
@@ -178,7 +183,7 @@ class GatewayKeyForm(ConsoleForm):
         help_text="The two for documents are for document libraries, which come later.",
     )
 
-    def __init__(self, *args: Any, key: GatewayKey | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, key: GatewayKey | None = None, policies: Sequence[str] = (), **kwargs: Any) -> None:
         if key is not None:
             last_day = key.expires_at and (key.expires_at.astimezone(UTC) - timedelta(microseconds=1)).date()
             kwargs.setdefault(
@@ -187,11 +192,17 @@ class GatewayKeyForm(ConsoleForm):
                     "name": key.name,
                     "expires_on": last_day,
                     "allowed_models": key.allowed_models or [],
+                    "policy": key.policy,
                     "privacy_mode": key.privacy_mode,
                     "scopes": key.scopes,
                 },
             )
         super().__init__(*args, **kwargs)
+        names = dict.fromkeys([*policies, key.policy] if key is not None and key.policy else policies)
+        self.fields["policy"].choices = [  # type: ignore[attr-defined]
+            ("", "The default of the workspace"),
+            *((name, name) for name in names),
+        ]
         if key is not None and key.privacy_mode == PrivacyMode.FLEXIBLE:
             self.fields["privacy_mode"].choices = [*PRIVACY_CHOICES, FLEXIBLE_CHOICE]  # type: ignore[attr-defined]
         self.fields["expires_on"].widget.attrs["min"] = timezone.now().astimezone(UTC).date().isoformat()
@@ -204,7 +215,7 @@ class GatewayKeyForm(ConsoleForm):
 
     @property
     def more_open(self) -> bool:
-        return any(self[name].errors or self[name].value() for name in ("allowed_models", "privacy_mode"))
+        return any(self[name].errors or self[name].value() for name in ("allowed_models", "policy", "privacy_mode"))
 
     def fields_for_service(self) -> dict[str, Any]:
         """The cleaned fields under the API's names."""
@@ -215,6 +226,7 @@ class GatewayKeyForm(ConsoleForm):
             "name": data["name"],
             "expires_at": end,
             "allowed_models": data["allowed_models"] or None,
+            "policy": data["policy"] or None,
             "privacy_mode": data["privacy_mode"] or None,
             "scopes": data["scopes"],
         }

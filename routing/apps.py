@@ -8,13 +8,13 @@ class RoutingConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts.services import workspace_created
-        from keys.policies import register_policy_checker
+        from keys.policies import register_policies
         from keys.probe import register_prober
         from routing.discovery import probe_now
-        from routing.services import named_policy
+        from routing.services import named_policy, policy_names
 
         register_prober(probe_now)
-        register_policy_checker(named_policy)
+        register_policies(named_policy, policy_names)
         # After keys' own receiver, which makes the providers: receivers are called in the order of INSTALLED_APPS.
         workspace_created.connect(discover_soon, dispatch_uid="routing.discover_soon")
 

@@ -1,6 +1,6 @@
 """Writes: everything that creates, changes or ends a gateway key or a provider."""
 
-from keys.policies import register_policy_checker
+from keys.policies import register_policies
 from keys.probe import Prober, ProbeResult, register_prober
 from keys.services.environment import declared, sync_environment_providers
 from keys.services.gateway_keys import change_key, create_key, rename_policy, reset_budget, revoke_key, rotate_key
@@ -23,7 +23,7 @@ __all__ = [
     "declared",
     "recheck_locality",
     "record_probe",
-    "register_policy_checker",
+    "register_policies",
     "register_prober",
     "remove_provider",
     "rename_policy",

@@ -20,6 +20,7 @@ from gateway_project.lib.pagination import paginate
 from keys import services
 from keys.forms import GatewayKeyForm, RotateForm
 from keys.models import GatewayKey, KeySecret
+from keys.policies import policy_names
 
 PAGE = "keys/gateway_key.html"
 
@@ -44,7 +45,7 @@ def index(request: ConsoleRequest) -> HttpResponse:
 @console_view(Action.USE_KEYS)
 def new(request: ConsoleRequest) -> HttpResponse:
     """Create a key; the answer shows its secret, this once."""
-    form = GatewayKeyForm(request.POST if request.method == "POST" else None)
+    form = GatewayKeyForm(request.POST if request.method == "POST" else None, policies=_policies(request))
     form.fields["name"].widget.attrs["autofocus"] = not form.is_bound  # a refused form focuses what is wrong
     if request.method == "POST" and form.is_valid():
         try:
@@ -63,9 +64,9 @@ def detail(request: ConsoleRequest, id: str) -> HttpResponse:
     """A key's settings and use."""
     key = _get(request, id)
     if request.method in ("GET", "HEAD"):
-        return _detail_page(request, key, GatewayKeyForm(key=key))
+        return _detail_page(request, key, GatewayKeyForm(key=key, policies=_policies(request)))
     require(request.caller, Action.USE_KEYS)
-    form = GatewayKeyForm(request.POST, key=key)
+    form = GatewayKeyForm(request.POST, key=key, policies=_policies(request))
     if form.is_valid():
         try:
             services.change_key(request.caller, key, form.fields_for_service())
@@ -130,6 +131,10 @@ def _keys() -> QuerySet[GatewayKey]:
     """Keys with their secrets, the newest first: two queries for any number of keys."""
     newest_first = Prefetch("secrets", KeySecret.objects.order_by("-id"), to_attr="newest_first")
     return GatewayKey.objects.select_related("created_by").prefetch_related(newest_first)
+
+
+def _policies(request: ConsoleRequest) -> list[str]:
+    return policy_names(request.caller.workspace)
 
 
 def _get(request: ConsoleRequest, id: str) -> GatewayKey:

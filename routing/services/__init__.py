@@ -5,8 +5,9 @@ from routing.services.policies import (
     change_policy,
     create_policy,
     named_policy,
+    policy_names,
     remove_policy,
     roll_back,
 )
 
-__all__ = ["change_policy", "create_policy", "named_policy", "remove_policy", "roll_back", "set_model"]
+__all__ = ["change_policy", "create_policy", "named_policy", "policy_names", "remove_policy", "roll_back", "set_model"]

@@ -114,6 +114,11 @@ def named_policy(workspace: Workspace, name: str) -> str:
     raise InvalidRequest(f"policy: there is no policy named '{name}'.", param="policy")
 
 
+def policy_names(workspace: Workspace) -> list[str]:
+    """The names of the workspace's policies."""
+    return list(Policy.objects.filter(workspace=workspace).values_list("name", flat=True))
+
+
 def current_version(policy: Policy) -> PolicyVersion:
     """The version of `policy` that is in force."""
     return policy.versions.get(version=policy.version)

@@ -1,0 +1,257 @@
+"""The forms of the routing pages: a policy, a prompt to try it with, and what a workspace knows of a model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+
+from gateway_project.lib.errors import ApiError
+from gateway_project.lib.forms import ConsoleForm, Lines
+from routing.policies import COMPLEXITIES, TASKS
+from routing.policy_document import DEFAULTS
+
+TIMEOUTS = ("connect", "first_byte", "idle", "total")
+# Fields that are called, and hold, what the document's do.
+PLAIN_FIELDS = (
+    "models", "fallbacks", "privacy_mode", "internal_may_leave", "max_cost_usd", "classifier", "calibrate", "hedge",
+)  # fmt: skip
+PLAIN = {"autocomplete": "off", "spellcheck": "false"}
+
+
+def _number(label: str, *, largest: float | None = None, hint: str = "", required: bool = False) -> forms.FloatField:
+    return forms.FloatField(
+        label=label,
+        min_value=0,
+        max_value=largest,
+        required=required,
+        help_text=hint,
+        widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal"}),
+    )
+
+
+def _short(number: float) -> float:
+    """`number` without a point and zeros behind it."""
+    return int(number) if number == int(number) else number
+
+
+def _lines(label: str, hint: str) -> Lines:
+    return Lines(
+        label=label,
+        required=False,
+        help_text=hint,
+        widget=forms.Textarea(attrs={"rows": 3, "placeholder": "One a line", **PLAIN}),
+    )
+
+
+class PolicyForm(ConsoleForm):
+    """A policy, new or changed. `document` is what the API takes; what the form does not show stays as it is."""
+
+    name = forms.CharField(
+        max_length=60,
+        help_text="Requests ask for it as <code>policy/name</code>, and gateway keys name it.",
+        widget=forms.TextInput(attrs=PLAIN),
+    )
+    default = forms.BooleanField(required=False, label="The default: for requests and keys that name no policy")
+    cost = _number("Cost", required=True)
+    quality = _number("Quality", required=True)
+    speed = _number("Speed", required=True)
+    models = _lines("Models to choose from", "<code>model</code> or <code>provider/model</code>. Empty: all that chat.")
+    fallbacks = _lines(
+        "Fallbacks of a named model",
+        "Asked in this order when a request named <code>provider/model</code> and it fails.",
+    )
+    privacy_mode = forms.ChoiceField(
+        label="Privacy",
+        required=False,
+        choices=[("", "As each key and request asks"), ("strict", "Strict: local models only")],
+    )
+    internal_may_leave = forms.BooleanField(
+        required=False, label="Internal requests may go to the cloud where no local model answers"
+    )
+    max_cost_usd = forms.DecimalField(
+        label="Most that a request may cost, in USD",
+        required=False,
+        min_value=0,
+        max_digits=20,
+        decimal_places=12,
+        help_text="By estimate. Cloud models without a known price are left out then.",
+        widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal"}),
+    )
+    min_simple = _number("Simple", largest=1)
+    min_moderate = _number("Moderate", largest=1)
+    min_complex = _number("Complex", largest=1)
+    min_expert = _number("Expert", largest=1)
+    classifier = forms.ChoiceField(
+        label="Classifier", choices=[("rules", "Rules: readable, the default"), ("learned", "Learned: a small model")]
+    )
+    calibrate = forms.BooleanField(required=False, label="Let feedback and outcomes move the quality of models")
+    hedge = forms.BooleanField(required=False, label="Race a late answer with a second model; both are billed")
+    connect = _number("Connect", required=True)
+    first_byte = _number("First byte", required=True)
+    idle = _number("Between two bytes", required=True)
+    total = _number("In all", required=True)
+
+    def __init__(self, *args: Any, name: str = "", default: bool = False, document: Mapping[str, Any], **kwargs: Any):
+        self.stored = {**DEFAULTS, **document}
+        kwargs.setdefault("initial", {**self._initial(), "name": name, "default": default})
+        super().__init__(*args, **kwargs)
+        for task in TASKS:
+            for place in ("local", "cloud"):
+                self.fields[f"{task}_{place}"] = forms.CharField(
+                    required=False,
+                    max_length=300,
+                    label=f"{'OCR' if task == 'ocr' else task.capitalize()}, {place}",
+                    initial=self.stored["tasks"][task][place] or "",
+                    widget=forms.TextInput(attrs={**PLAIN, "placeholder": "none"}),
+                )
+        self._dress()
+
+    def _initial(self) -> dict[str, Any]:
+        said = self.stored
+        plain = (
+            "models",
+            "fallbacks",
+            "privacy_mode",
+            "internal_may_leave",
+            "max_cost_usd",
+            "classifier",
+            "calibrate",
+            "hedge",
+        )
+        initial = {name: said[name] for name in plain}
+        total = sum(said["weights"].values())
+        initial |= {what: _short(round(weight * 100 / total, 2)) for what, weight in said["weights"].items()}
+        initial |= {f"min_{tier}": said["min_quality"][tier] for tier in COMPLEXITIES}
+        return initial | {name: _short(said["timeouts"][name]) for name in TIMEOUTS}
+
+    def document(self) -> dict[str, Any]:
+        """The cleaned fields under the API's names. Weights that say what the stored ones say are the stored ones."""
+        said = self.cleaned_data
+        weights = {what: said[what] for what in ("cost", "quality", "speed")}
+        if all(said[what] == self.initial[what] for what in weights):
+            weights = self.stored["weights"]
+        return {
+            "weights": weights,
+            "models": said["models"] or None,
+            "fallbacks": said["fallbacks"],
+            "privacy_mode": said["privacy_mode"] or None,
+            "internal_may_leave": said["internal_may_leave"],
+            "max_cost_usd": None if said["max_cost_usd"] is None else str(said["max_cost_usd"]),
+            "min_quality": {tier: said[f"min_{tier}"] for tier in COMPLEXITIES},
+            "classifier": said["classifier"],
+            "calibrate": said["calibrate"],
+            "hedge": said["hedge"],
+            "timeouts": {name: said[name] for name in TIMEOUTS},
+            "tasks": {task: {place: said[f"{task}_{place}"] or None for place in ("local", "cloud")} for task in TASKS},
+        }
+
+    def fields_for_service(self) -> dict[str, Any]:
+        """What a service takes to create or change the policy."""
+        return {"name": self.cleaned_data["name"], "default": self.cleaned_data["default"], **self.document()}
+
+    def refuse(self, error: ApiError) -> None:
+        """Show `error` at the field of the form that holds what the API's field does."""
+        parts = (error.param or "").split(".")
+        match parts:
+            case ["weights", what, *_] | ["timeouts", what, *_] if what in self.fields:
+                field = what
+            case ["weights", *_]:
+                field = "cost"
+            case ["min_quality", tier, *_]:
+                field = f"min_{tier}"
+            case ["tasks", task, place, *_]:
+                field = f"{task}_{place}"
+            case _:
+                field = parts[0]
+        message = error.message.removeprefix(f"{error.param}: ")
+        self.add_error(field if field in self.fields else None, message[:1].upper() + message[1:])
+
+    # --- In groups, as the page shows them ---
+
+    def _some(self, *names: str) -> list[forms.BoundField]:
+        return [self[name] for name in names]
+
+    @property
+    def weight_fields(self) -> list[forms.BoundField]:
+        return self._some("cost", "quality", "speed")
+
+    @property
+    def floor_fields(self) -> list[forms.BoundField]:
+        return self._some(*(f"min_{tier}" for tier in COMPLEXITIES))
+
+    @property
+    def task_fields(self) -> list[forms.BoundField]:
+        return self._some(*(f"{task}_{place}" for task in TASKS for place in ("local", "cloud")))
+
+    @property
+    def timeout_fields(self) -> list[forms.BoundField]:
+        return self._some(*TIMEOUTS)
+
+    @property
+    def more_open(self) -> bool:
+        """Whether the folded part holds an error."""
+        return any(field.errors for field in (*self.task_fields, *self.timeout_fields))
+
+
+class TryForm(ConsoleForm):
+    """A prompt to see what a policy would do with it."""
+
+    prompt = forms.CharField(
+        max_length=20_000,
+        strip=False,
+        label="A prompt",
+        widget=forms.Textarea(attrs={"rows": 4, "placeholder": "Prove that there are infinitely many primes."}),
+    )
+    sensitivity = forms.ChoiceField(
+        required=False,
+        choices=[("", "Not said"), ("public", "Public"), ("internal", "Internal"), ("confidential", "Confidential")],
+    )
+    complexity = forms.ChoiceField(
+        required=False,
+        choices=[("", "As classified"), *((tier, tier.capitalize()) for tier in COMPLEXITIES)],
+    )
+
+    def body(self, model: str) -> dict[str, Any]:
+        """The chat request that stands for it."""
+        said = self.cleaned_data
+        wishes = {name: said[name] for name in ("sensitivity", "complexity") if said[name]}
+        return {"model": model, "messages": [{"role": "user", "content": said["prompt"]}], **wishes}
+
+
+class ModelForm(ConsoleForm):
+    """What a workspace knows better about a model; an empty field leaves it to the catalog."""
+
+    input_usd_per_mtok = forms.DecimalField(required=False, min_value=0, max_digits=20, decimal_places=12)
+    cached_input_usd_per_mtok = forms.DecimalField(required=False, min_value=0, max_digits=20, decimal_places=12)
+    output_usd_per_mtok = forms.DecimalField(required=False, min_value=0, max_digits=20, decimal_places=12)
+    quality = _number("Quality, 0 to 1", largest=1, hint="How good its answers are; 1 is the best there is.")
+    context_window = forms.IntegerField(
+        required=False, min_value=1, max_value=100_000_000, label="Context window, in tokens"
+    )
+    enabled = forms.BooleanField(required=False, label="Requests may be routed to it")
+
+    LABELS = {
+        "input_usd_per_mtok": "Input, USD per million tokens",
+        "cached_input_usd_per_mtok": "Cached input, USD per million tokens",
+        "output_usd_per_mtok": "Output, USD per million tokens",
+    }
+
+    def __init__(self, *args: Any, known: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            field.label = self.LABELS.get(name, field.label)
+            if name != "enabled" and known.get(name) is not None:
+                field.widget.attrs["placeholder"] = str(known[name])
+            if isinstance(field, forms.DecimalField):
+                field.widget.attrs |= {"step": "any", "inputmode": "decimal"}
+
+    def fields_for_service(self) -> dict[str, Any]:
+        """What a service takes: null where the catalog's word holds."""
+        said = self.cleaned_data
+        prices = {name: None if said[name] is None else f"{said[name]:f}" for name in self.LABELS}
+        return {
+            **prices,
+            "quality": said["quality"],
+            "context_window": said["context_window"],
+            "enabled": None if said["enabled"] else False,
+        }

@@ -1,0 +1,234 @@
+"""The pages for policies: the list, one policy with its versions, and a prompt to try it with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import F, QuerySet
+from django.http import HttpResponse
+from django.shortcuts import render, resolve_url
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.access import Action, get_or_404, require, scoped
+from accounts.web import ConsoleRequest, console_view
+from gateway_project.lib.errors import ApiError, Conflict, InvalidRequest
+from gateway_project.lib.htmx import go_to, render_part, say_and_go
+from gateway_project.lib.pagination import paginate
+from keys.schemas import parse
+from routing import explain, health, policy_document, services, snapshot
+from routing.forms import PolicyForm, TryForm
+from routing.models import Policy, PolicyVersion
+from routing.policies import DEFAULT, PolicyFacts
+from routing.policy_document import DEFAULTS, PolicyDocument
+
+PAGE = "routing/policy.html"
+# Versions that a policy's page lists; the API lists them all.
+SHOWN_VERSIONS = 20
+
+
+@require_safe
+@console_view()
+def index(request: ConsoleRequest) -> HttpResponse:
+    """The workspace's policies, newest first, and the one that is built in."""
+    try:
+        page = paginate(_policies(request), cursor=request.GET.get("cursor"))
+    except InvalidRequest:
+        return go_to(request, request.path)
+    documents = _documents(page.data)
+    shown = [_shown(policy, documents.get(policy.pk, {})) for policy in page.data]
+    if page.next_cursor is None:
+        default = not _policies(request).filter(is_default=True).exists()
+        shown.append(_row("", "Balanced", DEFAULTS, default=default, version=None))
+    context = {
+        "policies": shown,
+        "next_cursor": page.next_cursor,
+        "can_manage": request.caller.may(Action.MANAGE_ROUTING),
+    }
+    return render(request, "routing/policies.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@console_view(Action.MANAGE_ROUTING)
+def new(request: ConsoleRequest) -> HttpResponse:
+    """Make a policy, from what is built in."""
+    form = PolicyForm(request.POST if request.method == "POST" else None, document={})
+    form.fields["name"].widget.attrs["autofocus"] = not form.is_bound
+    if form.is_bound and form.is_valid():
+        try:
+            policy = services.create_policy(request.caller, form.fields_for_service())
+        except ApiError as error:
+            form.refuse(error)
+        else:
+            return say_and_go(request, f"{policy.name} is in force.", resolve_url("policy", id=policy.pk))
+    return _page(request, None, form)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@console_view()
+def detail(request: ConsoleRequest, id: str) -> HttpResponse:
+    """A policy: what it says, what it said, and what it would do."""
+    policy = _get(request, id)
+    document = policy.versions.get(version=policy.version).document
+    asked = {"name": policy.name, "default": policy.is_default, "document": document}
+    if request.method in ("GET", "HEAD"):
+        return _page(request, policy, PolicyForm(**asked))
+    require(request.caller, Action.MANAGE_ROUTING)
+    form = PolicyForm(request.POST, **asked)
+    if form.is_valid():
+        try:
+            changed = services.change_policy(request.caller, policy, form.fields_for_service())
+        except ApiError as error:
+            form.refuse(error)
+        else:
+            said = (
+                "Nothing changed." if changed.version == policy.version else f"Version {changed.version} is in force."
+            )
+            return say_and_go(request, said, resolve_url("policy", id=policy.pk))
+    return _page(request, policy, form)
+
+
+@require_safe
+@console_view()
+def built_in(request: ConsoleRequest) -> HttpResponse:
+    """What holds where a workspace made no default of its own."""
+    context = {"built_in": True, "form": PolicyForm(name="Balanced", document={}), "try_form": TryForm()}
+    return render(request, PAGE, context)
+
+
+@require_POST
+@console_view()
+def preview(request: ConsoleRequest) -> HttpResponse:
+    """What the policy in the form, saved or not, would do with a prompt. Sends nothing and changes nothing."""
+    asked, form = TryForm(request.POST), PolicyForm(request.POST, document={})
+    context: dict[str, Any] = {"try_form": asked}
+    if not request.POST.get("prompt", "").strip():
+        return render(request, f"{PAGE}#result", context)
+    if "name" in request.POST and not form.is_valid():
+        context["problem"] = "The policy has fields that cannot be used: " + "; ".join(_problems(form))
+    elif not asked.is_valid():
+        context["problem"] = " ".join(_problems(asked))
+    else:
+        try:
+            policy = _draft(form) if "name" in request.POST else DEFAULT
+            context["result"] = _explained(request, policy, asked.body("auto"))
+        except ApiError as error:
+            context["problem"] = error.message
+    return render(request, f"{PAGE}#result", context)
+
+
+@require_POST
+@console_view(Action.MANAGE_ROUTING)
+def roll_back(request: ConsoleRequest, id: str) -> HttpResponse:
+    """Say again what an older version said."""
+    policy = _get(request, id)
+    version = request.POST.get("version", "")
+    if not version.isdecimal() or len(version) > 9:
+        return go_to(request, resolve_url("policy", id=policy.pk))
+    try:
+        changed = services.roll_back(request.caller, policy, int(version))
+    except InvalidRequest as error:
+        return say_and_go(request, error.message, resolve_url("policy", id=policy.pk))
+    said = f"Version {changed.version} is in force; it says what version {version} said."
+    return say_and_go(request, said, resolve_url("policy", id=policy.pk))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@console_view(Action.MANAGE_ROUTING)
+def remove(request: ConsoleRequest, id: str) -> HttpResponse:
+    """Ask, then remove."""
+    policy = _get(request, id)
+    refusal = ""
+    if request.method == "POST":
+        try:
+            services.remove_policy(request.caller, policy)
+        except Conflict as error:
+            refusal = error.message
+        else:
+            return say_and_go(request, f"{policy.name} is removed.", resolve_url("policies"))
+    context = {
+        "question": f"Remove {policy.name}?",
+        "consequence": refusal
+        or "Its versions go with it. Requests that ask for it by name are refused from then on."
+        + (" It is the default: what is built in takes its place." if policy.is_default else ""),
+        "button": "Remove policy",
+        "action": request.path,
+        "back": resolve_url("policy", id=policy.pk),
+    }
+    return render_part(request, "confirm.html", "dialog", context, status=422 if refusal else 200)
+
+
+# --- Parts ---------------------------------------------------------------------------------------
+
+
+def _policies(request: ConsoleRequest) -> QuerySet[Policy]:
+    return scoped(Policy.objects.all(), request.caller)
+
+
+def _get(request: ConsoleRequest, id: str) -> Policy:
+    return get_or_404(Policy.objects.all(), request.caller, id)
+
+
+def _documents(policies: list[Policy]) -> dict[Any, dict[str, Any]]:
+    """What each policy says now. One query."""
+    current = PolicyVersion.objects.filter(policy__in=policies, version=F("policy__version"))
+    return dict(current.values_list("policy_id", "document"))
+
+
+def _shown(policy: Policy, document: Mapping[str, Any]) -> dict[str, Any]:
+    return _row(str(policy.pk), policy.name, document, default=policy.is_default, version=policy.version)
+
+
+def _row(id: str, name: str, document: Mapping[str, Any], *, default: bool, version: int | None) -> dict[str, Any]:
+    said = {**DEFAULTS, **document}
+    total = sum(said["weights"].values())
+    shares = {what: weight * 100 / total for what, weight in said["weights"].items()}
+    row = {"id": id, "name": name, "default": default, "version": version}
+    return row | {"shares": shares, "bounds": list(_bounds(said))}
+
+
+def _bounds(said: Mapping[str, Any]) -> list[str]:
+    """What a policy forbids or switches on, in a word or two each."""
+    models = len(said["models"] or ())
+    words = {
+        "local only": said["privacy_mode"] == "strict",
+        f"{models} model{'' if models == 1 else 's'}": models > 0,
+        f"≤ ${said['max_cost_usd']}": said["max_cost_usd"] is not None,
+        "quality floors": any(floor is not None for floor in said["min_quality"].values()),
+        "learned classifier": said["classifier"] == "learned",
+        "calibrated": said["calibrate"],
+        "hedged": said["hedge"],
+    }
+    return [word for word, holds in words.items() if holds]
+
+
+def _draft(form: PolicyForm) -> PolicyFacts:
+    """The policy in the form as the request path would read it. Raises `InvalidRequest` naming what is wrong."""
+    document = policy_document.as_json(parse(PolicyDocument, form.document()))
+    return policy_document.facts("", form.cleaned_data["name"], 0, document)
+
+
+def _explained(request: ConsoleRequest, policy: PolicyFacts, body: dict[str, Any]) -> dict[str, Any]:
+    view = snapshot.current.workspace(str(request.caller.workspace.pk))
+    return explain.explain(view, health.current, None, body, policy=policy)
+
+
+def _problems(form: PolicyForm | TryForm) -> list[str]:
+    return [
+        f"{form.fields[name].label}: {' '.join(map(str, errors))}"
+        if name in form.fields
+        else " ".join(map(str, errors))
+        for name, errors in form.errors.items()
+    ]
+
+
+def _page(request: ConsoleRequest, policy: Policy | None, form: PolicyForm) -> HttpResponse:
+    versions = (
+        policy.versions.select_related("created_by").order_by("-version") if policy else PolicyVersion.objects.none()
+    )
+    context = {
+        "policy": policy,
+        "form": form,
+        "try_form": TryForm(),
+        "versions": list(versions.select_related("created_by").order_by("-version")[:SHOWN_VERSIONS]),
+        "can_manage": request.caller.may(Action.MANAGE_ROUTING),
+    }
+    return render_part(request, PAGE, "form", context, status=422) if form.is_bound else render(request, PAGE, context)
