@@ -11,9 +11,10 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 # Where what the request path knows is changed.
 PATHS = (
     "/api/keys/", "/console/keys/", "/console/providers/", "/admin/keys/",
-    "/api/routing/policies", "/api/routing/models", "/api/routing/providers/", "/console/policies/",
-    "/console/models/", "/admin/routing/",
+    "/api/routing/policies", "/api/routing/models", "/api/routing/providers/", "/console/routing/", "/admin/routing/",
 )  # fmt: skip
+# Sent with every few letters that are typed, and changes nothing.
+BUT = "/console/routing/policies/preview/"
 # Seconds; as a rule it takes some 30 ms. Other processes of the installation are as quick, but are not waited for.
 PATIENCE = 1.0
 
@@ -25,7 +26,8 @@ def in_force_when_answered(
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
-        if request.method not in SAFE and request.path.startswith(PATHS) and response.status_code < 400:
+        changes = request.method not in SAFE and request.path.startswith(PATHS) and request.path != BUT
+        if changes and response.status_code < 400:
             snapshot.current.catch_up(PATIENCE)
         return response
 

@@ -11,7 +11,7 @@ from gateway_project.lib.wire import WireRequest, WireResponse
 from routing import snapshot
 from routing.http import JSON, describe, error_answer
 from routing.identify import identified
-from routing.policy import AUTO
+from routing.naming import AUTO, POLICY_PREFIX
 from routing.providers.base import Target
 from routing.snapshot import Caller
 
@@ -27,7 +27,7 @@ async def answer(request: WireRequest, listed: Callable[[Caller], dict[str, Any]
 
 
 def all_models(caller: Caller) -> dict[str, Any]:
-    """OpenAI's list object: `auto`, then each model under its bare id and as `<provider>/<model>`."""
+    """OpenAI's list object: `auto`, the policies, then each model under its bare id and as `<provider>/<model>`."""
     return {"object": "list", "data": list(_known(caller).values())}
 
 
@@ -40,13 +40,15 @@ def one(caller: Caller, model_id: str) -> dict[str, Any]:
 
 
 def _known(caller: Caller) -> dict[str, dict[str, Any]]:
-    targets = snapshot.current.workspace(caller.workspace_id).all
+    view = snapshot.current.workspace(caller.workspace_id)
+    targets = tuple(target for target in view.all if target.facts.enabled)
     if caller.privacy_mode == "strict":
         targets = tuple(target for target in targets if target.local)
     allowed = caller.allowed_models
     if allowed is not None:
         targets = tuple(target for target in targets if target.model in allowed or target.id in allowed)
-    found = {AUTO: _model(AUTO, "gateway", 0)} if targets else {}
+    names = (AUTO, *(f"{POLICY_PREFIX}{policy.name}" for policy in view.policies.values())) if targets else ()
+    found = {name: _model(name, "gateway", 0) for name in names}
     for target in targets:
         found.setdefault(target.model, _model(target.model, target.provider, _made(target)))
     for target in targets:

@@ -1,23 +1,27 @@
 """`/api/routing`: policies and their versions, models, health, and what the next request would do."""
 
-from typing import Any
+import time
+from typing import Annotated, Any
 
+import orjson
 from django.conf import settings
 from django.db.models import F, Prefetch, QuerySet
 from django.http import HttpRequest
-from ninja import Query, Router, Status
+from ninja import Body, Query, Router, Status
 
 from accounts.access import Action, Caller, get_or_404, require, scoped
 from accounts.auth import api_auth
+from gateway_project.lib.errors import InvalidRequest
 from gateway_project.lib.pagination import ListOf, PageQuery, paginate, paginate_named
-from keys.models import Provider
-from keys.queries import facts
-from routing import health, services, snapshot
+from keys.models import GatewayKey, Provider
+from keys.queries import KeyFacts, facts, gateway_keys
+from routing import explain, health, services, snapshot
 from routing.identify import NotReady
 from routing.models import Policy, PolicyVersion
 from routing.policy_document import NewPolicy, PolicyChange
 from routing.queries import settings_facts
 from routing.schemas import (
+    ExplainOut,
     HealthOut,
     ModelOut,
     PolicyOut,
@@ -105,6 +109,38 @@ def _with_current_version(policies: QuerySet[Policy]) -> QuerySet[Policy]:
 def _show(policy: Policy) -> dict[str, Any]:
     found = getattr(policy, "current", None) or [policy.versions.get(version=policy.version)]
     return show_policy(policy, found[0])
+
+
+# --- Explain -------------------------------------------------------------------------------------
+
+
+EXAMPLE = {"model": "auto", "messages": [{"role": "user", "content": "Hello"}], "key_id": None}
+Explained = Annotated[dict[str, Any], Body(..., examples=[EXAMPLE])]
+
+
+@router.post("/explain", response=ExplainOut, exclude_unset=True, summary="Ask what a request would do")
+def explain_request(request: Authenticated, payload: Explained) -> dict[str, Any]:
+    """Where a request to `/v1/chat/completions` with this body would go now, and why; `key_id` beside it names the
+    gateway key that would send it. Runs the request's own code, and sends nothing.
+    """
+    key_id = payload.pop("key_id", None)
+    if key_id is not None and type(key_id) is not str:
+        raise InvalidRequest("key_id: must be the id of a gateway key.", param="key_id")
+    view = _view(request.auth)
+    key = None if key_id is None else _key(request.auth, key_id)
+    try:
+        return explain.explain(view, health.current, key, payload)
+    except orjson.JSONEncodeError:
+        raise InvalidRequest("The body is nested too deeply.", param="body") from None
+
+
+def _key(caller: Caller, key_id: str) -> KeyFacts:
+    """The key that would ask. Raises `NotFound`, and `InvalidRequest` for one that would not be let in."""
+    row = get_or_404(GatewayKey.objects.all(), caller, key_id)
+    known = snapshot.current.key(str(row.pk)) or next(gateway_keys({str(row.pk)}))
+    if known.revoked or (known.expires_at is not None and known.expires_at <= time.time()):
+        raise InvalidRequest(f"key_id: the gateway key '{known.name}' does not work any more.", param="key_id")
+    return known
 
 
 # --- Models and health ---------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Annotated, Any, Literal
 
 from ninja import Schema
-from pydantic import Field, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from keys.schemas import Strict, money
 from routing import catalog
@@ -161,3 +161,33 @@ def show_health(target: Target, health: Health, last_error: str) -> dict[str, An
         "loaded": target.facts.loaded,
         "last_error": last_error or None,
     }
+
+
+# --- Explain: pydantic's own models, as django-ninja's would leave further fields out ---------------
+
+
+class CandidateOut(BaseModel):
+    """One target, with more fields than these. A score is null where the target was excluded."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    provider: str
+    cost_score: float | None
+    quality_score: float | None
+    speed_score: float | None
+    score: float | None
+    excluded_because: str | None = None
+
+
+class ExplainOut(BaseModel):
+    """What would be done and why, with more fields than these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    complexity: str
+    complexity_score: float = Field(description="0 to 1, higher is harder.")
+    features: dict[str, Any]
+    candidates: list[CandidateOut] = Field(description="The first choice first; those that were excluded last.")
+    chosen: str | None = Field(description="`<provider name>/<model>`; null: the request would be refused.")
+    fallbacks: list[str]

@@ -65,6 +65,12 @@ class Snapshot:
         """The key with a secret of this digest, and when that secret expires (Unix time), or None."""
         return self._callers.get(digest)
 
+    def key(self, key_id: str) -> Caller | None:
+        """The key with this id, for who asks about it without its secret; None when it is not known."""
+        digests = self._digests.get(key_id, ())
+        found = self._callers.get(digests[0]) if digests else None
+        return found[0] if found is not None else None
+
     def workspace(self, workspace_id: str) -> WorkspaceTargets:
         """The targets and policies of a workspace; none of it when nothing was made there yet."""
         return self._workspaces.get(workspace_id, EMPTY)
