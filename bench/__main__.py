@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import ledger, measures, profile, report, scale, wire
+from bench import faults, ledger, measures, profile, report, scale, wire
 from bench.gateway import running_gateway
 from bench.processes import free_port, running
 
@@ -57,6 +57,10 @@ def _scale(options: argparse.Namespace) -> int:
     return scale.run(options.keys, options.records, options.rounds)
 
 
+def _faults(options: argparse.Namespace) -> int:
+    return faults.run()
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmark of the request path.")
     parser.set_defaults(action=_run)
@@ -77,6 +81,9 @@ def _arguments() -> argparse.Namespace:
     scaling.add_argument("--records", type=int, default=1_000_000)
     scaling.add_argument("--rounds", type=int, default=10)
     scaling.set_defaults(action=_scale)
+
+    failing = actions.add_parser("faults", help="what failing providers cost the gateway's clients")
+    failing.set_defaults(action=_faults)
     return parser.parse_args()
 
 

@@ -15,12 +15,14 @@ from routing.measures import Rate
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
 
 # Failures in a row that open it, or the decayed share of failures from a weight on. Three, so that fewer than five
-# requests feel a dead target, and a target that fails a call in twenty is left alone.
+# requests feel a dead target; and one that fails a call in four costs more calls than its fallbacks would, while one
+# that fails a call in twenty is left alone. A target without an alternative is asked although it is open.
 FAILURES = 3
-SHARE, SHARE_WEIGHT = 0.5, 10.0
-# Seconds it stays open, doubled with each probe that fails. With a probe's own patience (`routing.health`) the longest
-# is short enough for traffic to be back within ten seconds of a recovery.
+SHARE, SHARE_WEIGHT = 0.25, 10.0
+# Seconds it stays open, doubled each time until it has stayed closed for a while. With a probe's own patience
+# (`routing.target_state`) the longest is short enough for traffic to be back within ten seconds of a recovery.
 COOL_DOWN, LONGEST_COOL_DOWN = 1.0, 5.0
+CALM = 10.0
 # Seconds that a provider's Retry-After is believed: it may lie, or mean a limit that others have lifted since.
 LONGEST_RETRY_AFTER = 60.0
 
@@ -67,7 +69,9 @@ class Breaker:
         """The target began to answer what was sent at `began`. True when that closed the breaker."""
         if self.state == CLOSED:
             if began >= self._since:
-                self._in_a_row, self._cool_down = 0, COOL_DOWN
+                self._in_a_row = 0
+                if now - self._since >= CALM:
+                    self._cool_down = COOL_DOWN
             return False
         if not (self._holds(probe) or began >= self._since) or self.denied is not None:
             return False
@@ -85,7 +89,7 @@ class Breaker:
         if retry_after is None and self._in_a_row < FAILURES:
             if rate.weight(now) < SHARE_WEIGHT or rate.value(now) < SHARE:
                 return False
-            reason = f"more than half of its recent answers failed; the last one: {reason}"
+            reason = f"it often fails; the last time: {reason}"
         self._open(now, reason, self._cool_down if retry_after is None else retry_after)
         return True
 

@@ -44,8 +44,8 @@ class Rate:
         return self._good + self._bad
 
     def forgive(self) -> None:
-        """Forget the failures: they were those of a state that is over."""
-        self._bad = 0.0
+        """Begin anew: what failed, failed in a state that is over."""
+        self._good = self._bad = 0.0
 
     def _fade(self, now: float) -> None:
         elapsed = now - self._at

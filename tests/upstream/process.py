@@ -13,11 +13,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class Upstream:
-    """`with Upstream() as upstream:` runs one on a free port; it ends with this process, however that ends."""
+    """`with Upstream() as upstream:` runs one on `port`, or on a free one. It ends with this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.upstream", "--port", "0", "--until-stdin-closes"],
+            [sys.executable, "-m", "tests.upstream", "--port", str(port), "--until-stdin-closes"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -50,9 +50,12 @@ class Upstream:
         """Let `scene` list these models."""
         self._control({"scene": scene, "models": models})
 
-    def behave(self, on: str, *behaviours: dict[str, Any], scene: str = "") -> None:
-        """Let the next requests for the model (or to the path) `on` get `behaviours`, one each; the last one stays."""
-        self._control({"scene": scene, "on": on, "behaviours": list(behaviours)})
+    def behave(self, on: str, *behaviours: dict[str, Any], scene: str = "", cycle: bool = False) -> None:
+        """Let the next requests for the model (or to the path) `on` get `behaviours`, one each.
+
+        The last one stays; in a `cycle` the first follows it.
+        """
+        self._control({"scene": scene, "on": on, "behaviours": list(behaviours), "cycle": cycle})
 
     def _control(self, body: dict[str, Any]) -> None:
         self.http.post("/_control", json=body).raise_for_status()

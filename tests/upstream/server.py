@@ -23,6 +23,8 @@ class Server:
         self.models: dict[str, list[str]] = {}
         # (scene, model or path) -> what its next requests get; the last one stays.
         self.plans: dict[tuple[str, str], list[Behaviour]] = {}
+        # Those whose plan begins anew after its last behaviour.
+        self.cycles: set[tuple[str, str]] = set()
 
     async def handle(self, request: Request, connection: Connection) -> None:
         """Answer one request; cancelled when the client leaves."""
@@ -56,6 +58,8 @@ class Server:
     def behaviour(self, scene: str, model: str, path: str) -> Behaviour:
         for on in (model, path):
             if plan := self.plans.get((scene, on)):
+                if (scene, on) in self.cycles:
+                    plan.append(plan[0])
                 return plan.pop(0) if len(plan) > 1 else plan[0]
         return Behaviour.from_model(model) if "?" in model else Behaviour()
 
@@ -89,7 +93,7 @@ class Server:
         return None
 
     def steer(self, request: Request) -> Answer:
-        """`POST /_control {scene?, models?, on?, behaviours?}` and `GET`/`DELETE /_requests`."""
+        """`POST /_control {scene?, models?, on?, behaviours?, cycle?}` and `GET`/`DELETE /_requests`."""
         if request.path == "/_control":
             fields = request.json()
             scene = fields.get("scene", "")
@@ -98,6 +102,7 @@ class Server:
             if "behaviours" in fields:
                 plan = [Behaviour.from_json(each) for each in fields["behaviours"]]
                 self.plans[scene, fields["on"]] = plan
+                (self.cycles.add if fields.get("cycle") else self.cycles.discard)((scene, fields["on"]))
                 return Answer.json({"plan": [asdict(each) for each in plan]})
             return Answer.json({})
         if request.method == "DELETE":

@@ -23,6 +23,12 @@ def test_behaviours_are_used_up_one_by_one_and_the_last_stays(upstream: Upstream
     assert answers[1].headers["retry-after"] == "3"
 
 
+def test_behaviours_may_begin_anew(upstream: Upstream) -> None:
+    upstream.behave("o", {"status": 500}, {}, {}, cycle=True)
+    answers = [upstream.http.post(CHAT, json={"model": "o"}) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [500, 200, 200, 500, 200, 200]
+
+
 def test_a_models_name_can_tell_the_behaviour(upstream: Upstream) -> None:
     answer = upstream.http.post(CHAT, json={"model": "x?status=418&headers.x-tea=pot"})
     assert (answer.status_code, answer.headers["x-tea"]) == (418, "pot")
