@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from gateway_project.lib import bounded_json
-from routing import calibration, retries, stream_text
+from routing import calibration, retries, snapshot, stream_text
 from routing.endpoints import CHAT
 from routing.exchange import Exchange
 
@@ -36,8 +36,11 @@ def found(exchange: Exchange) -> list[dict[str, Any]]:
 
 
 def _found(exchange: Exchange) -> list[dict[str, Any]]:
-    target, label = exchange.target, exchange.label
-    if exchange.status != 200 or target is None or label is None or target.kind.wire == "demo":
+    target, label, caller = exchange.target, exchange.label, exchange.caller
+    if exchange.status != 200 or target is None or label is None or caller is None or target.kind.wire == "demo":
+        return []
+    # A client may name models that nobody lists, and there is no end of names.
+    if target.model not in snapshot.current.workspace(caller.workspace_id).by_model:
         return []
     evidence: list[dict[str, Any]] = []
     before = retries.recent.answered(exchange)
