@@ -1,5 +1,6 @@
 """Django's admin for users, workspaces and memberships."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -7,11 +8,15 @@ from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django.forms import BaseInlineFormSet, ModelForm
+from django.http import HttpRequest
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_variables
 
 from accounts import services
-from accounts.models import Membership, User, Workspace
+from accounts.models import Membership, Role, User, Workspace
+from accounts.workspaces import without_owner
 from gateway_project.lib.admin import AnyModelAdmin, AnyTabularInline, EstimatingPaginator
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.http import client_address
@@ -19,8 +24,11 @@ from gateway_project.lib.http import client_address
 if TYPE_CHECKING:
     AnyUserAdmin = BaseUserAdmin[User]
     AnyCreationForm = AdminUserCreationForm[User]
+    AnyModelForm = ModelForm[Membership]
+    AnyInlineFormSet = BaseInlineFormSet[Membership, Workspace, Any]
 else:
     AnyUserAdmin, AnyCreationForm = BaseUserAdmin, AdminUserCreationForm
+    AnyModelForm, AnyInlineFormSet = ModelForm, BaseInlineFormSet
 
 admin.site.site_header = "LLM Gateway administration"
 admin.site.site_title = "LLM Gateway"
@@ -46,6 +54,18 @@ class AdminLogin(AdminAuthenticationForm):
 admin.site.login_form = AdminLogin
 
 
+class KeepsOwnersMixin:
+    """Refuses to delete what a workspace needs to have an owner; `lost_with` says which memberships go, too."""
+
+    lost_with = "pk__in"
+
+    def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> tuple[Any, Any, Any, list[str]]:
+        found, counts, forbidden, protected = super().get_deleted_objects(objs, request)  # type: ignore[misc]
+        left = without_owner(Q(**{self.lost_with: [row.pk for row in objs]}))
+        protected += [f"“{workspace}” has no other owner: make somebody else one first." for workspace in left]
+        return found, counts, forbidden, protected
+
+
 class UserCreationForm(AnyCreationForm):
     class Meta:
         model = User
@@ -53,7 +73,8 @@ class UserCreationForm(AnyCreationForm):
 
 
 @admin.register(User)
-class UserAdmin(AnyUserAdmin):
+class UserAdmin(KeepsOwnersMixin, AnyUserAdmin):
+    lost_with = "user__in"
     add_form = UserCreationForm
     paginator = EstimatingPaginator
     show_full_result_count = False
@@ -70,8 +91,24 @@ class UserAdmin(AnyUserAdmin):
     add_fieldsets = ((None, {"fields": ("email", "name", "usable_password", "password1", "password2")}),)
 
 
+class MembersFormSet(AnyInlineFormSet):
+    """A workspace's members, one of whom is an owner."""
+
+    def clean(self) -> None:
+        super().clean()
+        members = [form.cleaned_data for form in self.forms if form.is_valid()]
+        changed = self.has_changed() or self.instance._state.adding
+        if changed and not any(self.errors) and not any(map(_is_owner, members)):
+            raise ValidationError("A workspace keeps at least one owner.")
+
+
+def _is_owner(member: dict[str, Any]) -> bool:
+    return member.get("role") == Role.OWNER and not member.get("DELETE")
+
+
 class MembershipInline(AnyTabularInline):
     model = Membership
+    formset = MembersFormSet
     extra = 0
     autocomplete_fields = ("user",)
 
@@ -87,8 +124,20 @@ class WorkspaceAdmin(AnyModelAdmin):
     inlines = (MembershipInline,)
 
 
+class MembershipForm(AnyModelForm):
+    def clean(self) -> dict[str, Any]:
+        fields: dict[str, Any] = super().clean() or {}
+        stays = fields.get("role") == Role.OWNER and fields.get("workspace") == getattr(
+            self.instance, "workspace", None
+        )
+        if not self.instance._state.adding and not stays and without_owner(Q(pk=self.instance.pk)).exists():
+            raise ValidationError("The workspace keeps at least one owner; make somebody else one first.")
+        return fields
+
+
 @admin.register(Membership)
-class MembershipAdmin(AnyModelAdmin):
+class MembershipAdmin(KeepsOwnersMixin, AnyModelAdmin):
+    form = MembershipForm
     paginator = EstimatingPaginator
     show_full_result_count = False
     ordering = ("-id",)

@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.dispatch import Signal
 
 from accounts.access import Action, Caller, parse_id, require
@@ -74,6 +75,12 @@ def remove_member(caller: Caller, membership_id: str) -> None:
     if membership.role == Role.OWNER:
         _keep_an_owner(membership)
     membership.delete()
+
+
+def without_owner(lost: Q) -> QuerySet[Workspace]:
+    """The workspaces, by name, that would lose their last owner with the memberships that match `lost`."""
+    owners = Membership.objects.filter(workspace=OuterRef("pk"), role=Role.OWNER)
+    return Workspace.objects.filter(Exists(owners.filter(lost)), ~Exists(owners.exclude(lost))).order_by("name", "id")
 
 
 def _require_right_over(caller: Caller, *roles: str) -> None:
