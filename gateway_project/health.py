@@ -22,12 +22,14 @@ from django.views.decorators.http import require_safe
 
 from gateway_project import heartbeat
 from gateway_project.celeryconfig import FILESYSTEM
+from keys.kinds import KINDS
 from keys.models import Provider
 
 KEPT_SECONDS = 3.0
 CHECK_SECONDS = 2.0
-# Providers are probed every minute; two missed turns are a finding.
+# Servers are asked twice a minute, clouds once an hour; two missed turns are a finding.
 PROBE_STALE = timedelta(minutes=3)
+CLOUD_STALE = timedelta(hours=3)
 
 HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
 OK = "ok"
@@ -93,10 +95,11 @@ def check_backends() -> dict[str, str]:
     """The providers that variables name, as the last probe found them. A reason may hold an address: none is told."""
     found = Provider.objects.filter(from_environment=True, enabled=True).order_by("created_at")
     backends: dict[str, str] = {}
-    for name, error, at in found.values_list("name", "last_error", "discovered_at")[:100]:
+    for name, kind, error, at in found.values_list("name", "kind", "last_error", "discovered_at")[:100]:
+        stale = PROBE_STALE if kind not in KINDS or KINDS[kind].self_hosted else CLOUD_STALE
         if error:
             backends[name] = "failing"
-        elif at is None or timezone.now() - at > PROBE_STALE:
+        elif at is None or timezone.now() - at > stale:
             backends[name] = "not checked lately"
         else:
             backends[name] = OK

@@ -74,8 +74,8 @@ def test_a_cloud_needs_a_key_and_knows_its_address(api: ApiClient, settings: Set
 def test_a_test_says_how_it_went_and_keeps_it(api: ApiClient, provider: Provider, server: Server) -> None:
     server.models("new")
     answer = api.post(path_of(provider, "test"))
-    assert answer.json.keys() == {"ok", "latency_ms", "models"}
-    assert (answer.json["ok"], answer.json["models"]) == (True, ["new"])
+    assert answer.json.keys() == {"ok", "latency_ms", "models", "loaded"}
+    assert (answer.json["ok"], answer.json["models"], answer.json["loaded"]) == (True, ["new"], ["new"])
     server.respond("/v1/models", lambda: web.Response(status=401, text=f"bad key {SECRET}"))
     answer = api.post(path_of(provider, "test"))
     assert (answer.status, answer.json["ok"], answer.json["models"]) == (200, False, [])

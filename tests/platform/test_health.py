@@ -38,16 +38,20 @@ def test_only_reading_is_allowed(client: Client) -> None:
 
 def test_backends_of_the_environment_alone_and_without_address(client: Client, workspace: Workspace) -> None:
     def provider(name: str, **fields: object) -> None:
-        Provider.objects.create(workspace=workspace, kind="vllm", name=name, locality="local", **fields)
+        Provider.objects.create(**{"workspace": workspace, "kind": "vllm", "locality": "local", "name": name, **fields})
 
     now = timezone.now()
     provider("well", from_environment=True, discovered_at=now)
     provider("ill", from_environment=True, discovered_at=now, last_error="http://10.0.0.7:8000 refused the connection")
     provider("forgotten", from_environment=True, discovered_at=now - timedelta(hours=1))
+    # Clouds are asked once an hour.
+    provider("cloud", from_environment=True, kind="openai", discovered_at=now - timedelta(hours=2))
+    provider("forgotten cloud", from_environment=True, kind="openai", discovered_at=now - timedelta(hours=4))
     provider("somebodys", discovered_at=now, last_error="no")
     body = client.get("/health").json()
     backends = {name: state for name, state in body["checks"]["backends"].items() if name != "demo"}
-    assert backends == {"well": "ok", "ill": "failing", "forgotten": "not checked lately"}
+    late = "not checked lately"
+    assert backends == {"well": "ok", "ill": "failing", "forgotten": late, "cloud": "ok", "forgotten cloud": late}
     assert body["status"] == "degraded"
     assert "10.0.0.7" not in str(body)
 
