@@ -78,7 +78,7 @@ def settle(exchange: Exchange) -> None:
         endpoint=exchange.endpoint.public_path,
         kind=target.kind.id if target else "none",
         model=target.model if target else "none",
-        known_model=price is not None and price.known and price.source != pricing.LOCAL,
+        known_model=target is not None and pricing.price_for(target.kind.id, target.model, False).from_map,
         status=exchange.status,
         seconds=now - exchange.started,
         cost=cost,
