@@ -59,11 +59,6 @@ class Health:
         state = self.state(key)
         return state is None or state.switch.available(now)
 
-    def well_first(self, targets: list[Target]) -> list[Target]:
-        """`targets` with those that may not be asked last; the order is otherwise kept."""
-        now = self.clock()
-        return sorted(targets, key=lambda target: not self.available(target.key, now))
-
     def begin(self, target: Target, *, stream: bool, last_resort: bool = False) -> Flight | None:
         """Leave to send a request to `target`, which may be the half-open breaker's one probe; None when it rests.
 
