@@ -98,7 +98,10 @@ def built_in(request: ConsoleRequest) -> HttpResponse:
 @console_view()
 def preview(request: ConsoleRequest) -> HttpResponse:
     """What the policy in the form, saved or not, would do with a prompt. Sends nothing and changes nothing."""
-    asked, form = TryForm(request.POST), PolicyForm(request.POST, document={})
+    # A draft need not have a name yet.
+    draft = request.POST.copy()
+    draft["name"] = draft.get("name") or "draft"
+    asked, form = TryForm(request.POST), PolicyForm(draft, document={})
     context: dict[str, Any] = {"try_form": asked}
     if not request.POST.get("prompt", "").strip():
         return render(request, f"{PAGE}#result", context)

@@ -309,10 +309,10 @@ def test_the_wrong_method_is_refused(browser: Browser, policy: Policy) -> None:
 
 @pytest.mark.usefixtures("fleet")
 def test_pages_hold_nothing_inline(browser: Browser, policy: Policy) -> None:
-    pages = [("policies",), ("policy-new",), ("policy", policy.pk), ("policy-built-in",), ("models",), ("fleet",),
-             ("model", "cloud/gpt-5")]  # fmt: skip
-    for page in pages:
-        assert browser.get(*page).inline == []
+    for name in ("policies", "policy-new", "policy-built-in", "models", "fleet"):
+        assert browser.get(name).inline == []
+    assert browser.get("policy", policy.pk).inline == []
+    assert browser.get("model", "cloud/gpt-5").inline == []
 
 
 def test_queries_do_not_grow_with_the_policies(browser: Browser, owner: Caller, policy: Policy) -> None:

@@ -34,6 +34,7 @@ class Resident:
     broken: dict[str, Any]
     key: dict[str, Any]
     revoked: dict[str, Any]
+    policy: dict[str, Any]
     answered: str
     failed: str
 
@@ -94,6 +95,9 @@ def resident(gateway: Process) -> Resident:
     key = account.create_key(name="Support chatbot")
     revoked = account.create_key(name="Old job")
     account.call("DELETE", f"/api/keys/gateway/{revoked['id']}", 204)
+    policy = account.call(
+        "POST", "/api/routing/policies", 201, name="At home", privacy_mode="strict", weights={"cost": 1, "quality": 2}
+    )
     ids = []
     for model in ("auto", "nobody/has-this"):
         body = {"model": model, "messages": [{"role": "user", "content": "Hello!"}]}
@@ -102,7 +106,7 @@ def resident(gateway: Process) -> Resident:
         ids.append(answer.headers["x-request-id"])
     answered, failed = (account.record(id)["id"] for id in ids)
     state = _logged_in(gateway.url, account)
-    return Resident(account, state, demo, broken, key, revoked, answered, failed)
+    return Resident(account, state, demo, broken, key, revoked, policy, answered, failed)
 
 
 def _logged_in(url: str, account: Account) -> Any:
