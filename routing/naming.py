@@ -26,7 +26,7 @@ def chosen(exchange: Exchange, view: WorkspaceTargets) -> PolicyFacts:
     own = exchange.caller.policy if exchange.caller is not None else ""
     policy = view.default_policy
     if own:
-        found = view.policies.get(own.lower())
+        found = view.policies.get(own.lower()) or view.former_policies.get(own.lower())
         if found is None:
             raise PermissionDenied(f"This gateway key is bound to the policy '{own}', which does not exist any more.")
         policy = found
@@ -48,25 +48,19 @@ def targets_named(model: str, view: WorkspaceTargets) -> tuple[Target, ...]:
     return found
 
 
-def fallbacks_of(
-    policy: PolicyFacts, view: WorkspaceTargets, taken: set[str], notes: list[str]
-) -> Iterator[tuple[int, Target]]:
-    """The targets that the policy's `fallbacks` name, each once, with its place; those of one name share a place.
+def fallbacks_of(policy: PolicyFacts, view: WorkspaceTargets, notes: list[str]) -> Iterator[tuple[int, Target]]:
+    """The targets that the policy's `fallbacks` name, with their place; those of one name share a place.
 
-    `taken` holds the ids of targets that come first anyway. What is skipped is told in `notes`: a name that leads
-    back, a model that is gone, the demo.
+    What is skipped is told in `notes`: a model that is gone, the demo.
     """
     for place, name in enumerate(policy.fallbacks, 1):
-        found = () if not is_name(name) else _find(name, view)
+        found = _find(name, view) if is_name(name) else ()
         if not found:
             notes.append(f"The fallback '{name}' of the policy '{policy.name}' is skipped: {_why_skipped(name, view)}.")
         for target in found:
             if target.kind.wire == "demo":
                 notes.append(f"The fallback '{name}' is skipped: the demo is never a fallback.")
-            elif target.id in taken:
-                notes.append(f"The fallback '{name}' leads back to {target.id}, which is there already.")
             else:
-                taken.add(target.id)
                 yield place, target
 
 

@@ -3,7 +3,7 @@
 A plan belongs to one view of a workspace and one version of a policy. It is kept in the view, so it goes with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gateway_project.lib.errors import NoAvailableModel
@@ -14,11 +14,14 @@ from routing.policies import TASK_MODELS, PolicyFacts
 from routing.privacy import Privacy
 from routing.providers.base import Target
 from routing.rows import Row
-from routing.scores import rising
+from routing.scores import Sheet, rising, rounded, sheet_of
+from routing.target_state import Key
 from routing.targets import WorkspaceTargets
 
 # How many plans a view keeps. A client may name any model of a provider, so they are without end.
-MANY = 256
+MANY = 128
+# And for how many targets, added up over sizes of requests, each plan keeps scores.
+MANY_SCORES = 1000
 
 # The least quality for each complexity where a policy says nothing. With leaderboards' qualities, MODERATE asks for a
 # model like GPT-4o mini, or an unknown one; EXPERT for one like the best of their year. Where no candidate has it, the
@@ -49,12 +52,14 @@ class Plan:
     rows: list[Row]
     excluded: list[Exclusion]
     notes: list[str]
+    keys: list[Key] = field(init=False)
     quality_scores: list[float] = field(init=False)
     smallest_window: float = field(init=False)
-    all_priced: bool = field(init=False)
     pooled: bool = field(init=False)
     # By whether the prompt is long: each row's place and bits, `place << SHIFT | bits`.
     ranks: dict[bool, list[int]] = field(init=False)
+    # By size of prompt, rounded, and of answer.
+    _sheets: dict[tuple[int, int], Sheet] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         rows = self.rows
@@ -62,12 +67,26 @@ class Plan:
         rows.sort(key=lambda row: row.target.id)
         for index, row in enumerate(rows):
             row.index = index
+        self.keys = [row.key for row in rows]
         self.quality_scores = rising([row.quality for row in rows]) if rows else []
         self.smallest_window = min((row.window for row in rows if row.window is not None), default=float("inf"))
-        self.all_priced = all(row.priced for row in rows)
         self.pooled = _pool(rows)
         self.ranks = {long: self.ranks_of(rows, long=long) for long in (True, False)}
         self._tell_of_floor()
+
+    def sheet(self, prompt: int, output: int) -> Sheet:
+        """The scores of all rows for a request of about that size."""
+        size = (rounded(prompt), output)
+        found = self._sheets.get(size)
+        if found is None:
+            if len(self._sheets) * len(self.rows) >= MANY_SCORES:
+                self._sheets.clear()
+            found = self._sheets[size] = self.sheet_for(self.rows, self.quality_scores, prompt, output)
+        return found
+
+    def sheet_for(self, rows: Sequence[Row], qualities: Sequence[float], prompt: int, output: int) -> Sheet:
+        """The scores of some rows. Sizes are rounded here as well, so that nothing depends on what is kept."""
+        return sheet_of(rows, qualities, self.policy.weights, rounded(prompt), output)
 
     def ranks_of(self, rows: Sequence[Row], *, long: bool) -> list[int]:
         """What each of `rows` comes behind the others for; `long`: the prompt is."""
@@ -136,9 +155,7 @@ def _made(view: WorkspaceTargets, policy: PolicyFacts, question: Question) -> Pl
     rows: list[Row] = []
     excluded: list[Exclusion] = []
     ids = {target.id for target in offered}
-    places = [(0, target) for target in offered]
-    places += naming.fallbacks_of(policy, view, set(ids), notes)
-    for place, target in places:
+    for place, target in _places(view, policy, offered, named, notes):
         evidence = view.evidence.get((target.model, question.complexity), (0.0, 0.0))
         prior = target.facts.quality
         quality = calibration.posterior(prior, *evidence) if policy.calibrate else prior
@@ -154,6 +171,21 @@ def _made(view: WorkspaceTargets, policy: PolicyFacts, question: Question) -> Pl
     _mark_choices(rows, policy, question)
     excluded.sort(key=lambda each: (each.why, each.target.id))
     return Plan(question, policy, named, rows, excluded, notes)
+
+
+def _places(
+    view: WorkspaceTargets, policy: PolicyFacts, offered: Iterable[Target], named: bool, notes: list[str]
+) -> Iterator[tuple[int, Target]]:
+    """What was asked for, then the policy's fallbacks with their places; each target once."""
+    first = {target.id for target in offered}
+    yield from ((0, target) for target in offered)
+    seen = set(first)
+    for place, target in naming.fallbacks_of(policy, view, notes):
+        if target.id not in seen:
+            seen.add(target.id)
+            yield place, target
+        elif named or target.id not in first:
+            notes.append(f"A fallback of the policy '{policy.name}' leads back to '{target.id}': it is asked once.")
 
 
 def _candidates(view: WorkspaceTargets, policy: PolicyFacts, notes: list[str]) -> list[Target]:

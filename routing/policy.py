@@ -4,9 +4,6 @@
 targets. Explain and the request run it alike; `decide` adds the refusal when nobody is left.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
 from routing.decision import Candidate, Decision
 from routing.exchange import Exchange
 from routing.filters import Exclusion, Question, Why
@@ -19,7 +16,7 @@ from routing.providers.base import Target
 from routing.refusals import refused
 from routing.replicas import STEP, idler
 from routing.rows import Row
-from routing.scores import COST_EPSILON, FAILS_OFTEN, TIME_EPSILON, costs, falling, rising, times
+from routing.scores import FAILS_OFTEN, Sheet, cost_of, costs, falling, measured, rising, slowed
 from routing.sticky import Conversations
 from routing.target_state import TargetState
 from routing.targets import WorkspaceTargets
@@ -27,31 +24,37 @@ from routing.targets import WorkspaceTargets
 __all__ = ["AUTO", "chosen", "decide", "weigh"]
 
 CLOSED = "closed"
+# More than scores, which are 1 at most, and replicas' steps come to: a rank outweighs them.
+APART = 64.0
 
 
-@dataclass(slots=True)
 class Table:
     """The reckoning for one request, column by column: position n of each list is about `rows[n]`."""
 
-    plan: Plan
-    needs: Needs
-    caller: str
-    rows: Sequence[Row]
-    states: Sequence[TargetState | None]
-    excluded: list[Exclusion]
-    usd: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    cost_scores: list[float] = field(default_factory=list)
-    quality_scores: list[float] = field(default_factory=list)
-    speed_scores: list[float] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    ranks: list[int] = field(default_factory=list)
-    reliabilities: list[float] | None = None
-    idler: list[int] | None = None
-    # Positions, the first choice first.
-    order: list[int] = field(default_factory=list)
-    # Those whose breaker is open: excluded, and still asked when everybody else failed.
-    resting: list[Target] = field(default_factory=list)
+    __slots__ = (
+        "caller", "excluded", "idler", "logs", "needs", "order", "plan", "ranks", "reliabilities", "resting", "rows",
+        "scores", "seconds", "sheet", "states",
+    )  # fmt: skip
+
+    sheet: Sheet
+    seconds: list[float]
+    logs: list[float]
+    # With reliability in them.
+    scores: list[float]
+    ranks: list[int]
+
+    def __init__(self, plan: Plan, needs: Needs, caller: str, states: list[TargetState | None]) -> None:
+        self.plan, self.needs, self.caller = plan, needs, caller
+        self.rows: list[Row] = plan.rows
+        self.states = states
+        self.excluded: list[Exclusion] = plan.excluded
+        # Those whose breaker is open: excluded, and still asked when everybody else failed.
+        self.resting: list[Target] = []
+        # By position, of those that fail at times.
+        self.reliabilities: dict[int, float] = {}
+        self.idler: list[int] | None = None
+        # Positions, the first choice first.
+        self.order: list[int] = []
 
 
 def decide(
@@ -83,14 +86,14 @@ def weigh(
     allowed = caller.allowed_models if caller is not None else None
     question = Question(exchange.model, allowed, needs.capability, needs.bits, privacy, label.complexity, label.task)
     plan = plan_for(view, policy, question)
-    state_of = health.state
-    states = [state_of(row.key) for row in plan.rows]
-    table = Table(plan, needs, caller.id if caller is not None else "", plan.rows, states, plan.excluded)
+    table = Table(plan, needs, caller.id if caller is not None else "", list(map(health.state, plan.keys)))
     notes = plan.notes
-    if _must_look_closer(table):
+    rates, one_rests = _failures(table.states)
+    if one_rests or _may_be_too_much(plan, needs):
         notes = _narrow(table, health)
+        rates, _ = _failures(table.states)
     if table.rows:
-        _score(table, health)
+        _score(table, rates)
         _order(table)
     rows = table.rows
     targets = [rows[position].target for position in table.order]
@@ -104,12 +107,26 @@ def weigh(
 # --- Filter --------------------------------------------------------------------------------------
 
 
-def _must_look_closer(table: Table) -> bool:
-    """Whether this request's tokens or the state of a breaker may exclude a target; as a rule not."""
-    needs, plan = table.needs, table.plan
-    if needs.prompt + needs.max_output > plan.smallest_window or plan.policy.max_cost_usd is not None:
-        return True
-    return any(state is not None and state.breaker != CLOSED for state in table.states)
+def _failures(states: list[TargetState | None]) -> tuple[dict[int, float], bool]:
+    """The share of requests that fail, by position, of those that do fail; and whether a breaker is not closed.
+
+    A target whose breaker lets a probe through is taken to be as good as it was before.
+    """
+    rates: dict[int, float] = {}
+    one_rests = False
+    for position, state in enumerate(states):
+        if state is None:
+            continue
+        if state.breaker != CLOSED:
+            one_rests = True
+        elif rate := state.error_rate:
+            rates[position] = rate
+    return rates, one_rests
+
+
+def _may_be_too_much(plan: Plan, needs: Needs) -> bool:
+    """Whether the size of this request may exclude a target."""
+    return needs.prompt + needs.max_output > plan.smallest_window or plan.policy.max_cost_usd is not None
 
 
 def _narrow(table: Table, health: Health) -> list[str]:
@@ -121,7 +138,7 @@ def _narrow(table: Table, health: Health) -> list[str]:
     left: list[tuple[Row, TargetState | None]] = []
     resting: list[tuple[Row, TargetState | None]] = []
     excluded: list[Exclusion] = []
-    usd = costs(table.rows, needs, plan.all_priced) if table.rows else []
+    usd = costs(table.rows, needs.prompt, needs.output) if table.rows else []
     for row, state, cost in zip(table.rows, table.states, usd, strict=True):
         target = row.target
         # Of a model that the client named, the provider is the judge: it knows the request's tokens exactly.
@@ -160,55 +177,46 @@ def _narrow(table: Table, health: Health) -> list[str]:
 # --- Score ---------------------------------------------------------------------------------------
 
 
-def _score(table: Table, health: Health) -> None:
-    """Fill the table's columns."""
+def _score(table: Table, rates: dict[int, float]) -> None:
+    """Fill the table's columns: from the plan's sheet, and from what was measured."""
     plan, needs, rows, states = table.plan, table.needs, table.rows, table.states
-    weights = plan.policy.weights
     long = needs.prompt > LONG_PROMPT
-    whole = rows is plan.rows
-    table.usd = costs(rows, needs, plan.all_priced)
-    table.seconds = times(rows, states, needs, plan.pooled)
-    table.cost_scores = cost_scores = falling(table.usd, COST_EPSILON)
-    table.speed_scores = speed_scores = falling(table.seconds, TIME_EPSILON)
-    table.quality_scores = quality_scores = plan.quality_scores if whole else rising([row.quality for row in rows])
-    by_cost, by_quality, by_speed = weights.cost, weights.quality, weights.speed
-    table.scores = [
-        by_cost * cost + by_quality * quality + by_speed * speed
-        for cost, quality, speed in zip(cost_scores, quality_scores, speed_scores, strict=True)
-    ]
-    table.ranks = plan.ranks[long] if whole else plan.ranks_of(rows, long=long)
-    rates = [_error_rate(state) for state in states]
-    if any(rates):
+    if rows is plan.rows:
+        sheet = plan.sheet(needs.prompt, needs.output)
+        table.ranks = plan.ranks[long]
+    else:
+        sheet = plan.sheet_for(rows, rising([row.quality for row in rows]), needs.prompt, needs.output)
+        table.ranks = plan.ranks_of(rows, long=long)
+    table.sheet, table.seconds, table.logs, table.scores = sheet, sheet.seconds, sheet.logs, sheet.scores
+    if any(states):
+        table.seconds, table.logs = measured(sheet, rows, states, pooled=plan.pooled)
+        table.scores = slowed(sheet.at_best, table.logs, sheet.by_speed)
+    if rates:
         _rely(table, rates)
     if plan.pooled:
         table.idler = idler(rows, states, rates, needs, table.caller)
 
 
-def _error_rate(state: TargetState | None) -> float:
-    """The share of requests that fail. A target whose breaker lets a probe through is as good as it was before."""
-    return 0.0 if state is None or state.breaker != CLOSED else state.error_rate
-
-
-def _rely(table: Table, rates: list[float]) -> None:
+def _rely(table: Table, rates: dict[int, float]) -> None:
     """Failures lower a target's score, and many of them put it behind all that fail less."""
-    table.reliabilities = reliabilities = [(1.0 - rate) ** 2 for rate in rates]
-    table.scores = [score * factor for score, factor in zip(table.scores, reliabilities, strict=True)]
-    if max(rates) >= FAILS_OFTEN:
-        table.ranks = [
-            rank | FAILING if rate >= FAILS_OFTEN else rank for rank, rate in zip(table.ranks, rates, strict=True)
-        ]
+    table.scores, table.ranks, table.reliabilities = table.scores.copy(), table.ranks.copy(), {}
+    for position, rate in rates.items():
+        factor = table.reliabilities[position] = (1.0 - rate) ** 2
+        table.scores[position] *= factor
+        if rate >= FAILS_OFTEN:
+            table.ranks[position] |= FAILING
 
 
 # --- Order ---------------------------------------------------------------------------------------
 
 
 def _order(table: Table) -> None:
-    """Rank first, then score; equal ones by id, which is the order of the rows."""
+    """Rank first, then score; equal ones by id, which is the order of the rows and which a sort keeps."""
     scores = table.scores
     if table.idler is not None:
         scores = [score - STEP * before for score, before in zip(scores, table.idler, strict=True)]
-    keys = [(rank, -score) for rank, score in zip(table.ranks, scores, strict=True)]
-    table.order = sorted(range(len(keys)), key=keys.__getitem__)
+    keys = [score - APART * rank for score, rank in zip(scores, table.ranks, strict=True)]
+    table.order = sorted(range(len(keys)), key=keys.__getitem__, reverse=True)
 
 
 def _keep_to_conversation(
@@ -235,19 +243,22 @@ def _keep_to_conversation(
 
 def _candidates(table: Table) -> list[Candidate]:
     """The table as explain shows it: the targets in order, then those that were excluded."""
-    best = min(table.ranks, default=0) & ~(-1 << SHIFT)
+    if not table.rows:
+        return [Candidate(each.target, excluded_because=each.because) for each in table.excluded]
+    needs, sheet, speed_scores = table.needs, table.sheet, falling(table.logs)
+    best = min(table.ranks) & ~(-1 << SHIFT)
     found = []
     for position in table.order:
         row, rank = table.rows[position], table.ranks[position]
         found.append(
             Candidate(
                 row.target,
-                cost_usd=table.usd[position] if row.priced else None,
-                cost_score=table.cost_scores[position],
-                quality_score=table.quality_scores[position],
-                speed_score=table.speed_scores[position],
+                cost_usd=cost_of(row, needs.prompt, needs.output) if row.priced else None,
+                cost_score=sheet.cost_scores[position],
+                quality_score=sheet.quality_scores[position],
+                speed_score=speed_scores[position],
                 score=table.scores[position],
-                reliability=table.reliabilities[position] if table.reliabilities is not None else 1.0,
+                reliability=table.reliabilities.get(position, 1.0),
                 seconds=table.seconds[position],
                 put_back=[told for bit, told in PUT_BACK.items() if rank & bit & ~best],
                 idler_replicas=table.idler[position] if table.idler is not None else 0,

@@ -6,7 +6,7 @@ raises a rank.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -20,16 +20,18 @@ SAME_ERROR_RATE = 0.02
 
 
 def idler(
-    rows: Sequence[Row], states: Sequence[TargetState | None], rates: Sequence[float], needs: Needs, caller: str
+    rows: Sequence[Row], states: Sequence[TargetState | None], rates: Mapping[int, float], needs: Needs, caller: str
 ) -> list[int]:
-    """For each of `rows`, how many replicas of its model go before it. `rates` are shares of failed requests."""
+    """For each of `rows`, how many replicas of its model go before it; `rates`: by position, what share fails."""
     found = [0] * len(rows)
     pools: dict[int, list[_Replica]] = {}
-    for position, (row, state, rate) in enumerate(zip(rows, states, rates, strict=True)):
+    for position, (row, state) in enumerate(zip(rows, states, strict=True)):
         if row.pool is not None:
             cost = row.input_rate * needs.prompt + row.output_rate * needs.output if row.priced else float("inf")
             busy = (state.in_flight if state is not None else 0, affinity(caller, row.key))
-            pools.setdefault(id(row.pool), []).append(_Replica(position, busy, cost, rate, row.load))
+            pools.setdefault(id(row.pool), []).append(
+                _Replica(position, busy, cost, rates.get(position, 0.0), row.load)
+            )
     for pool in pools.values():
         for replica in pool:
             found[replica.position] = sum(other.goes_before(replica) for other in pool)

@@ -14,12 +14,17 @@ A target's reliability is the square of the share of requests that it answers: w
 whoever is asked then.
 
 A rise of one candidate's price never raises its own score, nor lowers another's: `tests/routing` holds that.
+
+What does not depend on live state is a `Sheet`, kept by its plan for each size of prompt and answer. Sizes of prompts
+are estimates, so for scores they are rounded to a sixteenth.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import log
 
-from routing.needs import Needs
+from analytics.usage import Usage
+from routing.policies import Weights
 from routing.rows import Row
 from routing.target_state import TargetState
 
@@ -30,17 +35,78 @@ LEAST_QUALITY_SPAN = 0.25
 
 # Share of failed requests from which a target goes behind all that fail less.
 FAILS_OFTEN = 0.10
+# Prompts of so many tokens may have prices of their own.
+LADDER = 100_000
 
 States = Sequence[TargetState | None]
 
 
-def falling(values: Sequence[float], epsilon: float) -> list[float]:
-    """The score of each of `values`, of which the least is the best."""
-    logs = [log(value + epsilon) for value in values]
+@dataclass(slots=True)
+class Sheet:
+    """Scores of rows for one size of request, as long as nothing was measured; position n is about row n."""
+
+    output: int
+    cost_scores: list[float]
+    quality_scores: list[float]
+    # The weighted sum if each were the fastest.
+    at_best: list[float]
+    by_speed: float
+    # Until each has answered in full, and its logarithm.
+    seconds: list[float]
+    logs: list[float]
+    scores: list[float]
+
+
+def sheet_of(rows: Sequence[Row], qualities: Sequence[float], weights: Weights, prompt: int, output: int) -> Sheet:
+    """The scores of `rows`, of which there is at least one, for a request of that size; `qualities` are scores."""
+    cost_scores = falling(log_of(costs(rows, prompt, output), COST_EPSILON))
+    at_best = [
+        weights.cost * cost + weights.quality * quality + weights.speed
+        for cost, quality in zip(cost_scores, qualities, strict=True)
+    ]
+    seconds = [row.ttft + output * row.seconds_per_token for row in rows]
+    logs = log_of(seconds, TIME_EPSILON)
+    scores = slowed(at_best, logs, weights.speed)
+    return Sheet(output, cost_scores, list(qualities), at_best, weights.speed, seconds, logs, scores)
+
+
+def slowed(at_best: Sequence[float], logs: Sequence[float], by_speed: float) -> list[float]:
+    """The weighted sums, when speed's part is what `falling` makes of `logs`."""
     least = min(logs)
-    span = max(logs) - least
-    if span < LEAST_SPAN:
-        span = LEAST_SPAN
+    loss = by_speed / max(max(logs) - least, LEAST_SPAN)
+    return [score - loss * (each - least) for score, each in zip(at_best, logs, strict=True)]
+
+
+def rounded(tokens: int) -> int:
+    """`tokens` to the nearest sixteenth of the next lower power of two."""
+    shift = tokens.bit_length() - 5
+    return tokens if shift <= 0 else (tokens + (1 << shift >> 1)) >> shift << shift
+
+
+def costs(rows: Sequence[Row], prompt: int, output: int) -> list[float]:
+    """USD that each is estimated to take; one without a known price takes as much as the dearest, at least."""
+    found = [cost_of(row, prompt, output) for row in rows]
+    dearest = max(found)
+    return [cost if row.priced else dearest for row, cost in zip(rows, found, strict=True)]
+
+
+def cost_of(row: Row, prompt: int, output: int) -> float:
+    """USD that a request of that size is estimated to take."""
+    if prompt >= LADDER and row.priced:
+        rates = row.target.facts.price.rates(Usage(prompt=prompt))
+        return float(rates.input * prompt + rates.output * output)
+    return row.input_rate * prompt + row.output_rate * output
+
+
+def log_of(values: Sequence[float], epsilon: float) -> list[float]:
+    """The logarithms by which `values` are compared."""
+    return [log(value + epsilon) for value in values]
+
+
+def falling(logs: Sequence[float]) -> list[float]:
+    """The score of each of `logs`, of which the least is the best."""
+    least = min(logs)
+    span = max(max(logs) - least, LEAST_SPAN)
     return [1.0 - (each - least) / span for each in logs]
 
 
@@ -51,46 +117,37 @@ def rising(values: Sequence[float]) -> list[float]:
     return [1.0 - (best - value) / span for value in values]
 
 
-def costs(rows: Sequence[Row], needs: Needs, all_priced: bool) -> list[float]:
-    """USD that each is estimated to take; one without a known price takes as much as the dearest, at least."""
-    prompt, output = needs.prompt, needs.output
-    found = [row.input_rate * prompt + row.output_rate * output for row in rows]
-    if not all_priced:
-        dearest = max(found)
-        found = [cost if row.priced else dearest for row, cost in zip(rows, found, strict=True)]
-    return found
-
-
-def times(rows: Sequence[Row], states: States, needs: Needs, pooled: bool) -> list[float]:
-    """Seconds until each has answered in full: as it was measured, else as such a target does as a rule."""
-    output = needs.output
-    found = []
-    for row, state in zip(rows, states, strict=True):
-        ttft, per_token = row.ttft, row.seconds_per_token
-        if state is not None:
-            measured, speed = state.ttft_s, state.tokens_per_s
-            if measured is not None:
-                ttft = measured + row.load
-            if speed:
-                per_token = 1.0 / speed
-        found.append(ttft + output * per_token)
+def measured(sheet: Sheet, rows: Sequence[Row], states: States, *, pooled: bool) -> tuple[list[float], list[float]]:
+    """The sheet's seconds and their logarithms, with what was measured of the targets."""
+    output = sheet.output
+    seconds, logs = sheet.seconds.copy(), sheet.logs.copy()
+    for position, state in enumerate(states):
+        if state is None:
+            continue
+        ttft, speed = state.ttft_s, state.tokens_per_s
+        if ttft is None and speed is None:
+            continue
+        row = rows[position]
+        took = row.ttft if ttft is None else ttft + row.load
+        took += output / speed if speed else output * row.seconds_per_token
+        seconds[position], logs[position] = took, log(took + TIME_EPSILON)
     if pooled:
-        _share(rows, states, output, found)
-    return found
+        _share(rows, states, output, seconds, logs)
+    return seconds, logs
 
 
-def _share(rows: Sequence[Row], states: States, output: int, found: list[float]) -> None:
+def _share(rows: Sequence[Row], states: States, output: int, seconds: list[float], logs: list[float]) -> None:
     """Replicas count as equally fast, so that who has less to do decides among them: the mean of what was measured."""
-    by_pool: dict[int, list[int]] = {}
-    for index, row in enumerate(rows):
+    pools: dict[int, list[int]] = {}
+    for position, row in enumerate(rows):
         if row.pool is not None:
-            by_pool.setdefault(id(row.pool), []).append(index)
-    for members in by_pool.values():
-        known = [state for index in members if (state := states[index]) is not None]
+            pools.setdefault(id(row.pool), []).append(position)
+    for members in pools.values():
+        known = [state for position in members if (state := states[position]) is not None]
         first = [state.ttft_s for state in known if state.ttft_s is not None]
-        speed = [state.tokens_per_s for state in known if state.tokens_per_s]
-        for index in members:
-            row = rows[index]
+        speeds = [state.tokens_per_s for state in known if state.tokens_per_s]
+        for position in members:
+            row = rows[position]
             ttft = sum(first) / len(first) + row.load if first else row.ttft
-            per_token = len(speed) / sum(speed) if speed else row.seconds_per_token
-            found[index] = ttft + output * per_token
+            took = ttft + output * (len(speeds) / sum(speeds) if speeds else row.seconds_per_token)
+            seconds[position], logs[position] = took, log(took + TIME_EPSILON)
