@@ -115,13 +115,19 @@ class RequestRow(Schema):
 
 
 class Attempt(Schema):
-    """One try at one provider. `status` is None when it never answered."""
+    """One try at one provider. `status` is None when it never answered.
+
+    Tokens and cost are there where it was billed although another one's answer was taken: it lost a race.
+    """
 
     provider: str
     model: str
     status: int | None
     error: str
     ms: int
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: str | None = None
 
 
 class CostLine(Schema):

@@ -186,7 +186,7 @@ def cost_lines(record: UsageRecord) -> list[CostLine]:
     """How the record's cost adds up, from the rates that were stored with it; empty without rates."""
     price = record.price
     if "input" not in price or "reported_usd" in price:
-        return []
+        return _lost(record)
     counts = {name: int(price.get(f"{name}_tokens", 0)) for name in _COUNTED}
     rate = _rates(price)
     write = counts["cache_write"] - counts["cache_write_1h"]
@@ -202,7 +202,20 @@ def cost_lines(record: UsageRecord) -> list[CostLine]:
         ("Completion, reasoning", record.reasoning_tokens, rate["reasoning"]),
         ("Completion, audio", counts["audio_completion"], rate["audio_output"]),
     )
-    return [CostLine(label, tokens, usd * MILLION, usd * tokens) for label, tokens, usd in lines if tokens]
+    taken = [CostLine(label, tokens, usd * MILLION, usd * tokens) for label, tokens, usd in lines if tokens]
+    return taken + _lost(record)
+
+
+def _lost(record: UsageRecord) -> list[CostLine]:
+    """What calls cost whose answers were not taken, since another target was faster."""
+    lines = []
+    for attempt in record.attempts:
+        cost = Decimal(attempt.get("cost_usd", 0))
+        if cost:
+            tokens = attempt["prompt_tokens"] + attempt["completion_tokens"]
+            label = f"Not taken, from {attempt['provider']}/{attempt['model']}"
+            lines.append(CostLine(label, tokens, cost / tokens * MILLION if tokens else Decimal(0), cost))
+    return lines
 
 
 _COUNTED = ("cache_write", "cache_write_1h", "audio_prompt", "audio_completion")
