@@ -63,19 +63,22 @@ def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
     digests: defaultdict[object, list[tuple[bytes, float | None]]] = defaultdict(list)
     for key_id, digest, expires_at in secrets.values_list("key_id", "digest", "expires_at"):
         digests[key_id].append((bytes(digest), _unix(expires_at)))
-    fields = ("id", "workspace_id", "name", "expires_at", "revoked_at", "allowed_models", "policy", "privacy_mode")
-    for key in keys.only(*fields, "scopes"):
+    # Not as objects of the model, which would cost more than all the rest of a reading.
+    rows = keys.values_list(
+        "id", "workspace_id", "name", "expires_at", "revoked_at", "allowed_models", "policy", "privacy_mode", "scopes"
+    )
+    for key_id, workspace, name, expires_at, revoked_at, allowed_models, policy, privacy_mode, scopes in rows:
         yield KeyFacts(
-            id=str(key.id),
-            workspace_id=str(key.workspace_id),
-            name=key.name,
-            digests=tuple(digests[key.id]),
-            expires_at=_unix(key.expires_at),
-            revoked=key.revoked_at is not None,
-            allowed_models=None if key.allowed_models is None else frozenset(key.allowed_models),
-            policy=key.policy,
-            privacy_mode=key.privacy_mode,
-            scopes=frozenset(key.scopes),
+            id=str(key_id),
+            workspace_id=str(workspace),
+            name=name,
+            digests=tuple(digests[key_id]),
+            expires_at=_unix(expires_at),
+            revoked=revoked_at is not None,
+            allowed_models=None if allowed_models is None else frozenset(allowed_models),
+            policy=policy,
+            privacy_mode=privacy_mode,
+            scopes=frozenset(scopes),
         )
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.db.models import F, Sum
 
@@ -26,6 +26,18 @@ class WorkspacePolicies:
 
     by_name: Mapping[str, PolicyFacts] = field(default_factory=dict)
     default: PolicyFacts = DEFAULT
+    # By the names that some of them had lately; see `since`.
+    former: Mapping[str, PolicyFacts] = field(default_factory=dict)
+
+    def since(self, before: "WorkspacePolicies") -> "WorkspacePolicies":
+        """These, with the names that they had `before` known: a request may hold a key that was read a moment ago."""
+        by_id = {policy.id: policy for policy in self.by_name.values()}
+        renamed = {
+            name: by_id[policy.id]
+            for name, policy in (*before.former.items(), *before.by_name.items())
+            if policy.id in by_id and name not in self.by_name
+        }
+        return replace(self, former=renamed)
 
 
 def policies(workspaces: Collection[str] | None = None) -> dict[str, WorkspacePolicies]:

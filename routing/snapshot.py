@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+NO_POLICIES = WorkspacePolicies()
+
 CHANNEL = "gateway_config"
 FULL_READ_AFTER = 300.0
 # Seconds in which announcements are gathered before they are acted on: a bulk change is then one reading.
@@ -141,12 +143,12 @@ class Snapshot:
             touched.add(provider.workspace_id)
         self._rebuild(touched)
 
-    def read_policies(self, workspaces: set[str], *, with_former: bool = False) -> None:
-        """Read the policies of these workspaces again; `with_former` keeps those whose names are gone for now."""
-        found = routing_queries.policies(workspaces)
-        for workspace in workspaces & found.keys() if with_former else ():
-            former = self._policies.get(workspace, WorkspacePolicies()).by_name
-            found[workspace] = WorkspacePolicies({**former, **found[workspace].by_name}, found[workspace].default)
+    def read_policies(self, workspaces: set[str]) -> None:
+        """Read the policies of these workspaces again. Those that were renamed are known by their former names, too."""
+        found = {
+            workspace: policies.since(self._policies.get(workspace, NO_POLICIES))
+            for workspace, policies in routing_queries.policies(workspaces).items()
+        }
         _replace(self._policies, workspaces, found)
         self._rebuild(workspaces)
 
@@ -165,9 +167,11 @@ class Snapshot:
     def _rebuild(self, workspaces: set[str], *, whole: bool = False) -> None:
         grouped: dict[str, list[ProviderFacts]] = {workspace: [] for workspace in workspaces}
         # Ids are time-ordered, so this is the order in which the providers were made.
-        for _, provider in sorted(self._providers.items()):
-            if provider.workspace_id in grouped:
-                grouped[provider.workspace_id].append(provider)
+        for provider in sorted(
+            (provider for provider in self._providers.values() if provider.workspace_id in grouped),
+            key=lambda provider: provider.id,
+        ):
+            grouped[provider.workspace_id].append(provider)
         views = {
             workspace: WorkspaceTargets.build(
                 providers,
@@ -236,15 +240,13 @@ class Listener(threading.Thread):
         for payload in changed:
             what, _, identifier = payload.partition(":")
             named[what].add(identifier)
-        if named["policy"] and named["key"]:
-            # A policy that was renamed is known by both names until the keys that name it are read.
-            self.snapshot.read_policies(named["policy"], with_former=True)
+        # Before the keys that name them: a renamed policy is known by both names meanwhile.
+        if named["policy"]:
+            self.snapshot.read_policies(named["policy"])
         if named["key"]:
             self.snapshot.read_keys(named["key"])
         if named["provider"]:
             self.snapshot.read_providers(named["provider"])
-        if named["policy"]:
-            self.snapshot.read_policies(named["policy"])
         if named["model"]:
             self.snapshot.read_model_settings(named["model"])
         if named["evidence"]:

@@ -34,6 +34,8 @@ class WorkspaceTargets:
     # By lower-case name, and the one that holds where neither the request nor its key names one.
     policies: Mapping[str, PolicyFacts] = field(default_factory=dict)
     default_policy: PolicyFacts = DEFAULT
+    # By the names that they had until lately, for a key that was read before one was renamed.
+    former_policies: Mapping[str, PolicyFacts] = field(default_factory=dict)
     # What the workspace set for models, also for those that no provider lists.
     settings: Mapping[ModelKey, ModelSettingsFacts] = field(default_factory=dict)
     evidence: EvidenceSums = field(default_factory=dict)
@@ -57,6 +59,7 @@ class WorkspaceTargets:
         view = cls(
             policies=known.by_name,
             default_policy=known.default,
+            former_policies=known.former,
             settings=settings or {},
             evidence=evidence or {},
             version=next(_versions),

@@ -62,7 +62,7 @@ def test_every_field_is_taken_kept_and_shown(api: ApiClient, owner: Caller) -> N
     facts = known.by_name["ünïcode 🔑"]
     assert known.default is facts
     assert (facts.weights.cost, facts.weights.quality, facts.weights.speed) == (0.8, 0.1, 0.1)
-    assert facts.models == {"gpt-4o", "box/llama"}
+    assert facts.models == frozenset({"gpt-4o", "box/llama"})
     assert facts.min_quality == {"moderate": 0.2, "complex": 0.5, "expert": 1.0}
     assert facts.tasks == {"chat": ("a", ""), "vision": ("", "c"), "ocr": ("", "")}
     assert (facts.privacy_mode, facts.max_cost_usd, facts.timeouts.total) == ("strict", 1e-12, 4.0)

@@ -8,6 +8,7 @@ from django.db import connection
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.access import Caller
+from gateway_project.lib.errors import Conflict, InvalidRequest
 from keys.models import GatewayKey
 from keys.services import create_key
 from routing import services
@@ -122,7 +123,7 @@ def test_changes_at_once_lose_nothing_and_leave_one_default(owner: Caller) -> No
     changes = [{"default": True}, {"hedge": True}, {"calibrate": True}, {"classifier": "learned"}]
     assert not at_once(
         *(
-            lambda policy=policy, change=change: services.change_policy(owner, policy, change)  # type: ignore[misc]
+            lambda policy=policy, change=change: services.change_policy(owner, policy, change)
             for policy in policies
             for change in changes
         )
@@ -138,10 +139,11 @@ def test_changes_at_once_lose_nothing_and_leave_one_default(owner: Caller) -> No
 def test_a_key_made_during_a_renaming_names_a_policy_that_there_is(owner: Caller) -> None:
     for number in range(5):
         policy = services.create_policy(owner, {"name": f"a{number}"})
-        at_once(
+        failed = at_once(
             lambda policy=policy: services.change_policy(owner, policy, {"name": f"b{policy.name}"}),  # type: ignore[misc]
             lambda policy=policy: create_key(owner, {"name": "k", "policy": policy.name}),  # type: ignore[misc]
         )
+        assert all(isinstance(error, InvalidRequest | Conflict) for error in failed)
     names = set(Policy.objects.values_list("name", flat=True))
     assert set(GatewayKey.objects.values_list("policy", flat=True)) <= names
 
@@ -150,9 +152,10 @@ def test_a_key_made_during_a_renaming_names_a_policy_that_there_is(owner: Caller
 def test_a_policy_removed_while_a_key_takes_it_leaves_no_key_without(owner: Caller) -> None:
     for number in range(5):
         policy = services.create_policy(owner, {"name": f"a{number}"})
-        at_once(
+        failed = at_once(
             lambda policy=policy: services.remove_policy(owner, policy),  # type: ignore[misc]
             lambda policy=policy: create_key(owner, {"name": "k", "policy": policy.name}),  # type: ignore[misc]
         )
+        assert all(isinstance(error, InvalidRequest | Conflict) for error in failed)
     names = set(Policy.objects.values_list("name", flat=True))
     assert set(GatewayKey.objects.values_list("policy", flat=True)) <= names
