@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from gateway_project.lib.errors import ApiError
+from gateway_project.v1 import serves
 
 Operation = dict[str, Any]
 
@@ -53,7 +54,7 @@ def _expected(path: str, method: str, operation: Operation) -> Iterator[int]:
         yield 404
     if "requestBody" in operation:
         yield 413
-    if path.startswith("/v1/"):
+    if serves(path):
         if method == "post":
             yield from (404, 429, 501, 503, 504)
     elif method != "get":

@@ -1,4 +1,4 @@
-"""Where each path goes. `/v1` is dispatched before this, in asgi.py, to the same API's routes."""
+"""Where each path goes. What gateway keys call is dispatched before this, in asgi.py, to the same API's routes."""
 
 from django.contrib import admin
 from django.urls import include, path

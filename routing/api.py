@@ -27,10 +27,23 @@ def described(endpoint: Endpoint, content: dict[str, Any], summary: str) -> dict
     return taking(properties, ["model", endpoint.content], summary, others=True)
 
 
-def taking(properties: dict[str, Any], required: list[str], summary: str, *, others: bool = False) -> dict[str, Any]:
-    """What the OpenAPI document says of a body of these members, and perhaps others, sent with a gateway key."""
+def taking(
+    properties: dict[str, Any],
+    required: list[str],
+    summary: str,
+    *,
+    others: bool = False,
+    answer: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What the OpenAPI document says of a body of these members, and perhaps others, sent with a gateway key.
+
+    `answer` are the members of what comes back, where no public API's reference says it.
+    """
     schema = {"type": "object", "required": required, "properties": properties, "additionalProperties": others}
+    answered = {"type": "object", "required": list(answer or ()), "properties": answer or {}}
+    told = {"responses": {200: {"content": {"application/json": {"schema": answered}}}}} if answer else {}
     return {
+        **told,
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "security": [{"GatewayKey": []}],
         "summary": summary,
@@ -62,28 +75,48 @@ SIMPLE_FIELDS = {
 }
 
 
-@router.post(
-    "/chat", openapi_extra=taking(SIMPLE_FIELDS, ["message"], "Say something to the model that the policy chooses")
-)
+SIMPLE_ANSWER = {
+    "message": {"type": "string"},
+    "model_used": {"type": "string"},
+    "tokens_used": {"type": "integer", "description": "Of the prompt and the answer."},
+    "cost": {"type": "string", "description": "USD."},
+    "cached": {"type": "boolean"},
+}
+
+
+@router.post("/chat", openapi_extra=taking(SIMPLE_FIELDS, ["message"], "Send a message", answer=SIMPLE_ANSWER))
 async def chat(request: HttpRequest) -> WireResponse:
-    """A message in; `{message, model_used, tokens_used, cost, cached}` out. `confidential` leaves no local machine."""
+    """The policy chooses the model that answers; what is `confidential` goes to local models alone."""
     return await http.serve(cast(WireRequest, request), simple.SIMPLE)
 
 
-@router.post("/chat/stream", openapi_extra=taking(SIMPLE_FIELDS, ["message"], "The same, as it is written"))
+@router.post(
+    "/chat/stream",
+    openapi_extra=taking(SIMPLE_FIELDS, ["message"], "Send a message, and read the answer as it is written"),
+)
 async def chat_stream(request: HttpRequest) -> WireResponse:
     """Server-sent events: `{"model"}`, then `{"content"}` for each piece of the answer, then `[DONE]`."""
     return await http.serve(cast(WireRequest, request), simple.SIMPLE_STREAM)
 
 
+REQUEST_ID = {"type": "string", "format": "uuid", "description": "The answer's x-request-id."}
+SCORE = {"type": "number", "minimum": -1, "maximum": 1}
 JUDGEMENT = {
-    "request_id": {"type": "string", "format": "uuid", "description": "The answer's x-request-id."},
-    "score": {"type": "number", "minimum": -1, "maximum": 1, "description": "Or a label."},
-    "label": {"type": "string", "enum": list(feedback.LABELS)},
+    "request_id": REQUEST_ID,
+    "score": SCORE | {"description": "Or a label."},
+    "label": {"type": "string", "enum": list(feedback.LABELS), "description": "1 or -1."},
+}
+FEEDBACK = {
+    "request_id": REQUEST_ID,
+    "score": SCORE,
+    **{name: {"type": "string"} for name in ("provider", "model", "complexity")},
+    **{name: {"type": "string", "format": "date-time"} for name in ("created_at", "updated_at")},
 }
 
 
-@router.post("/v1/feedback", openapi_extra=taking(JUDGEMENT, ["request_id"], "Say how good an answer was"))
+@router.post(
+    "/v1/feedback", openapi_extra=taking(JUDGEMENT, ["request_id"], "Say how good an answer was", answer=FEEDBACK)
+)
 async def give_feedback(request: HttpRequest) -> WireResponse:
     """Kept with the request; said again, the last word counts. Policies that calibrate reckon with it."""
     return await feedback.serve(cast(WireRequest, request))

@@ -16,6 +16,7 @@ FIRST_BLOCKS, HEAD = 3, 4096
 # Within a JSON string a quotation mark is escaped, so nothing of this is found in what a model wrote.
 FINISH, STOP = b'"finish_reason"', b':"stop"'
 REFUSAL = b'"refusal":"'
+_REFUSED = re.compile(REFUSAL + rb'[^"]')
 _TEXT = rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 _CONTENT = re.compile(rb'"content"\s*:\s*' + _TEXT)
 _ARGUMENTS = re.compile(rb'"arguments"\s*:\s*' + _TEXT)
@@ -23,7 +24,8 @@ _ARGUMENTS = re.compile(rb'"arguments"\s*:\s*' + _TEXT)
 
 def ending(blocks: Sequence[bytes]) -> tuple[str, bool]:
     """The last finish reason of a stream ("": none at its end), and whether it is a refusal."""
-    refused = b"".join(blocks[:FIRST_BLOCKS]).find(REFUSAL, 0, HEAD) >= 0
+    head = b"".join(blocks[:FIRST_BLOCKS])
+    refused = head.find(REFUSAL, 0, HEAD) >= 0 and _REFUSED.search(head) is not None
     tail = b"".join(blocks[-LAST_BLOCKS:])
     at = tail.rfind(FINISH)
     if at < 0:

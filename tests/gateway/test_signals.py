@@ -142,6 +142,12 @@ def test_calls_of_two_tools_whose_pieces_come_by_turns(scene: Scene, signals: Si
     assert signals(scene, scene.post(stream=True, tools=TOOLS)) == []
 
 
+def test_a_refusal_of_nothing_is_none(scene: Scene, signals: Signals) -> None:
+    body = streamed([{"refusal": ""}, {"content": "Yes."}], "stop")
+    scene.behave({"body": body, "content_type": "text/event-stream"})
+    assert signals(scene, scene.post(stream=True)) == []
+
+
 def test_a_failure_is_no_answer(scene: Scene, signals: Signals) -> None:
     scene.behave({"status": 500})
     assert signals(scene, scene.post()) == []
