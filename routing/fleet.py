@@ -13,11 +13,12 @@ import orjson
 from gateway_project.lib import bounded_json
 from keys.kinds import VERSION, Kind
 from keys.probe import ListedModel
-from routing import provider_lists
+from routing import families, provider_lists
 from routing.provider_lists import Entry, count, first_count
 
 # Of Ollama's models, how many are looked at in one probe. The rest has its turn in the next.
 LOOKS = 64
+SENSES = frozenset({"vision", "audio"})
 OLLAMA_CAN = {"vision": "vision", "audio": "audio", "tools": "tools", "thinking": "reasoning"}
 
 
@@ -138,9 +139,21 @@ async def _llamacpp(
         return  # its router serves many, each with properties of its own once it runs
     details.loaded = names
     said = await _json(server.get(f"{root}/props"))
-    settings = said.get("default_generation_settings") if isinstance(said, dict) else None
-    if isinstance(settings, dict):
-        details.add(names[0], context_window=count(settings.get("n_ctx")))
+    if not isinstance(said, dict):
+        return
+    settings, senses = said.get("default_generation_settings"), said.get("modalities")
+    details.add(
+        names[0],
+        context_window=count(settings.get("n_ctx")) if isinstance(settings, dict) else None,
+        capabilities=_llamacpp_capabilities(names[0], senses) if isinstance(senses, dict) else None,
+    )
+
+
+def _llamacpp_capabilities(name: str, senses: Entry) -> frozenset[str]:
+    """What the family is known for, with eyes and ears only where it was started with them (`--mmproj`)."""
+    known = families.capabilities(name) or frozenset()
+    has = {sense for sense in SENSES if senses.get(sense) is True}
+    return (known - SENSES) | has | {"json"}
 
 
 async def _tgi(

@@ -117,6 +117,14 @@ def test_a_test_says_in_plain_words_what_is_wrong(browser: Browser, provider: Pr
     assert browser.get("provider-test", provider.pk).status == 405
 
 
+def test_its_page_marks_the_models_in_memory(browser: Browser, provider: Provider) -> None:
+    provider.discovered_models = ["llama3:8b", "qwen3:8b"]
+    for loaded, marks in ((["qwen3:8b"], 1), ([], 0), (None, 0)):
+        provider.loaded_models = loaded
+        provider.save()
+        assert browser.get("provider", id=provider.id).html.count("in memory") == marks
+
+
 def test_a_change_keeps_the_stored_secret(browser: Browser, provider: Provider) -> None:
     same = {"base_url": "http://localhost:9", "locality": "local"}
 

@@ -136,6 +136,23 @@ def test_llamacpp_serves_one_model(server: Server) -> None:
     assert result.listed == {"model.gguf": ListedModel(context_window=8192)}
 
 
+@pytest.mark.parametrize(
+    ("model", "senses", "can"),
+    [
+        ("gemma-3-4b-it.gguf", {"vision": False, "audio": False}, {"json"}),
+        ("gemma-3-4b-it.gguf", {"vision": True, "audio": "yes"}, {"json", "vision"}),
+        ("qwen3-8b.gguf", {"vision": False}, {"json", "reasoning", "tools"}),
+        ("my-model.gguf", {"vision": True}, {"json", "vision"}),
+    ],
+)
+def test_llamacpp_sees_only_what_it_was_started_for(
+    server: Server, model: str, senses: dict[str, Any], can: set[str]
+) -> None:
+    server.models(model)
+    server.json("/props", {"modalities": senses})
+    assert ask("llamacpp", server).listed == {model: ListedModel(capabilities=frozenset(can))}
+
+
 def test_llamacpps_router_says_which_run(server: Server) -> None:
     entries = [{"id": "a", "status": {"value": "loaded"}}, {"id": "b", "status": {"value": "unloaded"}}]
     server.json("/v1/models", {"data": entries})
