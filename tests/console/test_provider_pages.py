@@ -122,7 +122,7 @@ def test_its_page_marks_the_models_in_memory(browser: Browser, provider: Provide
     for loaded, marks in ((["qwen3:8b"], 1), ([], 0), (None, 0)):
         provider.loaded_models = loaded
         provider.save()
-        assert browser.get("provider", id=provider.id).html.count("in memory") == marks
+        assert browser.get("provider", provider.pk).html.count("in memory") == marks
 
 
 def test_a_change_keeps_the_stored_secret(browser: Browser, provider: Provider) -> None:
