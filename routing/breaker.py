@@ -32,7 +32,9 @@ REFUSED = -1  # what `claim` answers when the target may not be asked; 0 is a pl
 class Breaker:
     """The state, since when, why, and until when."""
 
-    __slots__ = ("_cool_down", "_in_a_row", "_probe", "_probes", "_since", "denied", "reason", "retry_at", "state")
+    __slots__ = (
+        "_cool_down", "_in_a_row", "_probe", "_probes", "_silent", "_since", "denied", "reason", "retry_at", "state",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.state = CLOSED
@@ -45,6 +47,8 @@ class Breaker:
         self._in_a_row = 0
         self._cool_down = COOL_DOWN
         self._probe = self._probes = 0
+        # Whether it was opened because nobody heard anything.
+        self._silent = False
         self._since = float("-inf")
 
     def available(self, now: float) -> bool:
@@ -73,7 +77,7 @@ class Breaker:
                 if now - self._since >= CALM:
                     self._cool_down = COOL_DOWN
             return False
-        if not (self._holds(probe) or began >= self._since) or self.denied is not None:
+        if self.denied is not None or not (self._silent or self.concerns(began, probe)):
             return False
         self.close(now)
         return True
@@ -83,7 +87,7 @@ class Breaker:
         if self._holds(probe):
             self._open(now, reason, self._cool_down if retry_after is None else retry_after)
             return True
-        if self.state != CLOSED or began < self._since:
+        if self.state != CLOSED or not self.concerns(began, probe):
             return False
         self._in_a_row += 1
         if retry_after is None and self._in_a_row < FAILURES:
@@ -92,6 +96,11 @@ class Breaker:
             reason = f"it often fails; the last time: {reason}"
         self._open(now, reason, self._cool_down if retry_after is None else retry_after)
         return True
+
+    def fell_silent(self, now: float, reason: str) -> None:
+        """Many wait for it and none has heard anything. Whoever hears something closes it."""
+        self._open(now, reason, self._cool_down)
+        self._silent = True
 
     def limited(self, now: float, probe: int, reason: str, retry_after: float | None) -> bool:
         """It limits our rate: a cool-down, but no failure. True when that opened it."""
@@ -146,14 +155,19 @@ class Breaker:
         if self.state == OPEN and self.denied is None:
             self.retry_at = max(self.retry_at, until)
 
+    def concerns(self, began: float, probe: int) -> bool:
+        """Whether what began then says something about the present state."""
+        return began >= self._since or self._holds(probe)
+
     def _holds(self, probe: int) -> bool:
         return self.state == HALF_OPEN and probe > 0 and probe == self._probe
 
     def _reset(self, now: float) -> None:
         self.state, self.reason, self.retry_at, self.denied = CLOSED, "", 0.0, None
-        self._since, self._probe = now, 0
+        self._since, self._probe, self._silent = now, 0, False
 
     def _open(self, now: float, reason: str, rest: float) -> None:
         self.state, self.reason, self._since, self._probe, self.denied = OPEN, reason, now, 0, None
+        self._silent = False
         self.retry_at = now + min(max(rest, 0.0), LONGEST_RETRY_AFTER)
         self._cool_down = min(self._cool_down * 2, LONGEST_COOL_DOWN)

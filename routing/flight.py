@@ -19,7 +19,7 @@ class Flight:
     `denied`, `lost` and `given_up`; what is said later is not heard, so a `finally` may give up what ended.
     """
 
-    __slots__ = ("_first_byte_at", "_health", "began", "ended", "probe", "state", "stream")
+    __slots__ = ("_first_byte_at", "_health", "_window", "began", "ended", "probe", "state", "stream")
 
     def __init__(self, health: Health, state: TargetState, began: float, probe: int, *, stream: bool) -> None:
         self._health = health
@@ -30,12 +30,12 @@ class Flight:
         self.stream = stream
         self.ended = False
         self._first_byte_at = 0.0
-        state.asked(began)
+        self._window = state.asked(began, stream=stream)
 
     def first_byte(self) -> None:
         """The answer began. A whole answer is there with that."""
         now = self._first_byte_at = self._health.clock()
-        self.state.waited(now - self.began, stream=self.stream)
+        self._window.heard(now, now - self.began)
         if self.stream:
             self.state.measured(now, ttft_s=now - self.began)
         self._alive(now)
@@ -66,6 +66,8 @@ class Flight:
             return
         now = self._end()
         state = self.state
+        if not state.switch.concerns(self.began, self.probe):
+            return
         state.count(now, failed=True)
         if too_slow and self.probe:
             state.too_slow()
@@ -91,7 +93,7 @@ class Flight:
         """Another target answered first: this one was cancelled, and had taken longer than that already."""
         if not self.ended:
             if not self._first_byte_at:
-                self.state.waited(self._health.clock() - self.began, stream=self.stream)
+                self._window.add(self._health.clock() - self.began)
             self.given_up()
 
     def given_up(self) -> None:
@@ -103,6 +105,8 @@ class Flight:
     def _end(self) -> float:
         self.ended = True
         self.state.under_way -= 1
+        if not self._first_byte_at:
+            self._window.dropped(self.began)
         return self._health.clock()
 
     def _alive(self, now: float) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from analytics import metrics
 from keys.vault import Secret
-from routing.breaker import REFUSED
+from routing.breaker import CLOSED, OPEN, REFUSED
 from routing.flight import Flight
 from routing.providers.base import Target
 from routing.target_state import Clock, Key, TargetState
@@ -55,9 +55,20 @@ class Health:
         return list(self._states.values())
 
     def available(self, key: Key, now: float) -> bool:
-        """Whether a target may be asked at `now`; False while its breaker is open and not due for a probe."""
+        """Whether a target may be asked at `now`; False while its breaker is open and not due for a probe.
+
+        One that has fallen silent is found out here: nothing happens that could tell of it.
+        """
         state = self.state(key)
-        return state is None or state.switch.available(now)
+        if state is None:
+            return True
+        if state.switch.state == CLOSED:
+            silence = state.silent(now)
+            if not silence:
+                return True
+            state.switch.fell_silent(now, f"it has answered nobody for {silence:.1f} s")
+            self.changed(state)
+        return state.switch.available(now)
 
     def begin(self, target: Target, *, stream: bool, last_resort: bool = False) -> Flight | None:
         """Leave to send a request to `target`, which may be the half-open breaker's one probe; None when it rests.
@@ -78,7 +89,7 @@ class Health:
 
     def changed(self, state: TargetState) -> None:
         """A breaker opened, closed, or sends its probe: count it, and tell whoever wants to know."""
-        if state.breaker == "open":
+        if state.breaker == OPEN:
             metrics.breaker_opened(state.kind)
         if self.on_change is not None:
             self.on_change(state)

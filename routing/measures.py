@@ -14,6 +14,9 @@ NOTHING = 1e-3
 # Of the times to the first byte: how many are kept, and from how many on they tell something.
 KEPT = 64
 ENOUGH = 20
+# A target is silent when so many wait, for so many seconds and so many times the longest of those times, and none has
+# heard anything: with time-outs of minutes, hundreds would wait before the first of them failed.
+SILENT_REQUESTS, SILENCE, SILENCE_FACTOR = 3, 0.5, 3.0
 
 
 class Rate:
@@ -75,18 +78,46 @@ class Mean:
 
 
 class Window:
-    """The latest times to the first byte, in seconds, for their 95th percentile."""
+    """The latest times to the first byte, in seconds, and who waits for one now."""
 
-    __slots__ = ("_latest", "_p95")
+    __slots__ = ("_heard_at", "_latest", "_p95", "_silent_since", "_waiting")
 
     def __init__(self) -> None:
         self._latest: deque[float] = deque(maxlen=KEPT)
         self._p95: float | None = None
+        # Requests sent since the last first byte, and when the first of them was.
+        self._waiting = 0
+        self._silent_since = 0.0
+        self._heard_at = float("-inf")
+
+    def sent(self, now: float) -> None:
+        """One more waits."""
+        if not self._waiting:
+            self._silent_since = now
+        self._waiting += 1
+
+    def heard(self, now: float, seconds: float) -> None:
+        """A first byte came, after so many seconds."""
+        self._waiting = 0
+        self._heard_at = now
+        self.add(seconds)
+
+    def dropped(self, began: float) -> None:
+        """One that was sent at `began` waits no more, and has heard nothing."""
+        if self._waiting and began >= self._heard_at:
+            self._waiting -= 1
 
     def add(self, seconds: float) -> None:
         """One more time, or how long it had been waited for when nobody waited any longer."""
         self._latest.append(seconds)
         self._p95 = None
+
+    def silent(self, now: float) -> float:
+        """For how long several have waited in vain, where that is much longer than it ever took; else 0."""
+        if self._waiting < SILENT_REQUESTS or len(self._latest) < ENOUGH:
+            return 0.0
+        silence = now - self._silent_since
+        return silence if silence > SILENCE and silence > SILENCE_FACTOR * self.longest() else 0.0
 
     def longest(self) -> float:
         """The longest of them; 0 while there is none."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from routing.breaker import Breaker
-from routing.measures import Mean, Rate, Window
+from routing.measures import SILENT_REQUESTS, Mean, Rate, Window
 
 Key = tuple[str, str]
 Clock = Callable[[], float]
@@ -100,20 +100,26 @@ class TargetState:
     def patience(self, *, stream: bool) -> float:
         """Seconds that a probe's first byte is worth waiting for while another target could answer."""
         window = self._first_bytes.get(stream)
-        if window is None:
+        longest = window.longest() if window is not None else 0.0
+        if not longest:
             return UNKNOWN_PATIENCE * 2.0 ** min(self._slow_probes, 10)
-        return max(PROBE_PATIENCE, PROBE_FACTOR * window.longest())
+        return max(PROBE_PATIENCE, PROBE_FACTOR * longest)
 
     def share(self) -> None:
         """Gather what is told to other processes from now on."""
         self.outcomes = Outcomes()
 
-    def asked(self, now: float) -> None:
-        """A request is sent."""
+    def asked(self, now: float, *, stream: bool) -> Window:
+        """A request is sent. Where its wait for the first byte is to be entered."""
         self.under_way += 1
         self.used_at = now
         if self._hedges < HEDGES_SAVED:
             self._hedges += HEDGE_SHARE
+        window = self._first_bytes.get(stream)
+        if window is None:
+            window = self._first_bytes[stream] = Window()
+        window.sent(now)
+        return window
 
     def too_slow(self) -> None:
         """A probe's patience ran out."""
@@ -131,12 +137,13 @@ class TargetState:
         self._hedges -= 1.0
         return True
 
-    def waited(self, seconds: float, *, stream: bool) -> None:
-        """The first byte took so long; or at least so long, when it was not waited for any more."""
-        window = self._first_bytes.get(stream)
-        if window is None:
-            window = self._first_bytes[stream] = Window()
-        window.add(seconds)
+    def silent(self, now: float) -> float:
+        """Seconds for which it has answered nobody, where that is much longer than it ever took; else 0."""
+        if self.under_way >= SILENT_REQUESTS:
+            for window in self._first_bytes.values():
+                if silence := window.silent(now):
+                    return silence
+        return 0.0
 
     def measured(self, now: float, *, ttft_s: float | None = None, tokens_per_s: float | None = None) -> None:
         """A speed that was measured."""

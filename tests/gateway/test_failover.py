@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.gateway.account import Account
 from tests.gateway.conftest import MakeScene
-from tests.gateway.scene import Scene, payloads_of
+from tests.gateway.scene import CHAT, Scene, payloads_of
 
 Hasty = tuple[Scene, str]
 
@@ -77,6 +78,31 @@ def test_many_at_once_send_one_probe(hasty: Hasty) -> None:
         answers = list(pool.map(lambda _: scene.post(model=first(scene)), range(8)))
     assert sorted(answer.headers["x-gateway-provider"] for answer in answers) == sorted([scene.name] + [spare] * 7)
     assert len(scene.received()) == before + 1
+
+
+def test_a_target_that_hangs_is_left_before_the_first_request_times_out(
+    make_scene: MakeScene, account: Account
+) -> None:
+    """A first byte may take minutes; a target that always took milliseconds is not waited for by everybody."""
+    name = f"patient-{time.time_ns()}"
+    account.call("POST", "/api/routing/policies", 201, name=name, fallbacks=[f"{name}-spare"])
+    scene = make_scene(key=account.create_key(policy=name)["key"])
+    scene.add_provider(f"{scene.name}-b", models=[f"{name}-spare"])
+    for _ in range(25):
+        assert scene.post(model=first(scene)).headers["x-gateway-provider"] == scene.name
+    scene.behave(HANG)
+
+    def ask(number: int) -> bool:
+        time.sleep(number * 0.1)
+        try:
+            return scene.http.post(CHAT, json=scene.body(model=first(scene)), timeout=5).status_code == 200
+        except httpx.TimeoutException:
+            return False
+
+    with ThreadPoolExecutor(40) as pool:
+        answered = list(pool.map(ask, range(40)))
+    assert answered.count(False) <= 10
+    assert all(answered[20:25])
 
 
 def test_a_target_that_limits_our_rate_rests_as_long_as_it_says(hasty: Hasty) -> None:

@@ -259,6 +259,71 @@ def test_what_began_before_a_recovery_says_nothing_about_it(health: Health, cloc
     assert state_of(health).breaker == "closed"
 
 
+def test_what_times_out_after_a_recovery_is_no_failure_of_now(health: Health, clock: Clock) -> None:
+    hanging = [begin(health) for _ in range(10)]
+    broken(health)
+    clock.now += COOL_DOWN
+    answer(health)
+    for flight in hanging:
+        flight.failed("no answer within 120 s", too_slow=True)
+    assert state_of(health).error_rate == 0.0
+
+
+def warm(health: Health, clock: Clock) -> None:
+    for _ in range(25):
+        flight = begin(health)
+        clock.now += 0.1
+        flight.first_byte()
+        flight.completed(1)
+
+
+def test_a_silent_target_is_left_long_before_the_first_request_times_out(health: Health, clock: Clock) -> None:
+    warm(health, clock)
+    waiting = []
+    while health.available(TARGET.key, clock.now):
+        waiting.append(begin(health))
+        clock.now += 0.1
+        assert len(waiting) < 10
+    assert "answered nobody" in state_of(health).reason
+    clock.now = state_of(health).retry_at
+    probe = begin(health)
+    assert not health.available(TARGET.key, clock.now)
+    probe.first_byte()
+    assert health.available(TARGET.key, clock.now + 60)
+    for flight in waiting:
+        flight.failed("no answer within 120 s", too_slow=True)
+    assert state_of(health).breaker == "closed"
+
+
+def test_whoever_hears_something_ends_the_silence(health: Health, clock: Clock) -> None:
+    warm(health, clock)
+    waiting = [begin(health) for _ in range(4)]
+    clock.now += 2
+    assert not health.available(TARGET.key, clock.now)
+    waiting[0].first_byte()
+    assert state_of(health).breaker == "closed"
+
+
+def test_a_request_that_hangs_among_others_that_are_answered_is_no_silence(health: Health, clock: Clock) -> None:
+    warm(health, clock)
+    for _ in range(20):
+        begin(health)  # hangs
+        clock.now += 0.1
+        answer(health)
+        assert health.available(TARGET.key, clock.now + 100)
+
+
+def test_idle_time_is_no_silence(health: Health, clock: Clock) -> None:
+    warm(health, clock)
+    for flight in [begin(health) for _ in range(5)]:
+        flight.given_up()
+    clock.now += 1000
+    assert health.available(TARGET.key, clock.now)
+    for _ in range(5):
+        begin(health)
+    assert health.available(TARGET.key, clock.now)
+
+
 def test_what_began_before_it_died_does_not_close_it(health: Health, clock: Clock) -> None:
     early = begin(health)
     clock.now += 1
