@@ -69,7 +69,7 @@ def exclusion(
     if not facts.enabled:
         return Exclusion(target, Why.DISABLED, "it is disabled in this workspace")
     allowed = question.allowed
-    if allowed is not None and question.model not in allowed and not names(allowed, target):
+    if allowed is not None and not names(allowed, target):
         return Exclusion(target, Why.NOT_ALLOWED, "this gateway key may not use it")
     if forbids(question.privacy, target):
         return Exclusion(target, Why.PRIVACY, "it is not local, and this request must stay on local models")

@@ -150,6 +150,9 @@ def plan_for(view: WorkspaceTargets, policy: PolicyFacts, question: Question) ->
 
 def _made(view: WorkspaceTargets, policy: PolicyFacts, question: Question) -> Plan:
     named = naming.is_name(question.model)
+    if not named and question.allowed is not None and question.model in question.allowed:
+        # A key that may use a policy may use what that chooses.
+        question = question._replace(allowed=None)
     notes: list[str] = []
     offered = naming.targets_named(question.model, view) if named else _candidates(view, policy, notes)
     rows: list[Row] = []
