@@ -54,7 +54,7 @@ async def run(exchange: Exchange, request: WireRequest) -> Answer:
         settle(exchange)
         raise
     exchange.status = 200
-    if len(exchange.decision.targets) > 1:
+    if not exchange.decision.named or len(exchange.decision.targets) > 1:
         sticky.current.keep(exchange)
     if reply.blocks is not None:
         return Answer(None, metered(exchange, reply, reply.blocks), reply)

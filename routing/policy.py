@@ -97,7 +97,7 @@ def weigh(
         _order(table)
     rows = table.rows
     targets = [rows[position].target for position in table.order]
-    if conversations is not None and len(targets) > 1:
+    if conversations is not None and targets and not (plan.named and len(plan.rows) == 1):
         notes = _keep_to_conversation(exchange, table, targets, conversations, notes)
     targets += table.resting
     decision = Decision(targets, plan.named, policy, privacy is Privacy.LOCAL_ONLY, notes, lambda: _candidates(table))

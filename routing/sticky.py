@@ -43,6 +43,18 @@ class Held:
     until: float
     told_at: float
 
+    def follows(self, before: "Held | None") -> bool:
+        """Take over what still holds of the turn `before`. Whether the other processes are to be told of this one."""
+        if before is None or before.key != self.key or before.policy != self.policy:
+            return True
+        # A simple question in between does not make the next hard one a reason to choose anew.
+        harder = self.tier > before.tier
+        self.tier = max(self.tier, before.tier)
+        if harder or self.told_at - before.told_at >= TELL_AGAIN:
+            return True
+        self.told_at = before.told_at
+        return False
+
 
 class Conversations:
     """The conversations of this process. `clock` gives seconds that only grow; `tell` what other processes hear."""
@@ -60,6 +72,9 @@ class Conversations:
         self._lock = threading.Lock()
         self._begun: OrderedDict[str, Held] = OrderedDict()
         self._going: OrderedDict[str, Held] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._begun) + len(self._going)
 
     def held(self, exchange: Exchange) -> Held | None:
         """The target that `exchange` should stay on: None for a first turn, and where there is a reason to choose anew.
@@ -82,21 +97,14 @@ class Conversations:
         if target is None or label is None or "messages" not in exchange.body:
             return
         now = self._clock()
-        name, tier, policy = conversation(exchange), COMPLEXITIES.index(label.complexity), _version(exchange)
+        name = conversation(exchange)
+        held = Held(target.key, target.id, COMPLEXITIES.index(label.complexity), _version(exchange), now + TTL, now)
         with self._lock:
             before = self._going.pop(name, None) or self._begun.pop(name, None)
-            held = Held(target.key, target.id, tier, policy, now + TTL, now)
-            if before is not None:
-                if before.key == held.key and before.policy == policy:
-                    # A simple question in between does not make the next hard one a reason to choose anew.
-                    held.tier = max(tier, before.tier)
-                    if held.tier == before.tier and now - before.told_at < TELL_AGAIN:
-                        held.told_at = before.told_at
-                self._put(self._going, name, held)
-            else:
-                self._put(self._begun, name, held)
-        if held.told_at == now:
-            self._tell(NEWS, [name, *held.key, held.name, held.tier, *policy])
+            news = held.follows(before)
+            self._put(self._begun if before is None else self._going, name, held)
+        if news:
+            self._tell(NEWS, [name, *held.key, held.name, held.tier, *held.policy])
 
     def hear(self, process: str, news: Any) -> None:
         """Another process answered a turn of a conversation."""

@@ -125,8 +125,8 @@ def test_a_window_that_is_too_small() -> None:
     )
     assert len(decided(request(tokens=900), view).targets) == 2
     assert len(decided(request(tokens=900, max_tokens=100), view).targets) == 2
-    for limit in ("max_tokens", "max_completion_tokens"):
-        decision = decided(request(tokens=900, **{limit: 101}), view)
+    for limited in (request(tokens=900, max_tokens=101), request(tokens=900, max_completion_tokens=101)):
+        decision = decided(limited, view)
         assert ids(decision) == ["a/large"]
         assert "1000 tokens is too small for 900 and 101" in reasons(decision)["a/small"]
 

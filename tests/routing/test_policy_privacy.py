@@ -41,7 +41,7 @@ WAYS = ("key", "the key's policy", "the default policy", "the policy that is ask
 
 
 def decision(
-    found: list[Any], document: dict[str, Any], model: str, way: str, body: dict[str, Any], wishes: dict[str, str]
+    found: list[Any], document: dict[str, Any], model: str, way: str, body: dict[str, Any], wishes: dict[str, Any]
 ) -> Decision:
     loose = policy_with(**document, name="loose", id="1", privacy_mode="flexible")
     strict = policy_with(**document, name="strict", id="2", privacy_mode="strict")
@@ -95,7 +95,7 @@ def test_no_strict_request_has_a_candidate_in_the_cloud(
     model: str,
     way: str,
     body: dict[str, Any],
-    wishes: dict[str, str],
+    wishes: dict[str, Any],
 ) -> None:
     try:
         decided = decision(found, document, model, way, body, wishes)
