@@ -25,6 +25,7 @@ Handler = Callable[[str, Any], None]
 TICK, GATHER_EVERY = 0.2, 1.0
 # Seconds after which a lost Redis is tried again, and within which it has to answer.
 RETRY_AFTER, PATIENCE = 1.0, 3.0
+CHECK_EVERY = 10
 # News that may wait to be sent, and be sent in one message.
 LONGEST_QUEUE, LONGEST_MESSAGE = 10_000, 500
 
@@ -78,7 +79,12 @@ class Channel(threading.Thread):
 
     def _follow(self) -> None:
         with (
-            redis.Redis.from_url(self._url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE) as client,
+            redis.Redis.from_url(
+                self._url,
+                socket_timeout=PATIENCE,
+                socket_connect_timeout=PATIENCE,
+                health_check_interval=CHECK_EVERY,  # else a connection that broke in silence would just stay silent
+            ) as client,
             client.pubsub(ignore_subscribe_messages=True) as news,
         ):
             news.subscribe(self._name)
