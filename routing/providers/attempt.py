@@ -15,10 +15,10 @@ from routing.flight import Flight
 from routing.providers import faults, sse
 from routing.providers.base import Failure, Reply, Target, Timeouts, Transport, UpstreamError
 from routing.providers.demo import Demo
-from routing.providers.litellm_bridge import LiteLLMBridge
+from routing.providers.litellm_later import LiteLLM
 from routing.providers.openai_wire import OpenAIWire
 
-TRANSPORTS: dict[str, Transport] = {"openai": OpenAIWire(), "litellm": LiteLLMBridge(), "demo": Demo()}
+TRANSPORTS: dict[str, Transport] = {"openai": OpenAIWire(), "litellm": LiteLLM(), "demo": Demo()}
 
 # Bytes of comments that a stream may begin with. They are kept until its first chunk says that it is one.
 MAX_COMMENTS = 256 * 1024

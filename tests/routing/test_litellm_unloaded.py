@@ -36,7 +36,7 @@ async def serve():
     await close_pools()
 
 asyncio.run(serve())
-heavy = {"litellm", "torch", "transformers", "openai", "numpy"} & sys.modules.keys()
+heavy = {"litellm", "torch", "transformers", "openai", "numpy", "httpx", "aiohttp"} & sys.modules.keys()
 assert not heavy, f"imported: {heavy}"
 """
 
