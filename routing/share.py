@@ -6,6 +6,7 @@ when Redis is away: nothing here may be needed for a right answer.
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +26,8 @@ Handler = Callable[[str, Any], None]
 TICK, GATHER_EVERY = 0.2, 1.0
 # Seconds after which a lost Redis is tried again, and within which it has to answer.
 RETRY_AFTER, PATIENCE = 1.0, 3.0
-CHECK_EVERY = 10
+# Seconds between two messages to oneself, and after which their absence means that the connection broke in silence.
+HEARTBEAT, DEAF = 5.0, 15.0
 # News that may wait to be sent, and be sent in one message.
 LONGEST_QUEUE, LONGEST_MESSAGE = 10_000, 500
 
@@ -79,12 +81,7 @@ class Channel(threading.Thread):
 
     def _follow(self) -> None:
         with (
-            redis.Redis.from_url(
-                self._url,
-                socket_timeout=PATIENCE,
-                socket_connect_timeout=PATIENCE,
-                health_check_interval=CHECK_EVERY,  # else a connection that broke in silence would just stay silent
-            ) as client,
+            redis.Redis.from_url(self._url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE) as client,
             client.pubsub(ignore_subscribe_messages=True) as news,
         ):
             news.subscribe(self._name)
@@ -94,15 +91,22 @@ class Channel(threading.Thread):
                 self._away = False
             self._unsent.clear()  # what was meant for then is no news now
             self.connected.set()
-            ticks = 0
+            heard_at = time.monotonic()
+            gather_at = beat_at = 0.0
             while not self._stopping.is_set():
                 message = news.get_message(timeout=TICK)
+                now = time.monotonic()
                 while message is not None:
+                    heard_at = now
                     self._receive(message["data"])
                     message = news.get_message(timeout=0)
-                ticks += 1
-                if ticks * TICK >= GATHER_EVERY:
-                    ticks = 0
+                if now - heard_at > DEAF:
+                    raise redis.ConnectionError("nothing is heard, not even what was sent from here")
+                if now >= beat_at:
+                    beat_at = now + HEARTBEAT
+                    self._unsent.append(("", None))
+                if now >= gather_at:
+                    gather_at = now + GATHER_EVERY
                     for gatherer in self._gatherers:
                         gatherer()
                 self._send(client)
