@@ -30,6 +30,8 @@ class KeyFacts:
     policy: str
     privacy_mode: str
     scopes: frozenset[str]
+    # Whether it has a budget, and so may not use what nobody knows the price of.
+    budgeted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +67,18 @@ def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
         digests[key_id].append((bytes(digest), _unix(expires_at)))
     # Not as objects of the model, which would cost more than all the rest of a reading.
     rows = keys.values_list(
-        "id", "workspace_id", "name", "expires_at", "revoked_at", "allowed_models", "policy", "privacy_mode", "scopes"
+        "id",
+        "workspace_id",
+        "name",
+        "expires_at",
+        "revoked_at",
+        "allowed_models",
+        "policy",
+        "privacy_mode",
+        "scopes",
+        "budget_usd",
     )
-    for key_id, workspace, name, expires_at, revoked_at, allowed_models, policy, privacy_mode, scopes in rows:
+    for key_id, workspace, name, expires_at, revoked_at, allowed_models, policy, privacy_mode, scopes, budget in rows:
         yield KeyFacts(
             id=str(key_id),
             workspace_id=str(workspace),
@@ -79,6 +90,7 @@ def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
             policy=policy,
             privacy_mode=privacy_mode,
             scopes=frozenset(scopes),
+            budgeted=budget is not None,
         )
 
 

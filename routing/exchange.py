@@ -106,14 +106,3 @@ class Exchange:
     error: str = ""
     cost: str = "0"
     settled: bool = False
-
-    @property
-    def local_only(self) -> bool:
-        """Whether the strictest of key, policy and request forbids leaving the house."""
-        wishes = self.wishes
-        return (
-            wishes.privacy_mode == "strict"
-            or wishes.sensitivity == "confidential"
-            or self.policy.privacy_mode == "strict"
-            or (self.caller is not None and self.caller.privacy_mode == "strict")
-        )

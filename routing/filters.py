@@ -48,6 +48,8 @@ class Question(NamedTuple):
     privacy: Privacy
     complexity: str
     task: str
+    # Whether the key has a budget.
+    budgeted: bool
 
 
 def names(listed: frozenset[str] | Mapping[str, object], target: Target) -> bool:
@@ -84,8 +86,9 @@ def exclusion(
     if least is not None and quality < least:
         told = f"its quality {quality:.2f} is under the policy's {least:.2f} for {question.complexity} requests"
         return Exclusion(target, Why.QUALITY, told)
-    if policy.max_cost_usd is not None and not target.local and not facts.price.known:
-        return Exclusion(target, Why.UNPRICED, "its price is unknown, and the policy caps what a request may cost")
+    if (policy.max_cost_usd is not None or question.budgeted) and not target.local and not facts.price.known:
+        whose = "this gateway key has a budget" if question.budgeted else "the policy caps what a request may cost"
+        return Exclusion(target, Why.UNPRICED, f"its price is unknown, and {whose}")
     return None
 
 

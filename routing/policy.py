@@ -83,8 +83,10 @@ def weigh(
         raise ValueError("a request is classified before it is routed")
     needs = needs_of(exchange, label)
     privacy = privacy_of(exchange, view)
-    allowed = caller.allowed_models if caller is not None else None
-    question = Question(exchange.model, allowed, needs.capability, needs.bits, privacy, label.complexity, label.task)
+    allowed, budgeted = (caller.allowed_models, caller.budgeted) if caller is not None else (None, False)
+    question = Question(
+        exchange.model, allowed, needs.capability, needs.bits, privacy, label.complexity, label.task, budgeted
+    )
     plan = plan_for(view, policy, question)
     table = Table(plan, needs, caller.id if caller is not None else "", list(map(health.state, plan.keys)))
     notes = plan.notes

@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+from gateway_project.lib.errors import PermissionDenied
+from routing.decision import Decision
 from routing.exchange import Exchange
 from routing.providers.base import Target
 from routing.snapshot import WorkspaceTargets
@@ -36,6 +38,14 @@ def privacy_of(exchange: Exchange, view: WorkspaceTargets) -> Privacy:
     if wishes.sensitivity == INTERNAL:
         return Privacy.LOCAL_FIRST if policy.internal_may_leave else Privacy.LOCAL_ONLY
     return Privacy.ANYWHERE
+
+
+def guard(decision: Decision | None, target: Target) -> None:
+    """The last look before a request is sent to `target`: whatever chose it, a strict call stays in the house."""
+    if decision is not None and decision.local_only and not target.local:
+        raise PermissionDenied(
+            f"This request must stay on local models, and '{target.id}' is not one.", param="privacy_mode"
+        )
 
 
 def forbids(privacy: Privacy, target: Target) -> bool:

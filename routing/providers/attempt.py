@@ -12,6 +12,7 @@ from analytics import metrics
 from gateway_project.lib import bounded_json
 from routing.exchange import Attempt, Exchange
 from routing.flight import Flight
+from routing.privacy import guard
 from routing.providers import faults, sse
 from routing.providers.base import Failure, Reply, Target, Timeouts, Transport, UpstreamError
 from routing.providers.demo import Demo
@@ -45,6 +46,7 @@ async def ask(exchange: Exchange, target: Target, flight: Flight, timeouts: Time
     exchange.target = target
     started = time.perf_counter()
     try:
+        guard(exchange.decision, target)
         reply = await TRANSPORTS[target.kind.wire].send(
             target, exchange.endpoint.path, _body_for(exchange, target), stream=exchange.stream, timeouts=timeouts
         )

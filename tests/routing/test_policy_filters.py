@@ -217,6 +217,15 @@ def test_under_a_cap_nobody_without_a_price() -> None:
     assert len(decided(request(), view).targets) == 3
 
 
+def test_a_key_with_a_budget_may_not_use_what_has_no_price() -> None:
+    view = view_of(provider("cloud", "openai", ("gpt-4o", "brand-new")))
+    limited = caller_of(budgeted=True)
+    assert ids(decided(request(caller=limited), view)) == ["cloud/gpt-4o"]
+    error = refusal(request("brand-new", caller=limited), view)
+    assert (error.status, error.code) == (503, "no_available_model")
+    assert "its price is unknown, and this gateway key has a budget" in error.message
+
+
 def test_a_policy_chooses_among_its_models() -> None:
     view = view_of(provider("a", models=("m", "n")), provider("b", models=("m", "n")))
     decision = decided(request(), view, policy=policy_with(models=frozenset({"a/m", "n", "gone"})))
@@ -233,6 +242,16 @@ def test_an_open_breaker_excludes_and_is_still_the_last_resort() -> None:
     decision = decided(request(), view, opened(view, "a/m"))
     assert ids(decision) == ["b/n", "a/m"]
     assert reasons(decision)["a/m"].startswith("its circuit breaker is open: ")
+
+
+def test_a_target_that_answers_again_has_its_place_again() -> None:
+    view = view_of(provider("a", models=("m",)), provider("b", models=("n",)))
+    health = opened(view, "a/m")
+    flight = health.begin(view.targets["a"][0], stream=False, last_resort=True)
+    assert flight is not None
+    flight.first_byte()
+    flight.completed(1)
+    assert ids(decided(request(), view, health)) == ids(decided(request(), view)) == ["a/m", "b/n"]
 
 
 def test_when_every_breaker_is_open_they_are_asked_all_the_same() -> None:
@@ -323,6 +342,11 @@ def test_the_demo_is_never_a_fallback() -> None:
     decision = decided(request("m"), view, policy=policy_with(fallbacks=("demo",)))
     assert ids(decision) == ["a/m"]
     assert decision.notes == ["The fallback 'demo' is skipped: the demo is never a fallback."]
+
+
+def test_auto_does_not_choose_a_model_that_embeds() -> None:
+    view = view_of(provider("c", "openai", (), discovered=("text-embedding-3-small", "gpt-4o-mini")))
+    assert ids(decided(request(), view)) == ["c/gpt-4o-mini"]
 
 
 def test_auto_takes_the_demo_where_nothing_else_is_on() -> None:

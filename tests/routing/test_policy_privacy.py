@@ -12,6 +12,7 @@ from routing.decision import Decision
 from routing.exchange import Wishes
 from routing.health import Health
 from routing.policies import PolicyFacts
+from routing.privacy import guard
 from routing.sticky import Conversations
 from routing.targets import WorkspaceTargets
 from tests.routing.stage import caller_of, decided, ids, policy_with, provider, request, settings, view_of
@@ -134,3 +135,19 @@ def test_a_key_keeps_the_privacy_of_its_policy_whichever_the_request_names() -> 
     )
     bound = request("policy/loose", caller=caller_of(policy="strict"))
     assert ids(decided(bound, view)) == ["here/m"]
+
+
+def test_a_refusal_names_the_field_and_the_cloud() -> None:
+    with pytest.raises(PermissionDenied, match=r"'cloud' \(openai, cloud\)") as refused:
+        decided(request("cloud/m", wishes=Wishes(privacy_mode="strict")), both())
+    assert refused.value.param == "privacy_mode"
+
+
+def test_whoever_sends_a_strict_request_looks_once_more() -> None:
+    view = both()
+    cloud, here = view.targets["cloud"][0], view.targets["here"][0]
+    strict = decided(request(wishes=Wishes(privacy_mode="strict")), view)
+    guard(strict, here)
+    with pytest.raises(PermissionDenied):
+        guard(strict, cloud)
+    guard(decided(request(), view), cloud)
