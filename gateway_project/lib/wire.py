@@ -52,10 +52,11 @@ class _Watch:
 
     def __init__(self, receive: Receive) -> None:
         self.receive = receive
-        self.serving = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        self.serving = asyncio.current_task(loop)
         self.client_left = False
         self.watching: asyncio.Task[None] | None = None
-        self.timer = asyncio.get_running_loop().call_later(WATCH_AFTER, self._begin)
+        self.timer = loop.call_later(WATCH_AFTER, self._begin)
 
     def _begin(self) -> None:
         self.watching = asyncio.ensure_future(self._watch())

@@ -117,6 +117,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are none of asyncio's classes.
         self.transport = cast(asyncio.Transport, transport)
+        self._heard_at = self.loop.time()
+        self._wake_by(self._due())
 
     def data_received(self, data: bytes) -> None:
         response = self._response

@@ -17,11 +17,12 @@ class Response:
     """
 
     __slots__ = (
-        "_connection", "_unpacker", "_waiter", "blocks", "buffered", "complete", "failure", "headers", "status",
+        "_connection", "_loop", "_unpacker", "_waiter", "blocks", "buffered", "complete", "failure", "headers", "status",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection") -> None:
         self._connection: Connection | None = connection
+        self._loop = connection.loop
         self._waiter: asyncio.Future[None] | None = None
         self._unpacker: Unpacker | None = None
         # 0 until the head has come.
@@ -87,7 +88,7 @@ class Response:
         """Wait until something happened. Raises what went wrong."""
         if self.failure is not None:
             raise self.failure
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        waiter = self._waiter = self._loop.create_future()
         try:
             await waiter
         finally:
