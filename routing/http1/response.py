@@ -17,7 +17,8 @@ class Response:
     """
 
     __slots__ = (
-        "_connection", "_loop", "_unpacker", "_waiter", "blocks", "buffered", "complete", "failure", "headers", "status",
+        "_connection", "_loop", "_unpacker", "_waiter",
+        "blocks", "buffered", "complete", "failure", "headers", "status",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection") -> None:
