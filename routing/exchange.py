@@ -9,6 +9,7 @@ from analytics.usage import Usage
 from gateway_project.lib.ids import uuid7_text
 from routing.decision import Decision
 from routing.endpoints import Endpoint
+from routing.features import Features
 from routing.flight import Flight
 from routing.policies import DEFAULT, PolicyFacts
 from routing.providers.base import Target
@@ -66,6 +67,8 @@ class Label:
     score: float
     task: str
     prompt_tokens: int
+    # What was measured, for explain.
+    features: Features | None = None
 
 
 @dataclass(slots=True)

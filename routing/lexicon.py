@@ -1,0 +1,146 @@
+"""Graded words of seven languages, read once from `routing/lexicon/*.toml`.
+
+A word says one of three things: what is asked (by the work it takes), what it is about (by how specialised the
+vocabulary is), or how it is asked (a limit, a condition, a reason). None names a subject of an examination, and none
+can be said to claim a tier: "expert", "hard" and "quick question" are not in the lists.
+"""
+
+import struct
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "lexicon"
+# The classes of words, in the order in which their hits are counted.
+CLASSES = (
+    *(f"asks_{grade}" for grade in ("plain", "simple", "moderate", "complex", "expert")),
+    *(f"terms_{grade}" for grade in ("everyday", "working", "technical", "research")),
+    *(f"cues_{kind}" for kind in ("brief", "steps", "constraint", "universal", "condition", "negation", "reasoning")),
+)
+ASKS = tuple(name for name in CLASSES if name.startswith("asks_"))
+SPACED = ("en", "de", "es", "fr")
+UNSPACED = ("zh", "ja", "ar")
+
+# What a `*` at a stem's end stands for.
+ENDINGS = {
+    "de": "e en er es em t st te ten et s n ung ungen end ende enden ere eren erter in innen ig ige igen isch"
+    " ische ischen iert ierte iere ieren ierung ität",
+    "es": "a as e es o os an en ar er ir ado ada ados adas ido ida ando iendo amos ame emos é ó ía ían ir ción ciones"
+    " al ales ico ica icos icas idad mente ante antes ble bles r",
+    "fr": "e es s er ez ons ent é ée és ées ant ante it ir re ir ement ation ations eur eurs ence al ale aux ique"
+    " iques if ive x able ables ité",
+}
+
+
+def _inflected(word: str, language: str) -> Iterator[str]:
+    """The forms in which `word` may stand in a text."""
+    stem = word.removesuffix("*")
+    yield stem
+    if language == "en":
+        yield from _english(stem)
+    elif stem != word:
+        yield from (stem + ending for ending in ENDINGS[language].split())
+
+
+def _english(word: str) -> Iterator[str]:
+    yield word + "s"
+    if word.endswith("e"):
+        yield from (word + "d", word[:-1] + "ing")
+    elif word.endswith("y"):
+        yield from (word[:-1] + "ies", word[:-1] + "ied", word + "ing")
+    else:
+        yield from (word + "es", word + "ed", word + "ing")
+
+
+def _sections(languages: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """(language, class, words) of every list."""
+    for language in languages:
+        lists = tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+        for part, grades in lists.items():
+            for grade, words in grades.items():
+                yield language, f"{part}_{grade}", words.split()
+
+
+def _spaced_words() -> dict[bytes, int]:
+    """What each word of the languages that put spaces between words counts. The word is in lower case, in UTF-8.
+
+    A word has one class of each part: the language that comes first in `SPACED` decides, then whether the form is
+    spelled out or was formed, then the highest grade.
+    """
+    found: dict[tuple[bytes, str], tuple[tuple[int, bool, int], str]] = {}
+    for language, name, words in _sections(SPACED):
+        for word in words:
+            for position, form in enumerate(_inflected(word, language)):
+                key = (form.encode(), _part(name))
+                rank = (SPACED.index(language), position > 0, -CLASSES.index(name))
+                if key not in found or rank < found[key][0]:
+                    found[key] = rank, name
+    counts: dict[bytes, int] = {}
+    for (encoded, _), (_, name) in found.items():
+        counts[encoded] = counts.get(encoded, 0) + _one(name)
+    return counts
+
+
+def _stems() -> dict[bytes, int]:
+    """What a word counts that begins with these `STEM` bytes: for compounds and endings that `ENDINGS` has not."""
+    found: dict[tuple[bytes, str], str] = {}
+    for _, name, words in _sections(SPACED):
+        for word in words:
+            stem = word.removesuffix("*").encode()
+            if word.endswith("*") and len(stem) >= STEM:
+                key = stem[:STEM], _part(name)
+                found[key] = max(found.get(key, name), name, key=CLASSES.index)
+    counts: dict[bytes, int] = {}
+    for (stem, _), name in found.items():
+        counts[stem] = counts.get(stem, 0) + _one(name)
+    return counts
+
+
+def _needles(language: str) -> dict[str, tuple[tuple[str, int], ...]]:
+    """For each beginning of `BEGINNING` characters: the words to look for in a text that has it, what they count."""
+    found: dict[tuple[str, str], str] = {}
+    for _, name, words in _sections((language,)):
+        for word in words:
+            needle = word.replace("_", " ")
+            if len(needle) < SHORTEST[language]:
+                # So short a word would be found within others.
+                needle = f" {needle} "
+            found[needle, _part(name)] = name
+    needles: dict[str, tuple[tuple[str, int], ...]] = {}
+    for (needle, _), name in found.items():
+        beginning = needle[:BEGINNING]
+        needles[beginning] = (*needles.get(beginning, ()), (needle, _one(name)))
+    return needles
+
+
+def _part(name: str) -> str:
+    return name.partition("_")[0]
+
+
+def _one(name: str) -> int:
+    """One hit of the class: hits are added up in one integer, 16 bits to a class."""
+    return 1 << 16 * CLASSES.index(name)
+
+
+def unpacked(hits: int) -> tuple[int, ...]:
+    """The number of hits of each class, in the order of `CLASSES`."""
+    return _COUNTS.unpack(hits.to_bytes(_COUNTS.size, "little"))
+
+
+_COUNTS = struct.Struct(f"<{len(CLASSES)}H")
+STEM = 7
+BEGINNING = 2
+SHORTEST = {"zh": 1, "ja": 1, "ar": 4}
+WORDS = _spaced_words()
+KNOWN = frozenset(WORDS)
+STEMS = _stems()
+NEEDLES = {language: _needles(language) for language in UNSPACED}
+# The words that may begin a request, and their grade: 1 simple to 4 expert.
+LEADS = {
+    word: grade
+    for word, hits in WORDS.items()
+    for grade, hit in enumerate(unpacked(hits)[: len(ASKS)])
+    if hit and grade
+}
+# The words that ask for something without saying how much work it is.
+PLAIN = frozenset(word for word, hits in WORDS.items() if unpacked(hits)[0])

@@ -1,0 +1,133 @@
+"""The rules by which a request's features become a score from 0 to 1, and the score a tier.
+
+Three questions are asked of every request: is it more than a lookup, more than routine writing or coding, more than
+engineering? Each is answered by a weighted sum of the same signals, squeezed to 0-1; the score is the mean of the three
+answers. So evidence of a proof says much about the third question and little about the first, as it should.
+"""
+
+from bisect import bisect_right
+from math import exp, log1p
+from operator import mul
+from typing import Final
+
+from routing.features import WINDOW, Features
+
+# Scores from which a request is moderate, complex, expert.
+THRESHOLDS: Final = (0.25, 0.5, 0.75)
+TIERS: Final = ("simple", "moderate", "complex", "expert")
+
+# The logarithm of a usual question's tokens, and the length of its words.
+CASE_TOKENS, CASE_WORD = 4.65, 4.8
+
+# What each signal says, in logits, to the three questions. Evidence of a proof counts for engineering too; that of an
+# everyday letter against it. They were fitted on the design halves of `routing.training.sets` and rounded; a sign that
+# could not be given a reason was set to 0.
+WEIGHTS: Final = {
+    # Before anything is known.
+    "usual": (-0.60, -2.10, -2.80),
+    # A text pasted beside the question is read, not worked through.
+    "material_tokens": (-0.20, -0.15, -0.15),
+    # The system prompt wants a bare value or label.
+    "system_simple": (-0.80, -1.50, 0.00),
+    "asks_simple": (-1.10, -0.95, -0.30),
+    "asks_moderate": (1.85, -1.15, -0.60),
+    "asks_complex": (0.85, 1.50, -1.00),
+    "asks_expert": (0.80, 1.20, 1.60),
+    "lead_simple": (-0.80, -0.40, -0.40),
+    "lead_moderate": (-0.35, -0.90, -1.05),
+    "lead_complex": (1.50, 1.20, 0.00),
+    "lead_expert": (0.40, 1.05, 1.70),
+    "terms_everyday": (0.00, -0.70, 0.00),
+    "terms_working": (0.85, 0.00, -0.70),
+    "terms_technical": (0.40, 1.40, -0.20),
+    "terms_research": (0.30, 1.00, 1.40),
+    # A short proof has few specialised words, and few of any other kind.
+    "density": (0.55, 1.00, 1.00),
+    "cues_brief": (-0.35, -0.45, 0.00),
+    "cues_steps": (0.25, 0.00, 0.00),
+    "cues_constraint": (1.00, 0.00, 0.55),
+    # What must hold always, for any, whatever happens: a guarantee is wanted.
+    "cues_universal": (0.55, 0.65, 1.20),
+    "cues_condition": (0.00, 0.85, 0.10),
+    "cues_negation": (0.85, 0.15, 0.00),
+    "cues_reasoning": (0.75, 0.25, 0.00),
+    "questions": (-1.60, -1.75, -1.05),
+    "commas": (0.70, 0.75, 0.00),
+    "notation": (0.90, 1.00, 0.00),
+    "code": (0.15, 0.05, 0.00),
+    # Nothing is known of the words: neither simple nor hard.
+    "unknown_language": (1.75, 1.75, 1.95),
+}
+_COLUMNS = tuple(zip(*WEIGHTS.values(), strict=True))
+
+# The second of something says less than the first: counts enter by the logarithm of one more. No count of a window
+# exceeds its bytes.
+_DAMPED = [log1p(count) for count in range(4 * 2 * WINDOW + 2)]
+
+
+def damped(count: int) -> float:
+    """log(1 + count)."""
+    return _DAMPED[count] if count < len(_DAMPED) else log1p(count)
+
+
+def case(found: Features) -> float:
+    """How much there is to work through: in logits, 0 for a question of a few sentences.
+
+    A question in long words asks what is known; one in short words, with figures, tells a case. Of texts that are not
+    in English letters the words' length says nothing.
+    """
+    length = found.word_length if found.language == "latin" else CASE_WORD
+    tokens = found.ask_tokens + found.choice_tokens + found.material_tokens
+    return 0.30 * (damped(tokens) - CASE_TOKENS) - 0.45 * (length - CASE_WORD) + 0.12 * damped(found.digits)
+
+
+def signals(found: Features) -> tuple[float, ...]:
+    """The numbers that are weighed, in the order of `WEIGHTS`."""
+    damp = _DAMPED
+    lead = found.lead
+    technical, research, expert = found.terms_technical, found.terms_research, found.asks_expert
+    return (
+        1.0,
+        damped(found.material_tokens),
+        damp[found.system_simple],
+        damp[found.asks_simple],
+        damp[found.asks_moderate],
+        damp[found.asks_complex],
+        damp[expert],
+        lead == 1,
+        lead == 2,
+        lead == 3,
+        lead == 4,
+        damp[found.terms_everyday],
+        damp[found.terms_working],
+        damp[technical],
+        damp[research],
+        (technical + 2 * research + 2 * expert) / (found.ask_tokens + 5) ** 0.5,
+        damp[found.cues_brief],
+        damp[found.cues_steps],
+        damp[found.cues_constraint],
+        damp[found.cues_universal],
+        damp[found.cues_condition],
+        damp[found.cues_negation],
+        damp[found.cues_reasoning],
+        damp[found.questions],
+        damp[found.commas],
+        damp[found.notation],
+        damp[found.code_signs + found.indented],
+        found.language == "other",
+    )
+
+
+def score(found: Features) -> float:
+    """How hard the request is, 0 to 1."""
+    numbers = signals(found)
+    usual = case(found)
+    total = 0.0
+    for column in _COLUMNS:
+        total += 1.0 / (1.0 + exp(-usual - sum(map(mul, column, numbers))))
+    return total / len(_COLUMNS)
+
+
+def tier(hardness: float) -> str:
+    """The tier of a score."""
+    return TIERS[bisect_right(THRESHOLDS, hardness)]
