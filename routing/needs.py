@@ -54,9 +54,8 @@ def needs_of(exchange: Exchange, label: Label) -> Needs:
     modalities = body.get("modalities")
     if type(modalities) is list and "audio" in modalities:
         bits |= AUDIO
-    messages = body.get("messages")
-    if messages:
-        for message in messages:
+    if exchange.endpoint.content == "messages":  # elsewhere it is any unknown field, of any shape
+        for message in body["messages"]:
             content = message.get("content")
             if type(content) is list:
                 bits |= _in_parts(content)

@@ -8,6 +8,7 @@ from gateway_project.lib.errors import ApiError
 from gateway_project.lib.wire import WireRequest
 from routing import health, loops, policy, snapshot, sticky
 from routing.classify import classify
+from routing.decision import Decision
 from routing.exchange import Exchange
 from routing.identify import identified
 from routing.meter import estimated, metered, read_usage
@@ -54,7 +55,18 @@ async def run(exchange: Exchange, request: WireRequest) -> Answer:
         settle(exchange)
         raise
     exchange.status = 200
-    if not exchange.decision.named or len(exchange.decision.targets) > 1:
+    try:
+        return _answered(exchange, exchange.decision, reply)
+    except BaseException:
+        exchange.status, exchange.error_code = 500, "internal_error"
+        reply.close()
+        settle(exchange)
+        raise
+
+
+def _answered(exchange: Exchange, decision: Decision, reply: Reply) -> Answer:
+    """What `reply` is to the client."""
+    if not decision.named or len(decision.targets) > 1:
         sticky.current.keep(exchange)
     if reply.blocks is not None:
         return Answer(None, metered(exchange, reply, reply.blocks), reply)

@@ -81,9 +81,10 @@ class Conversations:
 
         Reasons are a policy that changed and a complexity above that of the choice. Changes nothing.
         """
-        messages = exchange.body.get("messages")
         label = exchange.label
-        if not messages or label is None or not any(message["role"] == "assistant" for message in messages):
+        if label is None or not _has_turns(exchange):
+            return None
+        if not any(message["role"] == "assistant" for message in exchange.body["messages"]):
             return None
         name = conversation(exchange)
         found = self._going.get(name) or self._begun.get(name)
@@ -94,7 +95,7 @@ class Conversations:
     def keep(self, exchange: Exchange) -> None:
         """`exchange` was answered by its target: its next turn should be, too."""
         target, label = exchange.target, exchange.label
-        if target is None or label is None or "messages" not in exchange.body:
+        if target is None or label is None or not _has_turns(exchange):
             return
         now = self._clock()
         name = conversation(exchange)
@@ -120,6 +121,11 @@ class Conversations:
         shelf.move_to_end(name)
         if len(shelf) > self._most:
             shelf.popitem(last=False)
+
+
+def _has_turns(exchange: Exchange) -> bool:
+    """Whether `messages` is the request's content, and so was checked; elsewhere it is any unknown field."""
+    return exchange.endpoint.content == "messages"
 
 
 def conversation(exchange: Exchange) -> str:

@@ -226,6 +226,15 @@ def test_a_slow_body_is_taken(scene: Scene, gateway: Process) -> None:
     assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("messages", [None, 5, "hi", [1], [{"role": 5}], [{"role": "assistant"}]])
+def test_a_completion_with_an_unknown_field_named_messages(scene: Scene, messages: Any) -> None:
+    """As any unknown field it is passed on; the request has a target and a fallback, so it may be a conversation's."""
+    scene.add_provider(f"{scene.name}-other")
+    response = scene.http.post("/v1/completions", json={"model": scene.model, "prompt": "Hi", "messages": messages})
+    assert response.status_code == 200, response.text
+    assert scene.record(response)["status"] == 200
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
 def test_a_wrong_method(scene: Scene, method: str) -> None:
     response = scene.http.request(method, CHAT)

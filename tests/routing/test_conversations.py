@@ -7,7 +7,8 @@ import pytest
 
 from keys.queries import KeyFacts
 from routing.decision import Decision
-from routing.exchange import Exchange, Wishes
+from routing.endpoints import COMPLETIONS
+from routing.exchange import Exchange, Label, Wishes
 from routing.health import Health
 from routing.policies import PolicyFacts, Weights
 from routing.sticky import MANY, TELL_AGAIN, TTL, Conversations, conversation
@@ -70,6 +71,17 @@ class Stage:
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
+
+
+@pytest.mark.parametrize("messages", [None, 5, "hi", [1], [{}], [{"role": 5}], SECOND])
+def test_an_unknown_field_named_messages_is_no_conversation(messages: Any) -> None:
+    conversations = Conversations(tell=lambda kind, news: None)
+    exchange = Exchange(COMPLETIONS, model="auto", body={"prompt": "Hi", "messages": messages})
+    exchange.label = Label("simple", 0.1, "chat", 5)
+    exchange.target = view_of(provider("c", models=("m",))).all[0]
+    assert conversations.held(exchange) is None
+    conversations.keep(exchange)
+    assert not len(conversations)
 
 
 def test_a_conversation_stays(stage: Stage) -> None:
