@@ -6,7 +6,7 @@ from gateway_project.lib.errors import ModelNotFound, PermissionDenied
 from routing.exchange import Exchange
 from routing.policies import PolicyFacts
 from routing.providers.base import Target
-from routing.snapshot import WorkspaceTargets, make_target
+from routing.snapshot import WorkspaceTargets
 
 AUTO = "auto"
 POLICY_PREFIX = "policy/"
@@ -23,13 +23,7 @@ def chosen(exchange: Exchange, view: WorkspaceTargets) -> PolicyFacts:
     Raises `ModelNotFound` for a name without a policy, and `PermissionDenied` when the key's own policy is gone: it
     may have been a strict one, so the key does not fall back to a looser one, whatever the request names.
     """
-    own = exchange.caller.policy if exchange.caller is not None else ""
-    policy = view.default_policy
-    if own:
-        found = view.policies.get(own.lower()) or view.former_policies.get(own.lower())
-        if found is None:
-            raise PermissionDenied(f"This gateway key is bound to the policy '{own}', which does not exist any more.")
-        policy = found
+    policy = own_policy(exchange, view) or view.default_policy
     model = exchange.model
     if model.startswith(POLICY_PREFIX):
         name = model.removeprefix(POLICY_PREFIX)
@@ -38,6 +32,20 @@ def chosen(exchange: Exchange, view: WorkspaceTargets) -> PolicyFacts:
             raise ModelNotFound(f"There is no policy '{name}'.", param="model")
         return named
     return policy
+
+
+def own_policy(exchange: Exchange, view: WorkspaceTargets) -> PolicyFacts | None:
+    """The policy that the key carries, also by the name that it had when the key was read; None when it has none.
+
+    Raises `PermissionDenied` when that policy is gone.
+    """
+    own = exchange.caller.policy if exchange.caller is not None else ""
+    if not own:
+        return None
+    found = view.policies.get(own.lower()) or view.former_policies.get(own.lower())
+    if found is None:
+        raise PermissionDenied(f"This gateway key is bound to the policy '{own}', which does not exist any more.")
+    return found
 
 
 def targets_named(model: str, view: WorkspaceTargets) -> tuple[Target, ...]:
@@ -85,7 +93,7 @@ def _find(model: str, view: WorkspaceTargets) -> tuple[Target, ...]:
     # A list that the user made is final. What a provider lists itself is not: clouds serve aliases that they
     # do not list, so the provider is the judge.
     if provider is not None and rest and not provider.model_ids and provider.kind.wire != "demo":
-        return (make_target(provider, rest),)
+        return (view.unlisted(provider, rest),)
     return ()
 
 

@@ -5,6 +5,7 @@ from enum import IntEnum
 from gateway_project.lib.errors import PermissionDenied
 from routing.decision import Decision
 from routing.exchange import Exchange
+from routing.naming import own_policy
 from routing.providers.base import Target
 from routing.snapshot import WorkspaceTargets
 
@@ -24,19 +25,19 @@ def privacy_of(exchange: Exchange, view: WorkspaceTargets) -> Privacy:
     """The strictest of what the key, its policy, the policy in force and the request say.
 
     The key's own policy counts also where the request names another one: it may have been given for its strictness.
+    Raises `PermissionDenied` when that is gone.
     """
     wishes, policy, caller = exchange.wishes, exchange.policy, exchange.caller
     if STRICT in (wishes.privacy_mode, policy.privacy_mode) or wishes.sensitivity == CONFIDENTIAL:
         return Privacy.LOCAL_ONLY
-    if caller is not None:
-        if caller.privacy_mode == STRICT:
-            return Privacy.LOCAL_ONLY
-        if caller.policy:
-            own = view.policies.get(caller.policy.lower())
-            if own is not None and own.privacy_mode == STRICT:
-                return Privacy.LOCAL_ONLY
+    if caller is not None and caller.privacy_mode == STRICT:
+        return Privacy.LOCAL_ONLY
+    own = own_policy(exchange, view) or policy
+    if own.privacy_mode == STRICT:
+        return Privacy.LOCAL_ONLY
     if wishes.sensitivity == INTERNAL:
-        return Privacy.LOCAL_FIRST if policy.internal_may_leave else Privacy.LOCAL_ONLY
+        may_leave = policy.internal_may_leave and own.internal_may_leave
+        return Privacy.LOCAL_FIRST if may_leave else Privacy.LOCAL_ONLY
     return Privacy.ANYWHERE
 
 

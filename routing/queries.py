@@ -43,7 +43,8 @@ class WorkspacePolicies:
 def policies(workspaces: Collection[str] | None = None) -> dict[str, WorkspacePolicies]:
     """The policies of these workspaces, or of all, by workspace id. One query, whatever their number.
 
-    One that this version cannot read is left out and logged: it must not take the others with it.
+    One that this version cannot read is left out and logged: it must not take the others with it. What it says of
+    privacy is not known then, so where it is the default, requests stay in the house.
     """
     rows = PolicyVersion.objects.filter(version=F("policy__version"))
     if workspaces is not None:
@@ -53,12 +54,12 @@ def policies(workspaces: Collection[str] | None = None) -> dict[str, WorkspacePo
     for workspace, policy_id, name, is_default, version, document in rows.values_list(
         "policy__workspace_id", "policy_id", "policy__name", "policy__is_default", "version", "document"
     ):
+        by_name = found[str(workspace)]
         try:
-            facts = policy_document.facts(str(policy_id), name, version, document)
+            facts = by_name[name.lower()] = policy_document.facts(str(policy_id), name, version, document)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             logger.error("version %s of policy %s is left out: %s", version, policy_id, error)
-            continue
-        found[str(workspace)][name.lower()] = facts
+            facts = replace(DEFAULT, id=str(policy_id), name=name, version=version, privacy_mode="strict")
         if is_default:
             defaults[str(workspace)] = facts
     return {

@@ -61,6 +61,15 @@ def test_a_model_that_is_switched_off() -> None:
     assert reasons(decision) == {"a/m": "it is disabled in this workspace"}
 
 
+def test_what_was_set_holds_for_a_model_that_its_provider_does_not_list() -> None:
+    """It may have listed the model when that was set, and need not list an alias at all."""
+    view = view_of(
+        provider("c", "openai"), settings={"c/alias": settings(into=2, out=4), "c/off": settings(enabled=False)}
+    )
+    assert decided(request("c/alias"), view).targets[0].facts.price.source == "workspace"
+    assert refusal(request("c/off"), view).code == "model_not_found"
+
+
 def test_a_named_model_that_is_switched_off_is_not_found() -> None:
     view = view_of(provider("a", models=("m",)), settings={"a/m": settings(enabled=False)})
     error = refusal(request("m"), view)

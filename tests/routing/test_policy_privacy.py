@@ -1,5 +1,6 @@
 """A strict request has no candidate that is not local: under any policy, fallback, hedge or override."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -135,6 +136,33 @@ def test_a_key_keeps_the_privacy_of_its_policy_whichever_the_request_names() -> 
     )
     bound = request("policy/loose", caller=caller_of(policy="strict"))
     assert ids(decided(bound, view)) == ["here/m"]
+
+
+def test_a_key_keeps_the_privacy_of_its_policy_while_that_is_renamed() -> None:
+    """The key was read a moment before the policies were, so it still has the former name."""
+    strict, loose = policy_with(name="now", privacy_mode="strict"), policy_with(name="loose", id="2")
+    view = view_of(provider("cloud", "openai", ("gpt-4o",)), provider("here", models=("m",)), policies=(strict, loose))
+    view = dataclasses.replace(view, former_policies={"before": strict})
+    for model in ("policy/loose", "auto"):
+        assert ids(decided(request(model, caller=caller_of(policy="before")), view)) == ["here/m"]
+    with pytest.raises(PermissionDenied, match="does not exist"):
+        decided(request("policy/loose", caller=caller_of(policy="gone")), view)
+
+
+def test_what_is_internal_leaves_only_where_the_keys_policy_says_so_too() -> None:
+    view = view_of(
+        provider("cloud", "openai", ("gpt-4o",)),
+        provider("here", models=("m",)),
+        policies=(policy_with(name="home"), policy_with(name="open", id="2", internal_may_leave=True)),
+    )
+    internal = Wishes(sensitivity="internal")
+    for named, own, allowed in (
+        ("policy/open", "home", ["here/m"]),
+        ("policy/home", "open", ["here/m"]),
+        ("policy/open", "open", ["here/m", "cloud/gpt-4o"]),
+        ("policy/open", "", ["here/m", "cloud/gpt-4o"]),
+    ):
+        assert ids(decided(request(named, wishes=internal, caller=caller_of(policy=own)), view)) == allowed
 
 
 def test_a_refusal_names_the_field_and_the_cloud() -> None:

@@ -167,6 +167,20 @@ def test_a_document_that_cannot_be_read_takes_no_other_with_it(
     assert soon(lambda: list(view().policies) == ["fine"])
 
 
+def test_where_the_default_cannot_be_read_requests_stay_in_the_house(
+    owner: Caller, view: Callable[[], WorkspaceTargets]
+) -> None:
+    policy = services.create_policy(owner, {"name": "ours", "default": True, "privacy_mode": "strict"})
+    assert soon(lambda: view().default_policy.name == "ours")
+    PolicyVersion.objects.update(document={"weights": "heavy"})
+    Policy.objects.filter(pk=policy.pk).update(name="Ours")
+    assert soon(lambda: not view().policies)
+    assert view().default_policy.privacy_mode == "strict"
+    PolicyVersion.objects.update(document=DEFAULTS)
+    Policy.objects.filter(pk=policy.pk).update(name="ours")
+    assert soon(lambda: view().default_policy.privacy_mode == "")
+
+
 # --- It is announced -------------------------------------------------------------------------------
 
 
