@@ -133,11 +133,13 @@ def three_targets(stage: Stage, how: str, models: tuple[str, str, str], asked_fo
     ]
 
 
-def dying_target(stage: Stage, how: str, die: Callable[[], None], revive: Callable[[], None]) -> list[Figure]:
-    """How many requests feel that `first/model` died, and when it is asked again after it came back."""
-    model, felt, failed = f"{how}-first/m", 0, 0
+def dying_target(
+    stage: Stage, how: str, model: str, first: str, die: Callable[[], None], revive: Callable[[], None]
+) -> list[Figure]:
+    """How many requests for `model` feel that the provider `first` died, and when it is asked again once it is back."""
+    felt, failed = 0, 0
     for _ in range(30):
-        assert stage.ask(model).headers["x-gateway-provider"] == f"{how}-first"
+        assert stage.ask(model).headers["x-gateway-provider"] == first
     die()
     dead_since = time.monotonic()
     opened = False
@@ -149,9 +151,7 @@ def dying_target(stage: Stage, how: str, die: Callable[[], None], revive: Callab
         time.sleep(0.01)
     revive()
     back_since = time.monotonic()
-    while stage.ask(model).headers["x-gateway-provider"] != f"{how}-first":
-        if time.monotonic() - back_since > 60:
-            break
+    while stage.ask(model).headers["x-gateway-provider"] != first and time.monotonic() - back_since < 60:
         time.sleep(0.01)
     back = time.monotonic() - back_since
     return [
@@ -159,6 +159,15 @@ def dying_target(stage: Stage, how: str, die: Callable[[], None], revive: Callab
         Figure(f"a target that dies ({how}): requests that fail", failed, 0, None),
         Figure(f"a target that dies ({how}): time until traffic returns", back, 10, None, " s"),
     ]
+
+
+def told_to_die(stage: Stage, how: str, asked_for: str, first: str, model: str, fault: dict[str, Any]) -> list[Figure]:
+    """The figures of a scene of the upstream that is told to die."""
+
+    def behave(behaviour: dict[str, Any]) -> None:
+        stage.upstream.behave(model, behaviour, scene=first)
+
+    return dying_target(stage, how, asked_for, first, lambda: behave(fault), lambda: behave({}))
 
 
 def measure(url: str, upstream: Upstream) -> Iterator[Figure]:
@@ -171,24 +180,28 @@ def measure(url: str, upstream: Upstream) -> Iterator[Figure]:
     stage = Stage(url, upstream, "dying", ["spare"])
     stage.provider("spare", "spare")
     for how, fault in (("errors", {"status": 503}), ("hangs", HANG), ("drops", {"drop": "before_headers"})):
-        first = f"{how}-first"
-        stage.provider(first, "m")
-        yield from dying_target(
-            stage,
-            how,
-            lambda first=first, fault=fault: stage.upstream.behave("m", fault, scene=first),  # type: ignore[misc]
-            lambda first=first: stage.upstream.behave("m", {}, scene=first),  # type: ignore[misc]
-        )
+        stage.provider(f"{how}-first", "m")
+        yield from told_to_die(stage, how, f"{how}-first/m", f"{how}-first", "m", fault)
     yield from _refusing(stage)
+    for asked_for, models in (("m", ("m", "m")), ("auto", ("a", "b"))):
+        stage = Stage(url, upstream, f"dying-{asked_for}", [])
+        served = {f"{asked_for}-{number}": model for number, model in enumerate(models)}
+        for provider, model in served.items():
+            stage.provider(provider, model)
+        first = stage.ask(asked_for).headers["x-gateway-provider"]
+        how = "errors, of two replicas" if asked_for == "m" else "errors, auto"
+        yield from told_to_die(stage, how, asked_for, first, served[first], {"status": 503})
 
 
 def _refusing(stage: Stage) -> Iterator[Figure]:
     """A target whose process is gone, so that its port refuses."""
     upstreams = [Upstream()]
     try:
-        port = upstreams[0].port
-        stage.provider("refuses-first", "m", upstreams[0].url)
-        yield from dying_target(stage, "refuses", upstreams[0].close, lambda: upstreams.append(Upstream(port)))
+        port, first = upstreams[0].port, "refuses-first"
+        stage.provider(first, "m", upstreams[0].url)
+        yield from dying_target(
+            stage, "refuses", f"{first}/m", first, upstreams[0].close, lambda: upstreams.append(Upstream(port))
+        )
     finally:
         upstreams[-1].close()
 

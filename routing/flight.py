@@ -19,7 +19,7 @@ class Flight:
     `denied`, `lost` and `given_up`; what is said later is not heard, so a `finally` may give up what ended.
     """
 
-    __slots__ = ("_first_byte_at", "_health", "_window", "began", "ended", "probe", "state", "stream")
+    __slots__ = ("_first_byte_at", "_health", "_window", "began", "ended", "probe", "retest", "state", "stream")
 
     def __init__(self, health: Health, state: TargetState, began: float, probe: int, *, stream: bool) -> None:
         self._health = health
@@ -27,10 +27,16 @@ class Flight:
         self.began = began
         # The number of the half-open breaker's probe, 0 when it is none.
         self.probe = probe
+        self.retest = not probe and state.is_retest(began)
         self.stream = stream
         self.ended = False
         self._first_byte_at = 0.0
         self._window = state.asked(began, stream=stream)
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it finds out if the target is well again."""
+        return self.probe > 0 or self.retest
 
     def first_byte(self) -> None:
         """The answer began. A whole answer is there with that."""
@@ -69,7 +75,7 @@ class Flight:
         if not state.switch.concerns(self.began, self.probe):
             return
         state.count(now, failed=True)
-        if too_slow and self.probe:
+        if too_slow and self.is_trial:
             state.too_slow()
         if state.switch.failed(now, self.began, self.probe, state.rate, reason, retry_after):
             self._health.changed(state)
@@ -113,3 +119,5 @@ class Flight:
         if self.state.switch.answered(now, self.began, self.probe):
             self.state.recovered()
             self._health.changed(self.state)
+        elif self.retest:
+            self.state.recovered()

@@ -36,10 +36,15 @@ class Rate:
 
     def value(self, now: float) -> float:
         """The share at `now`."""
-        if self._bad < NOTHING:
+        if not self.any:
             return 0.0
         self._fade(now)
         return self._bad / (self._good + self._bad + GIVEN)
+
+    @property
+    def any(self) -> bool:
+        """Whether a failure is remembered."""
+        return self._bad >= NOTHING
 
     def weight(self, now: float) -> float:
         """How many answers are remembered, the faded ones as fractions."""

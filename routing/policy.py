@@ -121,7 +121,7 @@ def _failures(states: list[TargetState | None]) -> tuple[dict[int, float], bool]
             continue
         if state.breaker != CLOSED:
             one_rests = True
-        elif rate := state.error_rate:
+        elif rate := state.risk:
             rates[position] = rate
     return rates, one_rests
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from routing.breaker import Breaker
+from routing.breaker import CLOSED, Breaker
 from routing.measures import SILENT_REQUESTS, Mean, Rate, Window
 
 Key = tuple[str, str]
@@ -11,6 +11,9 @@ Clock = Callable[[], float]
 # Seconds that a probe is waited for at least while another target could answer, and how many times the longest that
 # the target took lately. Where nothing is known, the patience doubles with each probe that was too slow.
 PROBE_PATIENCE, PROBE_FACTOR, UNKNOWN_PATIENCE = 3.0, 3.0, 5.0
+
+# Seconds after which a target that failed, and that nobody has asked since, is given another chance.
+RETEST_AFTER = 3.0
 
 # A late answer is raced for one request in ten at most, however late they all are; ten may be saved up.
 HEDGE_SHARE, HEDGES_SAVED = 0.1, 10.0
@@ -83,6 +86,22 @@ class TargetState:
         return self.rate.value(self.clock())
 
     @property
+    def risk(self) -> float:
+        """The error rate as far as it is to turn requests away, 0 to 1.
+
+        None while the breaker is not closed, which turns them away itself. And none when nobody has asked for a
+        while: a target that others go before would be asked no more, and never show that it is well again.
+        """
+        if not self.rate.any or self.switch.state != CLOSED:
+            return 0.0
+        now = self.clock()
+        return 0.0 if now - self.used_at >= RETEST_AFTER else self.rate.value(now)
+
+    def is_retest(self, now: float) -> bool:
+        """Whether a request that is sent now finds out whether it is well again."""
+        return self.rate.any and self.switch.state == CLOSED and now - self.used_at >= RETEST_AFTER
+
+    @property
     def ttft_s(self) -> float | None:
         """Seconds to the first token, decayed mean; None until measured."""
         return self._ttft.value
@@ -126,7 +145,7 @@ class TargetState:
         self._slow_probes += 1
 
     def recovered(self) -> None:
-        """A probe was answered: what failed before it is over."""
+        """A probe or a retest was answered: what failed before it is over."""
         self.rate.forgive()
         self._slow_probes = 0
 

@@ -153,8 +153,8 @@ class _Tour:
         return faults.is_clients(error, named=self.named)
 
     def _patience(self, target: Target, flight: Flight) -> Timeouts:
-        """A probe finds out whether a target is back; while another one could answer, not at the client's expense."""
-        if not flight.probe or not any(
+        """A trial finds out whether a target is back; while another one could answer, not at the client's expense."""
+        if not flight.is_trial or not any(
             other.key not in self.spent and other.key != target.key for other in self.targets
         ):
             return self.timeouts

@@ -11,7 +11,7 @@ from routing.breaker import COOL_DOWN, FAILURES, LONGEST_COOL_DOWN, LONGEST_RETR
 from routing.flight import Flight
 from routing.health import MANY, Health, credential
 from routing.providers.base import Target
-from routing.target_state import TargetState
+from routing.target_state import RETEST_AFTER, TargetState
 
 _numbers = itertools.count()
 
@@ -340,6 +340,30 @@ def test_the_error_rate_fades(health: Health, clock: Clock) -> None:
     assert state_of(health).error_rate < before
     clock.now += 600
     assert state_of(health).error_rate < 0.001
+
+
+def test_who_failed_and_is_not_asked_any_more_gets_another_chance(health: Health, clock: Clock) -> None:
+    """Else one failure would put a target behind its neighbours for minutes."""
+    answer(health)
+    begin(health).failed("HTTP 500")
+    state = state_of(health)
+    assert state.risk == state.error_rate > 0
+    clock.now += RETEST_AFTER
+    assert (state.breaker, state.risk) == ("closed", 0.0)
+    again = begin(health)
+    assert again.is_trial
+    assert state.risk > 0  # one at a time
+    again.failed("HTTP 500")
+    assert state.risk > 0
+    clock.now += RETEST_AFTER
+    answer(health)
+    assert state.risk == state.error_rate == 0.0
+
+
+def test_an_open_breaker_needs_no_risk_beside_it(health: Health, clock: Clock) -> None:
+    broken(health)
+    assert state_of(health).error_rate > 0
+    assert state_of(health).risk == 0.0
 
 
 def test_speed_is_measured(health: Health, clock: Clock) -> None:

@@ -104,7 +104,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def figures_are_figures(self) -> None:
         for state in self.health.states():
-            assert 0.0 <= state.error_rate <= 1.0
+            assert 0.0 <= state.risk <= state.error_rate <= 1.0
             assert state.in_flight == len(self.open)
             assert state.breaker in ("closed", "open", "half_open")
             assert bool(state.reason) == (state.breaker != "closed") or state.breaker == "half_open"
