@@ -14,6 +14,7 @@ from routing.exchange import Attempt, Exchange
 from routing.flight import Flight
 from routing.privacy import guard
 from routing.providers import faults, sse
+from routing.providers.adapted import adapt
 from routing.providers.base import Failure, Reply, Target, Timeouts, Transport, UpstreamError
 from routing.providers.demo import Demo
 from routing.providers.litellm_later import LiteLLM
@@ -47,8 +48,9 @@ async def ask(exchange: Exchange, target: Target, flight: Flight, timeouts: Time
     started = time.perf_counter()
     try:
         guard(exchange.decision, target)
+        body = _body_for(exchange, target, named=named)
         reply = await TRANSPORTS[target.kind.wire].send(
-            target, exchange.endpoint.path, _body_for(exchange, target), stream=exchange.stream, timeouts=timeouts
+            target, exchange.endpoint.path, body, stream=exchange.stream, timeouts=timeouts
         )
         answer = Answer(attempt, flight, reply)
         try:
@@ -78,9 +80,11 @@ async def ask(exchange: Exchange, target: Target, flight: Flight, timeouts: Time
             flight.given_up()
 
 
-def _body_for(exchange: Exchange, target: Target) -> dict[str, Any]:
+def _body_for(exchange: Exchange, target: Target, *, named: bool) -> dict[str, Any]:
     """The client's body with the target's model, and with usage asked for. A copy: two targets may be asked at once."""
     body = {**exchange.body, "model": target.model}
+    if not named:
+        adapt(body, target)
     if exchange.stream and not exchange.usage_wanted and target.kind.stream_options:
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
     return body
