@@ -1,5 +1,6 @@
 """What the next request would do, and why: the request's own code, run without sending or changing anything."""
 
+import dataclasses
 from typing import Any
 
 import orjson
@@ -50,7 +51,9 @@ def explain(
         exchange.policy = policy or chosen(exchange, view)
     except ApiError as error:
         refusal = error
-    exchange.label = label = classify(exchange.endpoint, exchange.body, exchange.wishes)
+    exchange.label = label = classify(
+        exchange.endpoint, exchange.body, exchange.wishes, kind=exchange.policy.classifier
+    )
     if refusal is None:
         try:
             decision, table = weigh(exchange, view, health, conversations or sticky.current)
@@ -64,7 +67,7 @@ def explain(
     return {
         "complexity": label.complexity,
         "complexity_score": round(label.score, SCORE),
-        "features": {},
+        "features": dataclasses.asdict(label.features) if label.features is not None else {},
         "candidates": [_shown(candidate, table, health) for candidate in candidates],
         "chosen": targets[0] if targets else None,
         "fallbacks": targets[1:],

@@ -40,7 +40,7 @@ async def run(exchange: Exchange, request: WireRequest) -> Answer:
         read_body(exchange, await request.read_body(MAX_BODY), request.wire_headers)
         view = snapshot.current.workspace(exchange.caller.workspace_id)
         exchange.policy = policy.chosen(exchange, view)
-        exchange.label = classify(exchange.endpoint, exchange.body, exchange.wishes)
+        exchange.label = classify(exchange.endpoint, exchange.body, exchange.wishes, kind=exchange.policy.classifier)
         exchange.decision = policy.decide(exchange, view, health.current, sticky.current)
         reply = await reach(exchange, exchange.decision)
     except ApiError as error:

@@ -59,6 +59,12 @@ def test_it_has_the_contracts_fields(view: WorkspaceTargets) -> None:
     assert answer["snapshot"] == view.version
 
 
+def test_the_policys_classifier_judges_and_its_features_are_shown(view: WorkspaceTargets) -> None:
+    rules, learned = (ask(view, policy=policy_with(classifier=kind)) for kind in ("rules", "learned"))
+    assert rules["features"]["messages"] == learned["features"]["messages"] == 1
+    assert rules["complexity_score"] != learned["complexity_score"]
+
+
 def test_each_excluded_candidate_has_its_reason(view: WorkspaceTargets) -> None:
     excluded = {each["id"]: each["excluded_because"] for each in ask(view)["candidates"] if "excluded_because" in each}
     assert excluded == {"cloud/gpt-4o": "it is disabled in this workspace"}
