@@ -19,6 +19,8 @@ from routing.providers.base import Timeouts
 MAX_MODELS = 200
 MAX_FALLBACKS = 20
 MAX_FILTERS = 4000
+# The largest number in them; every program reads integers up to here alike (RFC 8259, 6).
+LARGEST = 2**53
 # The gateway's own names, where a model's is wanted.
 NOT_MODELS = ("auto", "policy")
 
@@ -55,7 +57,23 @@ def _small(filters: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"must be JSON: {error}.") from None
     if size > MAX_FILTERS:
         raise ValueError(f"must take at most {MAX_FILTERS} bytes as JSON.")
+    _check_storable(filters)
     return filters
+
+
+def _check_storable(value: Any) -> None:
+    """Postgres keeps no NUL, and gives a large number back with all its digits, as an integer that JSON cannot have."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            _check_storable(name)
+            _check_storable(member)
+    elif isinstance(value, list):
+        for member in value:
+            _check_storable(member)
+    elif isinstance(value, str) and "\0" in value:
+        raise ValueError("must have no NUL characters.")
+    elif isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:
+        raise ValueError("must have no numbers beyond 2^53.")
 
 
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]

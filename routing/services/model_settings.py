@@ -57,7 +57,9 @@ def set_model(caller: Caller, model_id: str, data: ModelChange | Mapping[str, An
 def find(caller: Caller, model_id: str) -> tuple[Provider, str]:
     """The provider and the model that `<provider>/<model>` names. Raises `NotFound`."""
     name, _, model = model_id.partition("/")
-    provider = scoped(Provider.objects.filter(name=name), caller).first() if model and "\0" not in name else None
+    # Postgres keeps no NUL in text, so nothing is named with one.
+    named = bool(model) and "\0" not in model_id
+    provider = scoped(Provider.objects.filter(name=name), caller).first() if named else None
     if provider is None or not _known(provider, model):
         raise NotFound(f"There is no model '{model_id}' here; GET /api/routing/models lists those that are.")
     return provider, model
@@ -66,4 +68,4 @@ def find(caller: Caller, model_id: str) -> tuple[Provider, str]:
 def _known(provider: Provider, model: str) -> bool:
     """Whether the model is listed, or was when something was set for it."""
     listed = provider.model_ids or provider.discovered_models
-    return model in listed or provider.model_settings.filter(model=model.replace("\0", "")).exists()
+    return model in listed or provider.model_settings.filter(model=model).exists()

@@ -164,6 +164,13 @@ def test_a_stranger_finds_nothing(stranger: Caller, picture: Snapshot, cloud: Pr
     assert api.patch(MINI, quality=1).status == 404
 
 
+def test_a_name_with_a_nul_is_unknown_though_the_rest_of_it_is_known(
+    api: ApiClient, picture: Snapshot, cloud: Provider
+) -> None:
+    assert api.patch(MINI, quality=0.5).status == 200
+    assert api.patch(f"{MINI}%00", quality=1).status == 404
+
+
 @pytest.mark.parametrize("name", ["cloud/unknown", "cloud", "cloud/", "none/gpt-4o-mini", "Cloud/gpt-4o-mini", "%00/x"])
 def test_a_model_that_is_not_there_is_not_found(api: ApiClient, cloud: Provider, name: str) -> None:
     assert api.patch(f"{PATH}/{name}", quality=1).status == 404
