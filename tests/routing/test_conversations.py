@@ -1,6 +1,7 @@
 """A conversation stays on its model, until it outgrows it, the model fails or the policy changes."""
 
 import dataclasses
+import shutil
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from routing.endpoints import COMPLETIONS
 from routing.exchange import Exchange, Label, Wishes
 from routing.health import Health
 from routing.policies import PolicyFacts, Weights
-from routing.sticky import MANY, TELL_AGAIN, TTL, Conversations, conversation
+from routing.share import Channel
+from routing.sticky import MANY, NEWS, TELL_AGAIN, TTL, Conversations, conversation
 from routing.targets import WorkspaceTargets
 from tests.routing.stage import caller_of, decided, ids, policy_with, provider, request, settings, view_of
+from tests.routing.test_shared_health import RedisServer, wait_until
 
 FIRST = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is a monad?"}]
 SECOND = [*FIRST, {"role": "assistant", "content": "A burrito."}, {"role": "user", "content": "And a functor?"}]
@@ -207,6 +210,27 @@ def test_other_processes_are_told(stage: Stage) -> None:
     stage.turn(FIRST, GOOD)
     for news in stage.told:
         other.conversations.hear("elsewhere", news)
+    assert ids(other.turn(SECOND, CHEAP))[0] == "c/good"
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server")
+def test_they_hear_it_through_redis() -> None:
+    server = RedisServer()
+    server.start()
+    here, there = Channel(server.url), Channel(server.url)
+    asked, other = Stage(), Stage()
+    asked.conversations = Conversations(asked.clock, here.publish)
+    there.on(NEWS, other.conversations.hear)
+    try:
+        for channel in (here, there):
+            channel.start()
+            wait_until(channel.connected.is_set)
+        asked.turn(FIRST, GOOD)
+        wait_until(lambda: len(other.conversations) == 1)
+    finally:
+        here.stop()
+        there.stop()
+        server.stop()
     assert ids(other.turn(SECOND, CHEAP))[0] == "c/good"
 
 
