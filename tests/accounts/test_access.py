@@ -18,8 +18,12 @@ from tests.api_client import ApiClient
 ALLOWED = {
     Role.OWNER: set(Action),
     Role.ADMIN: {
-        Action.READ, Action.USE_KEYS, Action.MANAGE_PROVIDERS, Action.MANAGE_ROUTING, Action.MANAGE_MEMBERS,
-    },  # fmt: skip
+        Action.READ,
+        Action.USE_KEYS,
+        Action.MANAGE_PROVIDERS,
+        Action.MANAGE_ROUTING,
+        Action.MANAGE_MEMBERS,
+    },
     Role.MEMBER: {Action.READ, Action.USE_KEYS},
     Role.VIEWER: {Action.READ},
 }
