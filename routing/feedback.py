@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -35,8 +36,10 @@ READ = frozenset({200, 499})
 
 # This runs beside the request path, which has no database connection: two of its own at most, whoever comes.
 _threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="feedback")
-MOST_WAITING = 64
-_waiting = 0
+# How much of it may wait at a time, and how much of one workspace, which must not be in the way of all others.
+MOST_WAITING, MOST_OF_ONE = 256, 32
+# By workspace.
+_waiting: Counter[str] = Counter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,9 @@ async def serve(request: WireRequest) -> WireResponse:
 
 async def _given(caller: Caller, judgement: Judgement) -> dict[str, Any]:
     """Store it, as soon as its request is in the ledger. Raises `NotFound`, and `ServiceUnavailable` in a crowd."""
-    global _waiting
-    if _waiting >= MOST_WAITING:
+    if _waiting[caller.workspace_id] >= MOST_OF_ONE or _waiting.total() >= MOST_WAITING:
         raise ServiceUnavailable("Too much feedback at once; send it again.", headers={"retry-after": "1"})
-    _waiting += 1
+    _waiting[caller.workspace_id] += 1
     try:
         for pause in (0.0, *PAUSES) if judgement.young else (0.0,):
             await asyncio.sleep(pause)
@@ -80,7 +82,9 @@ async def _given(caller: Caller, judgement: Judgement) -> dict[str, Any]:
                 return stored
         raise NotFound(f"There is no request '{judgement.request_id}'.", param="request_id")
     finally:
-        _waiting -= 1
+        _waiting[caller.workspace_id] -= 1
+        if not _waiting[caller.workspace_id]:
+            del _waiting[caller.workspace_id]
 
 
 def _stored(caller: Caller, judgement: Judgement) -> dict[str, Any] | None:

@@ -17,6 +17,8 @@ from routing.providers import sse
 LONGEST_MESSAGE = 10_000
 HOTTEST = 2.0
 MOST_TOKENS = 1_000_000
+# Characters of an unknown field's name that the refusal shows.
+SHOWN = 100
 # Passed on as they are: the pipeline checks the gateway's own fields.
 GATEWAY_FIELDS = ("sensitivity", "complexity")
 FIELDS = frozenset({"message", "temperature", "max_tokens", *GATEWAY_FIELDS})
@@ -31,7 +33,8 @@ class SimpleChat:
     def request(self, body: dict[str, Any]) -> dict[str, Any]:
         for name in body:
             if name not in FIELDS:
-                raise InvalidRequest(f"{name}: unknown; the fields are {', '.join(sorted(FIELDS))}.", param=name)
+                shown = name[:SHOWN]
+                raise InvalidRequest(f"{shown}: unknown; the fields are {', '.join(sorted(FIELDS))}.", param=shown)
         chat: dict[str, Any] = {"model": AUTO, "messages": [{"role": "user", "content": _message(body)}]}
         temperature, max_tokens = _temperature(body), _max_tokens(body)
         if temperature is not None:

@@ -128,6 +128,18 @@ def test_who_waits_for_a_request_keeps_nobody_from_being_heard(scene: Scene) -> 
         assert {future.result().status_code for future in waiting} == {404}
 
 
+def test_a_crowd_of_one_workspace_keeps_no_other_from_being_heard(scene: Scene, other_account: Account) -> None:
+    theirs = other_account.create_key()["key"]
+    scene.post()
+    with ThreadPoolExecutor(100) as crowd:
+        waiting = [crowd.submit(give, scene, uuid7_text(), label="bad") for _ in range(100)]
+        time.sleep(1)
+        refused(give(scene, uuid7_text(), theirs, label="good"), 404, "not_found", "request_id")
+        answers = [each.result() for each in waiting]
+    assert {answer.status_code for answer in answers} == {404, 503}
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
+
+
 def test_a_request_that_failed_can_be_judged_and_is_no_models_fault(gateway: Process, scene: Scene) -> None:
     scene.behave({"status": 500})
     assert give(scene, scene.post(), label="bad").status_code == 200
