@@ -1,12 +1,15 @@
 """What the next request would do, and why: the request's own code, run without sending or changing anything."""
 
 import dataclasses
+from decimal import Decimal
 from typing import Any
 
 import orjson
 
+from analytics.pricing import as_text
 from gateway_project.lib.errors import ApiError
 from routing import sticky
+from routing.calibration import PRIOR_WEIGHT
 from routing.classify import classify
 from routing.decision import Candidate, Decision
 from routing.endpoints import CHAT, Endpoint
@@ -102,11 +105,12 @@ def _shown(candidate: Candidate, table: Table | None, health: Health) -> dict[st
     return shown | {
         "id": target.id,
         "local": target.local,
-        "cost_usd": None if candidate.cost_usd is None or excluded else round(candidate.cost_usd, USD),
+        "cost_usd": None if candidate.cost_usd is None or excluded else _money(candidate.cost_usd),
         "price_source": facts.price.source,
         "quality": round(row.quality if row else facts.quality, SCORE),
         "quality_prior": facts.quality,
         "quality_source": facts.quality_source,
+        "prior_weight": PRIOR_WEIGHT,
         "evidence": {"good": row.evidence[0], "bad": row.evidence[1]} if row else None,
         "seconds": None if candidate.seconds is None else round(candidate.seconds, 3),
         "measured": state is not None and state.ttft_s is not None,
@@ -117,6 +121,11 @@ def _shown(candidate: Candidate, table: Table | None, health: Health) -> dict[st
         "put_back_because": candidate.put_back,
         "idler_replicas": candidate.idler_replicas,
     }
+
+
+def _money(usd: float) -> str:
+    """`usd`, an estimate, as the API writes money."""
+    return as_text(Decimal(f"{usd:.{USD}f}"))
 
 
 def _row(candidate: Candidate, table: Table | None) -> Row | None:
