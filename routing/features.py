@@ -24,6 +24,8 @@ TOOL_TOKENS = 40
 WINDOW = 800
 # A first or last paragraph this short beside a text this long may ask something of the text.
 SHORT, LONG = 240, 300
+# A first or last sentence this short may ask for a fact of a text at least this long.
+SENTENCE = 140
 # A quotation from this length on is material too.
 QUOTED = 60
 # A character of Chinese or Japanese says as much as this many letters.
@@ -117,6 +119,7 @@ class Features:
     cues_condition: int = 0
     cues_negation: int = 0
     cues_reasoning: int = 0
+    cues_deictic: int = 0
     # The grade of the first graded ask among the first words, 1 simple to 4 expert, or 0.
     lead: int = 0
     # Of the system prompt: whether it wants a bare value or label.
@@ -137,15 +140,21 @@ def measure(endpoint: Endpoint, body: dict[str, Any]) -> Features:
     """The features of a request's body. Raises nothing, whatever the members of `body` hold."""
     found = Features()
     if endpoint is CHAT:
-        last, before = _read_messages(found, body.get("messages"))
+        system, last, before = _read_messages(found, body.get("messages"))
         if len(last) <= FOLLOW_UP and _CONTINUE.fullmatch(last.strip(" .!?…。").lower()):
             last = before
     else:
+        system = ""
         last = _read_prompt(found, body.get(endpoint.content))
     _read_options(found, body)
     found.language = _script(last)
-    ask, material = _split(last, found.language)
-    found.material_tokens = estimate_tokens(material, len(last) - len(ask)) if material else 0
+    if found.system_simple > 1 and not _commands(last, found.language):
+        # What to do stands in the system prompt: the turn is the material.
+        ask, material = system[:SYSTEM_WINDOW], last
+        found.language = _script(ask)
+    else:
+        ask, material = _split(last, found.language)
+    found.material_tokens = estimate_tokens(material, max(len(last) - len(ask), len(material))) if material else 0
     _read_ask(found, ask, material)
     return found
 
@@ -164,10 +173,11 @@ def estimate_tokens(text: str, size: int = -1) -> int:
     return max(round((wide + (len(sample) - wide) / CHARACTERS_PER_TOKEN + more) * size / len(sample)), 1)
 
 
-def _read_messages(found: Features, messages: Any) -> tuple[str, str]:
-    """The user's last turn and the one before it; and the sizes of the whole conversation."""
+def _read_messages(found: Features, messages: Any) -> tuple[str, str, str]:
+    """The system prompt, the user's last turn and the one before it; and the sizes of the whole conversation."""
     if type(messages) is not list:
-        return "", ""
+        return "", "", ""
+    system = ""
     found.messages = len(messages)
     characters, tokens = 0, 0
     for message in messages:
@@ -184,9 +194,10 @@ def _read_messages(found: Features, messages: Any) -> tuple[str, str]:
             characters += _call_characters(message["tool_calls"])
         if message.get("role") in ("system", "developer"):
             _read_system(found, text)
+            system = text
     found.prompt_tokens = tokens + (characters + 3) // CHARACTERS_PER_TOKEN + found.images * IMAGE_TOKENS
     turns = _user_turns(messages)
-    return next(turns, ""), next(turns, "")
+    return system, next(turns, ""), next(turns, "")
 
 
 def _user_turns(messages: list[Any]) -> Iterator[str]:
@@ -292,6 +303,11 @@ def _split(text: str, language: str) -> tuple[str, str]:
     closes = len(last) * scale <= SHORT and pasted + len(first) * scale >= LONG and not opens
     if closes and _commands(last, language) and _only_reads(last, language):
         return last, head
+    for short, rest in _ends(text, head, tail):
+        if not len(short) * scale <= SENTENCE <= len(rest) * scale or _questions(rest):
+            continue
+        if _only_looks_up(short, language) and not any(unpacked(_hits(rest[:window], language))[3:5]):
+            return short, rest[:window]
     if len(text) <= 2 * window:
         return _unquoted(text, scale)
     return f"{head}\n{tail}", text[window : 2 * window]
@@ -314,17 +330,41 @@ def _only_reads(paragraph: str, language: str) -> bool:
     return _questions(paragraph) or any(unpacked(_hits(paragraph, language))[:3])
 
 
+def _ends(text: str, head: str, tail: str) -> Iterator[tuple[str, str]]:
+    """The first and the last line of `text`, then the first and the last sentence; each with the rest of the text."""
+    for mark in ("\n", ". ", "? ", ": ", "。", "\uff1f"):
+        start = head.find(mark)
+        if start > 0:
+            yield text[: start + 1], text[start + 1 :]
+    for mark in ("\n", ". ", "? ", "。"):
+        end = tail.rfind(mark, 0, len(tail) - 1)
+        if end > 0:
+            yield tail[end + 1 :], text[: len(text) - len(tail) + end]
+
+
+def _only_looks_up(sentence: str, language: str) -> bool:
+    """Whether a sentence asks for nothing but a fact, a value or a label."""
+    hits = unpacked(_hits(sentence, language))
+    simple, moderate, hard = hits[1], hits[2], hits[3] + hits[4]
+    if hard or moderate > simple:
+        return False
+    # "What is the notice period in this contract?"
+    return (simple > 0 and _commands(sentence, language)) or (hits[-1] > 0 and _questions(sentence))
+
+
 def _is_hard(paragraph: str, language: str) -> bool:
     """Whether most of what a paragraph asks for is engineering or proof."""
     _, simple, moderate, hard, harder = unpacked(_hits(paragraph, language))[:5]
-    return hard + harder > simple + moderate
+    return hard + harder > max(simple + moderate, 1)
 
 
 def _commands(paragraph: str, language: str) -> bool:
     """Whether a paragraph is a question, or begins with what is to be done."""
-    if _questions(paragraph) or language in NEEDLES:
+    if _questions(paragraph):
         return True
-    return any(word in LEADS or word in PLAIN for word in _words(paragraph, language)[:LEAD])
+    if language in NEEDLES:
+        return any(unpacked(_hits(paragraph[:SHORT], language))[:5])
+    return any(word in LEADS or word in PLAIN for word in _words(paragraph[:SHORT], language)[:LEAD])
 
 
 def _questions(paragraph: str) -> bool:
@@ -420,6 +460,7 @@ def _count_words(found: Features, hits: int, leading: list[bytes]) -> None:
         found.cues_condition,
         found.cues_negation,
         found.cues_reasoning,
+        found.cues_deictic,
     ) = unpacked(hits)
     for word in leading:
         if word in LEADS:

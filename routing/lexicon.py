@@ -15,7 +15,10 @@ FOLDER = Path(__file__).parent / "lexicon"
 CLASSES = (
     *(f"asks_{grade}" for grade in ("plain", "simple", "moderate", "complex", "expert")),
     *(f"terms_{grade}" for grade in ("everyday", "working", "technical", "research")),
-    *(f"cues_{kind}" for kind in ("brief", "steps", "constraint", "universal", "condition", "negation", "reasoning")),
+    *(
+        f"cues_{kind}"
+        for kind in ("brief", "steps", "constraint", "universal", "condition", "negation", "reasoning", "deictic")
+    ),
 )
 ASKS = tuple(name for name in CLASSES if name.startswith("asks_"))
 SPACED = ("en", "de", "es", "fr")
@@ -37,7 +40,9 @@ def _inflected(word: str, language: str) -> Iterator[str]:
     stem = word.removesuffix("*")
     yield stem
     if language == "en":
-        yield from _english(stem)
+        # "his" is no form of "hi".
+        if len(stem) > 3:
+            yield from _english(stem)
     elif stem != word:
         yield from (stem + ending for ending in ENDINGS[language].split())
 

@@ -20,43 +20,47 @@ TIERS: Final = ("simple", "moderate", "complex", "expert")
 CASE_TOKENS, CASE_WORD = 4.65, 4.8
 
 # What each signal says, in logits, to the three questions. Evidence of a proof counts for engineering too; that of an
-# everyday letter against it. They were fitted on the design halves of `routing.training.sets` and rounded; a sign that
-# could not be given a reason was set to 0.
+# everyday letter against it. They were fitted on the design halves of `routing.training.sets` and rounded; where the
+# sign made no sense the weight is 0.
 WEIGHTS: Final = {
     # Before anything is known.
-    "usual": (-0.60, -2.10, -2.80),
+    "usual": (-4.55, -4.90, -4.55),
+    "ask_tokens": (1.50, 0.95, 0.70),
     # A text pasted beside the question is read, not worked through.
-    "material_tokens": (-0.20, -0.15, -0.15),
+    "material_tokens": (-0.15, -0.05, -0.20),
     # The system prompt wants a bare value or label.
-    "system_simple": (-0.80, -1.50, 0.00),
-    "asks_simple": (-1.10, -0.95, -0.30),
-    "asks_moderate": (1.85, -1.15, -0.60),
-    "asks_complex": (0.85, 1.50, -1.00),
-    "asks_expert": (0.80, 1.20, 1.60),
-    "lead_simple": (-0.80, -0.40, -0.40),
-    "lead_moderate": (-0.35, -0.90, -1.05),
-    "lead_complex": (1.50, 1.20, 0.00),
-    "lead_expert": (0.40, 1.05, 1.70),
-    "terms_everyday": (0.00, -0.70, 0.00),
-    "terms_working": (0.85, 0.00, -0.70),
-    "terms_technical": (0.40, 1.40, -0.20),
-    "terms_research": (0.30, 1.00, 1.40),
+    "system_simple": (-0.60, -1.35, 0.00),
+    "asks_simple": (-1.10, -1.20, -0.45),
+    "asks_moderate": (1.90, -1.15, -1.00),
+    "asks_complex": (1.00, 2.45, -0.85),
+    "asks_expert": (0.50, 1.45, 2.40),
+    "lead_simple": (-1.00, 0.00, -0.40),
+    "lead_moderate": (0.30, -0.70, -1.20),
+    "lead_complex": (1.60, 1.20, -0.75),
+    "lead_expert": (0.55, 1.30, 1.25),
+    "terms_everyday": (-0.35, -0.80, 0.00),
+    "terms_working": (0.80, -0.20, -0.30),
+    "terms_technical": (0.10, 0.95, -0.40),
+    "terms_research": (0.35, 1.05, 1.25),
     # A short proof has few specialised words, and few of any other kind.
-    "density": (0.55, 1.00, 1.00),
-    "cues_brief": (-0.35, -0.45, 0.00),
-    "cues_steps": (0.25, 0.00, 0.00),
-    "cues_constraint": (1.00, 0.00, 0.55),
+    "density": (0.40, 1.10, 1.10),
+    "cues_brief": (-0.05, -0.25, 0.00),
+    "cues_steps": (1.25, 0.20, 0.30),
+    "cues_constraint": (1.05, 0.20, 0.65),
     # What must hold always, for any, whatever happens: a guarantee is wanted.
-    "cues_universal": (0.55, 0.65, 1.20),
-    "cues_condition": (0.00, 0.85, 0.10),
-    "cues_negation": (0.85, 0.15, 0.00),
-    "cues_reasoning": (0.75, 0.25, 0.00),
-    "questions": (-1.60, -1.75, -1.05),
-    "commas": (0.70, 0.75, 0.00),
-    "notation": (0.90, 1.00, 0.00),
-    "code": (0.15, 0.05, 0.00),
+    "cues_universal": (0.90, 1.55, 1.20),
+    "cues_condition": (1.50, 0.65, 0.20),
+    "cues_negation": (1.30, 0.65, 0.75),
+    "cues_reasoning": (1.00, 0.20, 0.00),
+    # It is about a text that is there.
+    "cues_deictic": (-1.65, -0.60, -0.85),
+    "questions": (-2.25, -1.60, -0.55),
+    "commas": (0.20, 0.65, 0.00),
+    "digits": (0.25, -0.15, -0.45),
+    "notation": (0.40, 0.40, 0.25),
+    "code": (0.25, 0.10, -0.20),
     # Nothing is known of the words: neither simple nor hard.
-    "unknown_language": (1.75, 1.75, 1.95),
+    "unknown_language": (1.50, 1.45, 1.75),
 }
 _COLUMNS = tuple(zip(*WEIGHTS.values(), strict=True))
 
@@ -88,6 +92,7 @@ def signals(found: Features) -> tuple[float, ...]:
     technical, research, expert = found.terms_technical, found.terms_research, found.asks_expert
     return (
         1.0,
+        damped(found.ask_tokens),
         damped(found.material_tokens),
         damp[found.system_simple],
         damp[found.asks_simple],
@@ -110,8 +115,10 @@ def signals(found: Features) -> tuple[float, ...]:
         damp[found.cues_condition],
         damp[found.cues_negation],
         damp[found.cues_reasoning],
+        damp[found.cues_deictic],
         damp[found.questions],
         damp[found.commas],
+        damped(found.digits),
         damp[found.notation],
         damp[found.code_signs + found.indented],
         found.language == "other",
