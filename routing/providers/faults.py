@@ -81,6 +81,9 @@ def blame(error: UpstreamError, *, named: bool) -> Blame:
         return Blame.REQUEST
     if status == 429:
         return Blame.LIMIT
+    if status == 403 and error.body.lstrip()[:1] == b"<":
+        # A page: a firewall's before the provider, which may not like this prompt, and knows nothing of secrets.
+        return Blame.PROVIDER
     if status == 401 or status == 403:
         return Blame.REQUEST if _is_moderation(error.body) else Blame.CREDENTIAL
     return Blame.PROVIDER

@@ -168,6 +168,15 @@ def test_a_prompt_that_a_provider_moderates_closes_it_to_nobody(scene: Scene, er
     assert scene.post(model=first(scene)).status_code == 200
 
 
+def test_a_prompt_that_a_firewall_blocks_closes_the_provider_to_nobody(scene: Scene) -> None:
+    """Those before OpenAI and others answer `<script>` in a prompt with a page: that says nothing of the secret."""
+    page = "<!DOCTYPE html><html><title>Attention Required!</title><h1>Sorry, you have been blocked</h1></html>"
+    scene.behave({"status": 403, "body": page}, {})
+    assert scene.post(model=first(scene)).status_code == 503
+    assert scene.post(model=first(scene)).status_code == 200
+    assert health_of(scene, first(scene))["state"] == "closed"
+
+
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_clients_faults_do_not_count(scene: Scene, status: int) -> None:
     scene.behave({"status": status})
