@@ -20,6 +20,9 @@ from routing.http1.request import Origin
 NEXT_ADDRESS: Final = 0.25
 # Names that are remembered at most.
 MANY: Final = 1000
+# Seconds that a new answer to a name known before is waited for, and for which the old one then still serves. A few
+# threads ask the DNS for everybody, and names that are never answered can keep all of them.
+FRESH_WITHIN, STALE_FOR = 1.0, 3600.0
 
 Key = tuple[str, int]
 Addresses = Sequence[AddrInfoType]
@@ -82,7 +85,10 @@ class Dialer:
             asking = self._asking[key] = self.loop.create_task(self._ask(key))
             asking.add_done_callback(lambda done: self._answered(key, done))
         # Others may wait for the same name: who leaves does not take the answer along.
-        return await asyncio.shield(asking)
+        if known is None or known[0] + STALE_FOR < self.loop.time():
+            return await asyncio.shield(asking)
+        done, _ = await asyncio.wait([asking], timeout=FRESH_WITHIN)
+        return asking.result() if done else known[1]
 
     async def _ask(self, key: Key) -> Addresses:
         host, port = key

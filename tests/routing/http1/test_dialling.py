@@ -94,6 +94,27 @@ async def test_a_name_that_takes_too_long(client: Pool, names: Names) -> None:
         await get(client, "http://localhost:1", first_byte=0.1)
 
 
+async def test_while_a_known_name_is_asked_for_in_vain_its_last_addresses_serve(
+    client: Pool, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dial, "DNS_TTL", 0)
+    monkeypatch.setattr(dial, "FRESH_WITHIN", 0.05)
+    names.known = {"localhost": ["127.0.0.1"]}
+    async with serving() as server:
+        assert await get(client, server.url(host="localhost")) == b"ok"
+        names.seconds = 0.5
+        answers = asyncio.gather(*(get(client, server.url(host="localhost"), connect=0.3) for _ in range(3)))
+        assert await answers == [b"ok"] * 3
+        await asyncio.sleep(0.5)
+        assert names.asked == ["localhost"] * 2
+        # Who says that there is no such name is believed.
+        names.known, names.seconds = {"localhost": ["no-such-host.invalid"]}, 0.0
+        more = (get(client, server.url(host="localhost")) for _ in range(server.connections + 1))
+        *_, last = await asyncio.gather(*more, return_exceptions=True)
+        assert isinstance(last, ConnectFailed)
+        assert isinstance(last.cause, socket.gaierror)
+
+
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 70 + ".example"])
 async def test_a_name_that_is_none(client: Pool, host: str) -> None:
     found = await failure(client, f"http://{host}:8000")
