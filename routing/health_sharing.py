@@ -1,5 +1,6 @@
 """What one process finds out about a target, the others need not: breakers at once, counts each second."""
 
+from math import isfinite
 from typing import Any
 
 from routing.breaker import OPEN
@@ -50,7 +51,7 @@ class Sharing:
                 if denied is not None and self.health.credential_of(provider_id) not in (None, denied):
                     return  # that is not the secret that the provider has by now
                 state = self.health.made((provider_id, model), str(news["kind"]))
-                state.switch.open_as_told(now, str(news["reason"]), float(news.get("retry_in") or 0.0), denied)
+                state.switch.open_as_told(now, str(news["reason"]), _number(news.get("retry_in", 0.0)), denied)
             case "closed":
                 known = self.health.state((provider_id, model))
                 if known is not None and known.switch.close_as_told(now):
@@ -86,7 +87,7 @@ class Sharing:
         provider_id, model = news["key"]
         outcomes = Outcomes()
         for name in Outcomes.__slots__:
-            setattr(outcomes, name, max(0.0, float(news[name])))
+            setattr(outcomes, name, _number(news[name]))
         state = self.health.made((provider_id, model), str(news["kind"]))
         state.add_elsewhere(self.health.clock(), outcomes)
         self._elsewhere.setdefault(state.key, {})[process] = (max(0, int(news["under_way"])), 0)
@@ -99,3 +100,10 @@ class Sharing:
             state.elsewhere = sum(count for count, _ in processes.values())
         if not processes or state is None:
             self._elsewhere.pop(key, None)
+
+
+def _number(value: Any) -> float:
+    """`value`, at least 0. Raises `ValueError` for what is no finite number: it would stay in every mean."""
+    if type(value) not in (int, float) or not isfinite(value):
+        raise ValueError("not a number")
+    return max(0.0, float(value))

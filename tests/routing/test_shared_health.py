@@ -15,7 +15,7 @@ from routing.breaker import FAILURES
 from routing.health import Health
 from routing.health_sharing import Sharing
 from routing.providers.base import Target
-from routing.share import Channel
+from routing.share import TICK, Channel
 from routing.target_state import TargetState
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server")
@@ -115,6 +115,22 @@ def test_a_breaker_opens_and_closes_in_every_process(processes: list[Process]) -
     probe.first_byte()
     probe.completed(1)
     wait_until(lambda: all(other.breaker == "closed" for other in others), within=2)
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", None, True])
+def test_what_is_no_number_moves_no_figure_and_keeps_no_breaker_open(processes: list[Process], number: object) -> None:
+    one, other, _ = processes
+    told = {"key": TARGET.key, "kind": "vllm"}
+    figures = {"good": 1, "bad": 0, "ttft_s": number, "ttfts": 1, "speed": 0, "speeds": 0, "under_way": 0}
+    one.channel.publish("breaker", {**told, "state": "open", "reason": "", "credential": None, "retry_in": number})
+    time.sleep(2 * TICK)
+    one.channel.publish("outcomes", {**told, **figures})
+    time.sleep(2 * TICK)
+    one.fail()
+    wait_until(lambda: other.breaker == "open")
+    assert other.state is not None
+    assert other.state.ttft_s is None
+    wait_until(lambda: other.health.available(TARGET.key, time.monotonic()))
 
 
 def test_while_one_process_sends_its_probe_the_others_wait(processes: list[Process]) -> None:
