@@ -52,8 +52,13 @@ def estimate_messages(messages: Sequence[Any], tools: Sequence[Any] = ()) -> int
     return fixed + _count(texts)
 
 
-def estimate_request(body: Mapping[str, Any]) -> int:
-    """Prompt tokens of an OpenAI-shaped request for a chat, a completion or embeddings, about."""
+def estimate_request(body: Mapping[str, Any], content: str = "") -> int:
+    """Prompt tokens of an OpenAI-shaped request for a chat, a completion or embeddings, about.
+
+    `content` is the member that holds the prompt, where that is known: others of such names count nothing then.
+    """
+    if content:
+        body = {name: body.get(name) for name in (content, "tools")}
     messages = body.get("messages")
     if isinstance(messages, list):
         tools = body.get("tools")

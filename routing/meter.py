@@ -38,7 +38,7 @@ def read_usage(exchange: Exchange) -> None:
 
 def estimated(exchange: Exchange, text: str, *, scale: float = 1.0) -> Usage:
     """The usage counted here, flagged so: the request's own tokens, and those of `text` times `scale`."""
-    prompt = tokens.estimate_request(exchange.body) if exchange.body else 0
+    prompt = tokens.estimate_request(exchange.body, exchange.endpoint.content) if exchange.body else 0
     return Usage(
         prompt=prompt,
         completion=round(tokens.count(text, exchange.target.model if exchange.target else "") * scale),

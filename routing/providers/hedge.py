@@ -135,5 +135,6 @@ def _attempt_of(exchange: Exchange, target: Target) -> Attempt | None:
 def _bill(exchange: Exchange, attempt: Attempt, answer: Answer | None) -> None:
     """Price an attempt that lost: by what its answer says it used, else by the prompt, which it was sent."""
     usage = usage_from(answer.whole, attempt.target.kind.id) if answer is not None else None
-    attempt.usage = usage or Usage(prompt=tokens.estimate_request(exchange.body), estimated=True)
+    prompt = tokens.estimate_request(exchange.body, exchange.endpoint.content)
+    attempt.usage = usage or Usage(prompt=prompt, estimated=True)
     attempt.cost = pricing.cost(attempt.target.facts.price, attempt.usage)

@@ -71,6 +71,15 @@ def test_usage_that_no_upstream_sent_is_estimated_and_flagged(scene: Scene, stre
     assert 3 <= record["prompt_tokens"] <= 20
 
 
+def test_what_is_estimated_is_the_prompt_whatever_else_the_request_has(scene: Scene) -> None:
+    """An unknown field named `messages` makes no long prompt short."""
+    scene.behave({"usage": "never"})
+    body = {"model": scene.model, "prompt": "The quick brown fox. " * 100, "messages": [{"role": "user"}]}
+    record = scene.record(scene.http.post("/v1/completions", json=body))
+    assert record["usage_estimated"] is True
+    assert 400 <= record["prompt_tokens"] <= 700
+
+
 @pytest.mark.parametrize(
     "usage",
     [
