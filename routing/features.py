@@ -21,7 +21,7 @@ IMAGE_TOKENS = 765
 TOOL_TOKENS = 40
 
 # The most that is looked at of each of a text's two ends.
-WINDOW = 800
+WINDOW = 640
 # A first or last paragraph this short beside a text this long may ask something of the text.
 SHORT, LONG = 240, 300
 # A first or last sentence this short may ask for a fact of a text at least this long.
@@ -48,6 +48,9 @@ _ASCII_WORDS = bytes(code if code < 128 else 32 for code in _LATIN_WORDS)
 # Punctuation outside ASCII that would stick to words.
 _QUOTES = tuple(mark.encode() for mark in "«»“”„\u2018\u2019\u2013—…¿¡·")
 _QUOTATIONS = (('"', '"'), ("“", "”"), ("«", "»"), ("„", "“"), ("「", "」"), ("『", "』"))
+# Where a line or a sentence ends.
+_ENDS = ("\n", ". ", "? ")
+_WIDE_ENDS = ("\n", ". ", "? ", "。", "\uff1f")
 # Signs of formulas outside ASCII: Greek, arrows, operators, indices, squares.
 _NOTATION = (
     b"\xce",
@@ -67,13 +70,16 @@ _COMMAS = {"zh": "、\uff0c\uff1b\uff1a", "ja": "、\uff0c\uff1a", "ar": "،؛"}
 _CHOICES = (("\nA. ", "\nB. "), ("\nA) ", "\nB) "), ("\n(A) ", "\n(B) "), ("\na) ", "\nb) "))
 
 # A tier claimed in the prompt is no evidence: the sentence is taken out.
-_CLAIM_WORDS = frozenset((b"expert", b"complex", b"difficult", b"simple", b"moderate", b"reasoning", b"effort"))
-_TIER = r"\b(?:expert|complex|difficult|simple|moderate)\b"
+_CLAIM_WORDS = frozenset(
+    (b"expert", b"complex", b"difficult", b"hard", b"simple", b"moderate", b"reasoning", b"effort")
+)
+_TIER = r"(?:expert|complex|difficult|hard|simple|moderate)"
 _CLAIM = re.compile(
-    rf"[^.!?\n]{{0,60}}\b(?:treat|classif\w+|route|rate|mark|label|consider|handle|regard)\b[^.!?\n]{{0,40}}{_TIER}"
-    rf"[^.!?\n]{{0,80}}[.!?]*"
-    rf"|{_TIER}[^.!?\n]{{0,40}}\b(?:mode|level|tier|task|complexity)\b[^.!?\n]{{0,40}}[.!?]*"
-    r"|[^.!?\n]{0,60}\b(?:deep|maximum|max)[ -](?:reasoning|effort)\b[^.!?\n]{0,60}[.!?]*",
+    r"(?:please )?\b(?:treat|classify|route|rate|mark|label|consider|handle|regard) (?:this|it|that|the|my)\b[^.!?\n]{0,40}"
+    rf"\b{_TIER}\b(?: (?:request|task|question|prompt|one))?[.!]*"
+    rf"|(?:this is an? )?\b{_TIER}[ -](?:mode|level|tier|complexity)\b(?: (?:request|task|question|prompt))?[.!]*"
+    r"|\bEXPERT\b[^.!?\n]{0,40}\bLEVEL\b[.!]*"
+    r"|\b(?:deep|maximum|max)[ -](?:reasoning|effort)\b(?: (?:required|needed|please))?[.!]*",
     re.IGNORECASE,
 )
 # Turns that ask for nothing themselves: what the turn before them asked still holds.
@@ -147,16 +153,31 @@ def measure(endpoint: Endpoint, body: dict[str, Any]) -> Features:
         system = ""
         last = _read_prompt(found, body.get(endpoint.content))
     _read_options(found, body)
+    if _read_turn(found, last, system):
+        _read_turn(found, _without_claims(last), system)
+    return found
+
+
+def _read_turn(found: Features, last: str, system: str) -> bool:
+    """Read the user's last turn. Whether it may claim a tier, so that it is to be read again without."""
     found.language = _script(last)
     if found.system_simple > 1 and not _commands(last, found.language):
         # What to do stands in the system prompt: the turn is the material.
-        ask, material = system[:SYSTEM_WINDOW], last
+        ask, material = system[:SYSTEM_WINDOW], last[:WINDOW]
         found.language = _script(ask)
     else:
         ask, material = _split(last, found.language)
-    found.material_tokens = estimate_tokens(material, max(len(last) - len(ask), len(material))) if material else 0
-    _read_ask(found, ask, material)
-    return found
+    beside = max(len(last) - len(ask), len(material))
+    found.material_tokens = estimate_tokens(material, beside) if material else 0
+    return _read_ask(found, ask, material)
+
+
+def _without_claims(text: str) -> str:
+    if len(text) <= 2 * WINDOW:
+        return _CLAIM.sub("", text).strip()
+    # Only what is looked at.
+    head, tail = _CLAIM.sub("", text[:WINDOW]).lstrip(), _CLAIM.sub("", text[-WINDOW:]).rstrip()
+    return f"{head}{text[WINDOW:-WINDOW]}{tail}"
 
 
 def estimate_tokens(text: str, size: int = -1) -> int:
@@ -303,11 +324,11 @@ def _split(text: str, language: str) -> tuple[str, str]:
     closes = len(last) * scale <= SHORT and pasted + len(first) * scale >= LONG and not opens
     if closes and _commands(last, language) and _only_reads(last, language):
         return last, head
-    for short, rest in _ends(text, head, tail):
-        if not len(short) * scale <= SENTENCE <= len(rest) * scale or _questions(rest):
+    for short, rest in _ends(head, tail):
+        if len(short) * scale > SENTENCE or not _commands(short, language) or _questions(rest):
             continue
-        if _only_looks_up(short, language) and not any(unpacked(_hits(rest[:window], language))[3:5]):
-            return short, rest[:window]
+        if _only_looks_up(short, language) and not any(unpacked(_hits(rest, language))[3:5]):
+            return short, rest
     if len(text) <= 2 * window:
         return _unquoted(text, scale)
     return f"{head}\n{tail}", text[window : 2 * window]
@@ -330,16 +351,17 @@ def _only_reads(paragraph: str, language: str) -> bool:
     return _questions(paragraph) or any(unpacked(_hits(paragraph, language))[:3])
 
 
-def _ends(text: str, head: str, tail: str) -> Iterator[tuple[str, str]]:
-    """The first and the last line of `text`, then the first and the last sentence; each with the rest of the text."""
-    for mark in ("\n", ". ", "? ", ": ", "。", "\uff1f"):
-        start = head.find(mark)
+def _ends(head: str, tail: str) -> Iterator[tuple[str, str]]:
+    """The first and the last line of a text, then the first and the last sentence; each with what lies beside it."""
+    marks = _ENDS if head.isascii() else _WIDE_ENDS
+    for mark in marks:
+        start = head.find(mark, 0, SENTENCE + 1)
         if start > 0:
-            yield text[: start + 1], text[start + 1 :]
-    for mark in ("\n", ". ", "? ", "。"):
-        end = tail.rfind(mark, 0, len(tail) - 1)
+            yield head[: start + 1], head[start + 1 :]
+    for mark in marks:
+        end = tail.rfind(mark, max(len(tail) - SENTENCE - 2, 0), len(tail) - 1)
         if end > 0:
-            yield tail[end + 1 :], text[: len(text) - len(tail) + end]
+            yield tail[end + 1 :], tail[:end]
 
 
 def _only_looks_up(sentence: str, language: str) -> bool:
@@ -349,7 +371,7 @@ def _only_looks_up(sentence: str, language: str) -> bool:
     if hard or moderate > simple:
         return False
     # "What is the notice period in this contract?"
-    return (simple > 0 and _commands(sentence, language)) or (hits[-1] > 0 and _questions(sentence))
+    return simple > 0 or (hits[-1] > 0 and _questions(sentence))
 
 
 def _is_hard(paragraph: str, language: str) -> bool:
@@ -368,7 +390,7 @@ def _commands(paragraph: str, language: str) -> bool:
 
 
 def _questions(paragraph: str) -> bool:
-    return any(mark in paragraph for mark in _QUESTIONS)
+    return "?" in paragraph or (not paragraph.isascii() and (_QUESTIONS[1] in paragraph or _QUESTIONS[2] in paragraph))
 
 
 def _words(text: str, language: str) -> list[bytes]:
@@ -401,8 +423,8 @@ def _hits(text: str, language: str, spaced: list[bytes] | None = None) -> int:
     return hits
 
 
-def _read_ask(found: Features, ask: str, material: str) -> None:
-    """Count the words, characters and signs of what is asked."""
+def _read_ask(found: Features, ask: str, material: str) -> bool:
+    """Count the words, characters and signs of what is asked. Whether it has words by which a tier may be claimed."""
     if "```" in ask:
         # Code has words of its own.
         material += ask
@@ -412,21 +434,20 @@ def _read_ask(found: Features, ask: str, material: str) -> None:
     found.digits = len(whole) - len(whole.translate(None, _DIGITS))
     ask, choices = _without_choices(ask)
     spaced = _words(ask, found.language)
-    if not _CLAIM_WORDS.isdisjoint(spaced) and (without := _CLAIM.sub("", ask)) != ask:
-        _read_ask(found, without + choices, material)
-        return
     found.ask_tokens, found.choice_tokens = estimate_tokens(ask), estimate_tokens(choices)
     _count_words(found, _hits(ask, found.language, spaced), spaced[:LEAD])
     _count_signs(found, ask, whole[: len(whole) - len(choices)] if choices else whole)
     code = whole + material.encode("utf-8", "replace") if material else whole
     found.code_signs = len(code) - len(code.translate(None, _CODE))
     found.indented = code.count(b"\n  ") + code.count(b"\n\t")
+    return not _CLAIM_WORDS.isdisjoint(spaced)
 
 
 def _count_signs(found: Features, ask: str, encoded: bytes) -> None:
+    size = len(encoded)
     found.questions = encoded.count(b"?")
-    found.commas = encoded.count(b",") + encoded.count(b";") + encoded.count(b":")
-    found.notation = encoded.count(b"=") + encoded.count(b"^") + encoded.count(b"+")
+    found.commas = size - len(encoded.translate(None, b",;:"))
+    found.notation = size - len(encoded.translate(None, b"=^+"))
     if found.language != "latin":
         found.questions += sum([ask.count(mark) for mark in _QUESTIONS[1:]])
         found.commas += sum([ask.count(mark) for mark in _COMMAS.get(found.language, "")])
@@ -435,10 +456,11 @@ def _count_signs(found: Features, ask: str, encoded: bytes) -> None:
 
 def _without_choices(ask: str) -> tuple[str, str]:
     """What is asked, and the alternatives of a multiple choice: their words are not what is asked."""
-    for first, second in _CHOICES:
-        start = ask.find(first)
-        if start > 0 and second in ask[start:]:
-            return ask[:start], ask[start:]
+    if ask.count("\n") > 1:
+        for first, second in _CHOICES:
+            start = ask.find(first)
+            if start > 0 and ask.find(second, start) > 0:
+                return ask[:start], ask[start:]
     return ask, ""
 
 
