@@ -70,20 +70,30 @@ def _spaced_words() -> dict[bytes, int]:
     """What each word of the languages that put spaces between words counts. The word is in lower case, in UTF-8.
 
     A word has one class of each part: the language that comes first in `SPACED` decides, then whether the form is
-    spelled out or was formed, then the highest grade.
+    spelled out or was formed, then the highest grade. So they are written down from the other end, and the last word
+    stands: a table of what came before would cost each process 20 MB that it does not get rid of.
     """
-    found: dict[tuple[bytes, str], tuple[tuple[int, bool, int], str]] = {}
-    for language, name, words in _sections(SPACED):
-        for word in words:
-            for position, form in enumerate(_inflected(word, language)):
-                key = (form.encode(), _part(name))
-                rank = (SPACED.index(language), position > 0, -CLASSES.index(name))
-                if key not in found or rank < found[key][0]:
-                    found[key] = rank, name
     counts: dict[bytes, int] = {}
-    for (encoded, _), (_, name) in found.items():
-        counts[encoded] = counts.get(encoded, 0) + _one(name)
+    shared: dict[int, int] = {}
+    for part in ("asks", "terms", "cues"):
+        held: dict[bytes, int] = {}
+        for language in reversed(SPACED):
+            lists = [(name, words) for _, name, words in _sections((language,)) if _part(name) == part]
+            lists.sort(key=lambda section: CLASSES.index(section[0]))
+            for formed in (True, False):
+                for name, words in lists:
+                    held.update(dict.fromkeys(_encoded(words, language, formed=formed), _one(name)))
+        for form, one in held.items():
+            total = counts.get(form, 0) + one
+            counts[form] = shared.setdefault(total, total)
     return counts
+
+
+def _encoded(words: Iterable[str], language: str, *, formed: bool) -> Iterator[bytes]:
+    """The words as they are spelled out in the lists, or the forms of them."""
+    for word in words:
+        spelled, *forms = _inflected(word, language)
+        yield from (form.encode() for form in (forms if formed else (spelled,)))
 
 
 def _stems() -> dict[bytes, int]:
