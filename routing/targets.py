@@ -12,6 +12,10 @@ from routing.policies import DEFAULT, PolicyFacts
 from routing.providers.base import Target
 from routing.queries import EvidenceSums, ModelKey, WorkspacePolicies
 
+# Targets of one workspace, in the order of its providers and their lists: every process keeps them all, and each `auto`
+# looks at them all. A model beyond can still be named, unless its user made the list.
+MAX_TARGETS = 5000
+
 _versions = itertools.count(1)
 
 
@@ -65,13 +69,15 @@ class WorkspaceTargets:
             version=next(_versions),
         )
         by_model: dict[str, list[Target]] = {}
+        room = MAX_TARGETS
         for provider in providers:
             models = provider.model_ids or provider.discovered
             if not provider.enabled:
                 view.disabled[provider.name] = models
                 continue
             view.providers[provider.name] = provider
-            targets = view._targets(provider, models, before or EMPTY)
+            targets = view._targets(provider, models[:room], before or EMPTY)
+            room -= len(targets)
             view.targets[provider.name] = targets
             for target in targets:
                 by_model.setdefault(target.model, []).append(target)

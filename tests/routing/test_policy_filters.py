@@ -9,7 +9,7 @@ from gateway_project.lib.errors import ApiError
 from routing.decision import Decision
 from routing.exchange import Exchange, Wishes
 from routing.health import Health
-from routing.targets import WorkspaceTargets
+from routing.targets import MAX_TARGETS, WorkspaceTargets
 from tests.routing.stage import (
     caller_of,
     decided,
@@ -59,6 +59,14 @@ def test_a_model_that_is_switched_off() -> None:
     decision = decided(request(), view)
     assert ids(decision) == ["a/n"]
     assert reasons(decision) == {"a/m": "it is disabled in this workspace"}
+
+
+def test_lists_without_end_make_no_targets_without_end() -> None:
+    names = tuple(f"m{number}" for number in range(MAX_TARGETS - 1))
+    view = view_of(*(provider(name, "openai", discovered=names) for name in ("a", "b", "c")))
+    assert len(view.all) == MAX_TARGETS
+    assert [len(view.targets[name]) for name in ("a", "b", "c")] == [MAX_TARGETS - 1, 1, 0]
+    assert ids(decided(request("c/m7"), view)) == ["c/m7"]
 
 
 def test_what_was_set_holds_for_a_model_that_its_provider_does_not_list() -> None:
