@@ -21,7 +21,7 @@ IMAGE_TOKENS = 765
 TOOL_TOKENS = 40
 
 # The most that is looked at of each of a text's two ends.
-WINDOW = 640
+WINDOW = 400
 # A first or last paragraph this short beside a text this long may ask something of the text.
 SHORT, LONG = 240, 300
 # A first or last sentence this short may ask for a fact of a text at least this long.
@@ -32,6 +32,7 @@ QUOTED = 60
 DENSITY = 3
 # A request's verb stands among its first words.
 LEAD = 3
+LEADING = 48
 # A turn up to this length may only ask to go on.
 FOLLOW_UP = 28
 # How much of a system prompt is looked at.
@@ -73,15 +74,20 @@ _CHOICES = (("\nA. ", "\nB. "), ("\nA) ", "\nB) "), ("\n(A) ", "\n(B) "), ("\na)
 _CLAIM_WORDS = frozenset(
     (b"expert", b"complex", b"difficult", b"hard", b"simple", b"moderate", b"reasoning", b"effort")
 )
+_CLAIMING = frozenset(
+    b"treat classify route rate mark label consider handle regard mode level tier complexity reasoning effort".split()
+)
 _TIER = r"(?:expert|complex|difficult|hard|simple|moderate)"
 _CLAIM = re.compile(
-    r"(?:please )?\b(?:treat|classify|route|rate|mark|label|consider|handle|regard) (?:this|it|that|the|my)\b[^.!?\n]{0,40}"
-    rf"\b{_TIER}\b(?: (?:request|task|question|prompt|one))?[.!]*"
+    r"(?:please )?\b(?:treat|classify|route|rate|mark|label|consider|handle|regard) (?:this|it|that|the|my)\b"
+    rf"[^.!?\n]{{0,40}}\b{_TIER}\b(?: (?:request|task|question|prompt|one))?[.!]*"
     rf"|(?:this is an? )?\b{_TIER}[ -](?:mode|level|tier|complexity)\b(?: (?:request|task|question|prompt))?[.!]*"
     r"|\bEXPERT\b[^.!?\n]{0,40}\bLEVEL\b[.!]*"
     r"|\b(?:deep|maximum|max)[ -](?:reasoning|effort)\b(?: (?:required|needed|please))?[.!]*",
     re.IGNORECASE,
 )
+_TIERS = re.compile(rf"{_TIER}|effort|reasoning", re.IGNORECASE)
+_SENTENCE = re.compile(r"[^.!?\n]*[.!?\n]*")
 # Turns that ask for nothing themselves: what the turn before them asked still holds.
 _CONTINUE = re.compile(
     r"(?:please |yes,? |ok,? |now )?(?:continue|go on|keep going|go ahead|do it|(?:try )?again|more|why|how|yes)"
@@ -174,10 +180,14 @@ def _read_turn(found: Features, last: str, system: str) -> bool:
 
 def _without_claims(text: str) -> str:
     if len(text) <= 2 * WINDOW:
-        return _CLAIM.sub("", text).strip()
+        return _unclaimed(text).strip()
     # Only what is looked at.
-    head, tail = _CLAIM.sub("", text[:WINDOW]).lstrip(), _CLAIM.sub("", text[-WINDOW:]).rstrip()
-    return f"{head}{text[WINDOW:-WINDOW]}{tail}"
+    return f"{_unclaimed(text[:WINDOW]).lstrip()}{text[WINDOW:-WINDOW]}{_unclaimed(text[-WINDOW:]).rstrip()}"
+
+
+def _unclaimed(text: str) -> str:
+    sentences = _SENTENCE.findall(text)
+    return "".join([_CLAIM.sub("", sentence) if _TIERS.search(sentence) else sentence for sentence in sentences])
 
 
 def estimate_tokens(text: str, size: int = -1) -> int:
@@ -346,9 +356,10 @@ def _unquoted(text: str, scale: int) -> tuple[str, str]:
 
 def _only_reads(paragraph: str, language: str) -> bool:
     """Whether a paragraph asks for something for which the rest is read, but not worked through."""
-    if _is_hard(paragraph, language):
+    plain, simple, moderate, hard, harder = unpacked(_hits(paragraph, language))[:5]
+    if hard + harder > max(simple + moderate, 1):
         return False
-    return _questions(paragraph) or any(unpacked(_hits(paragraph, language))[:3])
+    return plain + simple + moderate > 0 or _questions(paragraph)
 
 
 def _ends(head: str, tail: str) -> Iterator[tuple[str, str]]:
@@ -374,19 +385,13 @@ def _only_looks_up(sentence: str, language: str) -> bool:
     return simple > 0 or (hits[-1] > 0 and _questions(sentence))
 
 
-def _is_hard(paragraph: str, language: str) -> bool:
-    """Whether most of what a paragraph asks for is engineering or proof."""
-    _, simple, moderate, hard, harder = unpacked(_hits(paragraph, language))[:5]
-    return hard + harder > max(simple + moderate, 1)
-
-
 def _commands(paragraph: str, language: str) -> bool:
     """Whether a paragraph is a question, or begins with what is to be done."""
     if _questions(paragraph):
         return True
     if language in NEEDLES:
         return any(unpacked(_hits(paragraph[:SHORT], language))[:5])
-    return any(word in LEADS or word in PLAIN for word in _words(paragraph[:SHORT], language)[:LEAD])
+    return any(word in LEADS or word in PLAIN for word in _words(paragraph[:LEADING], language)[:LEAD])
 
 
 def _questions(paragraph: str) -> bool:
@@ -395,13 +400,15 @@ def _questions(paragraph: str) -> bool:
 
 def _words(text: str, language: str) -> list[bytes]:
     """The words of `text` that are written in Latin letters, in lower case."""
+    if language == "latin":
+        return text.encode().translate(_LATIN_WORDS).split()
     if language == "accented":
         encoded = text.lower().encode("utf-8", "replace")
         for mark in _QUOTES:
             if mark in encoded:
                 encoded = encoded.replace(mark, b" ")
         return encoded.translate(_LATIN_WORDS).split()
-    return text.encode("utf-8", "replace").translate(_LATIN_WORDS if language == "latin" else _ASCII_WORDS).split()
+    return text.encode("utf-8", "replace").translate(_ASCII_WORDS).split()
 
 
 def _hits(text: str, language: str, spaced: list[bytes] | None = None) -> int:
@@ -440,7 +447,7 @@ def _read_ask(found: Features, ask: str, material: str) -> bool:
     code = whole + material.encode("utf-8", "replace") if material else whole
     found.code_signs = len(code) - len(code.translate(None, _CODE))
     found.indented = code.count(b"\n  ") + code.count(b"\n\t")
-    return not _CLAIM_WORDS.isdisjoint(spaced)
+    return not (_CLAIM_WORDS.isdisjoint(spaced) or _CLAIMING.isdisjoint(spaced))
 
 
 def _count_signs(found: Features, ask: str, encoded: bytes) -> None:

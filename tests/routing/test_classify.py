@@ -23,15 +23,15 @@ CHATTER = [
 ]
 PROOF = "Prove that every compact metric space is separable, and give a counterexample without compactness."
 ABSTRACT = (
-    "We study anisotropic curvature flows and prove short-time existence and uniqueness in Sobolev spaces. The argument "
-    "combines a fixed point theorem with parabolic regularity and a compactness lemma. As a corollary we obtain the "
-    "convergence of a finite element scheme with optimal rates. Experiments on adaptive meshes support the analysis. "
-    "The work was funded by grant GR-5518 of the national foundation."
+    "We study anisotropic curvature flows and prove short-time existence and uniqueness in Sobolev spaces. "
+    "The argument combines a fixed point theorem with parabolic regularity and a compactness lemma. As a corollary we "
+    "obtain the convergence of a finite element scheme with optimal rates. Experiments on adaptive meshes support the "
+    "analysis. The work was funded by grant GR-5518 of the national foundation."
 )
 
 
-def label(text: str, kind: str = "rules", **wishes: str) -> Label:
-    return classify(CHAT, {"messages": [{"role": "user", "content": text}]}, Wishes(**wishes), kind)
+def label(text: str, kind: str = "rules", wishes: Wishes | None = None) -> Label:
+    return classify(CHAT, {"messages": [{"role": "user", "content": text}]}, wishes or Wishes(), kind)
 
 
 def score(text: str) -> float:
@@ -127,7 +127,7 @@ def test_words_of_a_tier_that_claim_nothing_stay() -> None:
 
 
 def test_what_the_request_says_of_itself_overrides() -> None:
-    found = label("What is the capital of Norway?", complexity="expert", task="ocr")
+    found = label("What is the capital of Norway?", wishes=Wishes(complexity="expert", task="ocr"))
     assert (found.complexity, found.task) == ("expert", "ocr")
     assert found.score == score("What is the capital of Norway?")
 
