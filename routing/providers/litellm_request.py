@@ -34,8 +34,10 @@ _DEFAULTS: dict[str, Any] = {
     "tools": [], "functions": [],
 }  # fmt: skip
 
-# An image that the gateway fetches for a provider that takes no addresses.
-MAX_IMAGE = 20 * 1024 * 1024
+# The images of one request that the gateway fetches for a provider that takes no addresses: how many, of how many
+# bytes together (Gemini takes a request of 20 MB, Anthropic one of 32), and for how long each is waited for.
+MOST_IMAGES = 20
+MAX_IMAGES = 20 * 1024 * 1024
 IMAGE_SECONDS = 20
 
 
@@ -79,8 +81,9 @@ async def with_images(kind: Kind, messages: list[Any]) -> list[Any]:
             wanted.add(url)
     if not wanted:
         return messages
-    urls = sorted(wanted)
-    fetched = dict(zip(urls, await asyncio.gather(*map(_fetch, urls)), strict=True))
+    if len(wanted) > MOST_IMAGES:
+        raise refused(f"At most {MOST_IMAGES} images can be given by address; send others as data: URLs.", "messages")
+    fetched = await _fetch_all(wanted)
     return [_inlined(message, fetched) for message in messages]
 
 
@@ -116,7 +119,25 @@ def _inlined(message: Any, fetched: dict[str, str]) -> Any:
     return {**message, "content": [inlined(part) for part in message["content"]]}
 
 
-async def _fetch(url: str) -> str:
+async def _fetch_all(urls: set[str]) -> dict[str, str]:
+    """The images at `urls` as data URLs. When one cannot be had, nobody waits for the others."""
+    room = _Room()
+    fetching = {url: asyncio.create_task(_fetch(url, room)) for url in urls}
+    try:
+        return dict(zip(fetching, await asyncio.gather(*fetching.values()), strict=True))
+    finally:
+        for task in fetching.values():
+            task.cancel()
+
+
+class _Room:
+    """What is left of `MAX_IMAGES` for the images that are being fetched together."""
+
+    def __init__(self) -> None:
+        self.bytes = MAX_IMAGES
+
+
+async def _fetch(url: str, room: _Room) -> str:
     """The image at `url` as a data URL."""
     problem = "it could not be fetched"
     with contextlib.suppress(http1.HttpError, TimeoutError, ValueError):
@@ -130,17 +151,18 @@ async def _fetch(url: str) -> str:
                 elif not kind.startswith("image/"):
                     problem = f"its server calls it {kind or 'nothing'}"
                 else:
-                    data = await _read(response)
+                    data = await _read(response, room)
                     if data is not None:
                         return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-                    problem = f"it is larger than {MAX_IMAGE} bytes"
+                    problem = f"those of a request may have {MAX_IMAGES} bytes together"
     raise refused(f"An image cannot be used: {problem}.", "messages")
 
 
-async def _read(response: http1.Response) -> bytes | None:
+async def _read(response: http1.Response, room: _Room) -> bytes | None:
     data = bytearray()
     while part := await response.read():
         data += part
-        if len(data) > MAX_IMAGE:
+        room.bytes -= len(part)
+        if room.bytes < 0:
             return None
     return bytes(data)

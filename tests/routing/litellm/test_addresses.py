@@ -33,6 +33,31 @@ async def test_an_images_address_is_fetched_where_the_provider_would_not(provide
     assert base64.b64encode(PNG).decode() in str(provider.requests[-1]["body"])
 
 
+def pictures(provider: Provider, number: int) -> list[dict[str, Any]]:
+    urls = [f"{provider.upstream.base_url(provider.scene)}/{index}.png" for index in range(number)]
+    return [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}} for url in urls]}]
+
+
+@pytest.mark.parametrize("kind", ["gemini"])
+async def test_a_message_of_very_many_addresses_has_none_of_them_fetched(provider: Provider) -> None:
+    with pytest.raises(UpstreamError, match="At most 20 images") as caught:
+        await provider.ask(messages=pictures(provider, 21))
+    assert caught.value.status == 400
+    assert provider.requests == []
+
+
+@pytest.mark.parametrize("kind", ["gemini"])
+async def test_images_have_a_size_together(provider: Provider) -> None:
+    large = base64.b64encode(PNG + bytes(12 * 2**20)).decode()
+    for index in range(2):
+        provider.upstream.behave(
+            f"/{index}.png", {"body_base64": large, "content_type": "image/png"}, scene=provider.scene
+        )
+    with pytest.raises(UpstreamError, match="bytes together") as caught:
+        await provider.ask(messages=pictures(provider, 2))
+    assert caught.value.status == 400
+
+
 @pytest.mark.parametrize("kind", ["gemini"])
 @pytest.mark.parametrize(
     "url",
