@@ -24,43 +24,43 @@ CASE_TOKENS, CASE_WORD = 4.65, 4.8
 # sign made no sense the weight is 0.
 WEIGHTS: Final = {
     # Before anything is known.
-    "usual": (-4.55, -4.90, -4.55),
-    "ask_tokens": (1.50, 0.95, 0.70),
+    "usual": (-4.70, -4.90, -4.80),
+    "ask_tokens": (1.55, 0.95, 0.75),
     # A text pasted beside the question is read, not worked through.
     "material_tokens": (-0.15, -0.05, -0.20),
     # The system prompt wants a bare value or label.
-    "system_simple": (-0.60, -1.35, 0.00),
-    "asks_simple": (-1.10, -1.20, -0.45),
-    "asks_moderate": (1.90, -1.15, -1.00),
-    "asks_complex": (1.00, 2.45, -0.85),
-    "asks_expert": (0.50, 1.45, 2.40),
-    "lead_simple": (-1.00, 0.00, -0.40),
-    "lead_moderate": (0.30, -0.70, -1.20),
-    "lead_complex": (1.60, 1.20, -0.75),
-    "lead_expert": (0.55, 1.30, 1.25),
-    "terms_everyday": (-0.35, -0.80, 0.00),
-    "terms_working": (0.80, -0.20, -0.30),
+    "system_simple": (-0.60, -1.30, 0.00),
+    "asks_simple": (-1.00, -1.05, -0.35),
+    "asks_moderate": (1.85, -1.20, -1.05),
+    "asks_complex": (1.05, 2.50, -0.75),
+    "asks_expert": (0.50, 1.40, 2.40),
+    "lead_simple": (-1.10, -0.10, -0.40),
+    "lead_moderate": (0.35, -0.70, -1.15),
+    "lead_complex": (1.55, 1.05, -0.85),
+    "lead_expert": (0.55, 1.20, 1.35),
+    "terms_everyday": (-0.30, -0.75, 0.00),
+    "terms_working": (0.75, -0.25, -0.40),
     "terms_technical": (0.10, 0.95, -0.40),
-    "terms_research": (0.35, 1.05, 1.25),
+    "terms_research": (0.40, 1.10, 1.35),
     # A short proof has few specialised words, and few of any other kind.
-    "density": (0.40, 1.10, 1.10),
+    "density": (0.40, 1.05, 1.05),
     "cues_brief": (-0.05, -0.25, 0.00),
-    "cues_steps": (1.25, 0.20, 0.30),
+    "cues_steps": (1.30, 0.30, 0.55),
     "cues_constraint": (1.05, 0.20, 0.65),
     # What must hold always, for any, whatever happens: a guarantee is wanted.
-    "cues_universal": (0.90, 1.55, 1.20),
-    "cues_condition": (1.50, 0.65, 0.20),
-    "cues_negation": (1.30, 0.65, 0.75),
-    "cues_reasoning": (1.00, 0.20, 0.00),
+    "cues_universal": (0.90, 1.60, 1.30),
+    "cues_condition": (1.45, 0.60, 0.15),
+    "cues_negation": (1.35, 0.60, 0.65),
+    "cues_reasoning": (0.95, 0.20, 0.00),
     # It is about a text that is there.
-    "cues_deictic": (-1.65, -0.60, -0.85),
+    "cues_deictic": (-1.75, -0.50, -0.95),
     "questions": (-2.25, -1.60, -0.55),
     "commas": (0.20, 0.65, 0.00),
-    "digits": (0.25, -0.15, -0.45),
-    "notation": (0.40, 0.40, 0.25),
-    "code": (0.25, 0.10, -0.20),
+    "digits": (0.25, -0.15, -0.35),
+    "notation": (0.40, 0.45, 0.10),
+    "code": (0.30, 0.10, -0.15),
     # Nothing is known of the words: neither simple nor hard.
-    "unknown_language": (1.50, 1.45, 1.75),
+    "unknown_language": (1.50, 1.45, 1.80),
 }
 _COLUMNS = tuple(zip(*WEIGHTS.values(), strict=True))
 
