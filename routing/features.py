@@ -151,7 +151,7 @@ class Features:
 def measure(endpoint: Endpoint, body: dict[str, Any]) -> Features:
     """The features of a request's body. Raises nothing, whatever the members of `body` hold."""
     found = Features()
-    if endpoint is CHAT:
+    if endpoint.content == CHAT.content:  # that of `/chat` is another endpoint, and the same request
         system, last, before = _read_messages(found, body.get("messages"))
         if len(last) <= FOLLOW_UP and _CONTINUE.fullmatch(last.strip(" .!?…。").lower()):
             last = before
@@ -224,8 +224,9 @@ def _read_messages(found: Features, messages: Any) -> tuple[str, str, str]:
         if "tool_calls" in message:
             characters += _call_characters(message["tool_calls"])
         if message.get("role") in ("system", "developer"):
-            _read_system(found, text)
+            found.system_tokens += estimate_tokens(text)
             system = text
+    _read_system(found, system)  # the last one: there is no end of how many a body may have
     found.prompt_tokens = tokens + (characters + 3) // CHARACTERS_PER_TOKEN + found.images * IMAGE_TOKENS
     turns = _user_turns(messages)
     return system, next(turns, ""), next(turns, "")
@@ -269,7 +270,8 @@ def _call_characters(calls: Any) -> int:
 
 
 def _read_system(found: Features, text: str) -> None:
-    found.system_tokens += estimate_tokens(text)
+    if not text:
+        return
     window = text[:SYSTEM_WINDOW]
     hits = unpacked(_hits(window, _script(window)))
     found.system_simple = hits[1] + hits[9]

@@ -66,6 +66,15 @@ def test_it_has_the_headers_and_the_record_of_any_request(scene: Scene, path: st
     assert record["stream"] is path.endswith("stream")
 
 
+def test_a_message_is_as_hard_as_in_a_chat_completion(scene: Scene) -> None:
+    hard = "Prove rigorously that every bounded sequence in a Hilbert space has a weakly convergent subsequence."
+    wanted = scene.post(messages=[{"role": "user", "content": hard}]).headers["x-gateway-complexity"]
+    for path in ("/chat", "/chat/stream"):
+        response = say(scene, path, message=hard)
+        assert response.headers["x-gateway-complexity"] == wanted != "simple"
+    assert scene.record(response)["complexity"] == wanted
+
+
 def test_a_stream_names_the_model_then_says_the_text(scene: Scene) -> None:
     response = say(scene, "/chat/stream")
     assert response.headers["content-type"].startswith("text/event-stream")
