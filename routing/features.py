@@ -23,7 +23,7 @@ TOOL_TOKENS = 40
 # The most that is looked at of each of a text's two ends.
 WINDOW = 400
 # A first or last paragraph this short beside a text this long may ask something of the text.
-SHORT, LONG = 240, 300
+SHORT, LONG = 240, 200
 # A first or last sentence this short may ask for a fact of a text at least this long.
 SENTENCE = 140
 # A quotation from this length on is material too.
@@ -287,7 +287,8 @@ def _read_prompt(found: Features, prompt: Any) -> str:
     texts = [part for part in prompt if type(part) is str]
     ids = sum(len(part) if type(part) is list else type(part) is int for part in prompt)
     found.messages = len(texts) or 1
-    found.prompt_tokens = ids + sum(map(estimate_tokens, texts))
+    # Together: of a million texts of a letter, each would be sampled for itself.
+    found.prompt_tokens = ids + estimate_tokens("".join(texts))
     return texts[-1] if texts else ""
 
 
@@ -341,6 +342,9 @@ def _split(text: str, language: str) -> tuple[str, str]:
             continue
         if _only_looks_up(short, language) and not any(unpacked(_hits(rest, language))[3:5]):
             return short, rest
+    short, rest = _first_question(head)
+    if rest and _only_asks_a_fact(short, language) and not _orders(rest, language):
+        return short, rest
     if len(text) <= 2 * window:
         return _unquoted(text, scale)
     return f"{head}\n{tail}", text[window : 2 * window]
@@ -385,6 +389,28 @@ def _only_looks_up(sentence: str, language: str) -> bool:
         return False
     # "What is the notice period in this contract?"
     return simple > 0 or (hits[-1] > 0 and _questions(sentence))
+
+
+def _first_question(head: str) -> tuple[str, str]:
+    """The question with which a text begins, and what follows it."""
+    end = head.find("?", 0, SENTENCE)
+    if end < 0 and not head.isascii():
+        end = max(head.find(_QUESTIONS[1], 0, SENTENCE), head.find(_QUESTIONS[2], 0, SENTENCE))
+    short, rest = head[: end + 1], head[end + 1 :]
+    if end < 0 or len(rest) < SENTENCE or _questions(rest):
+        return "", ""
+    return short, rest
+
+
+def _only_asks_a_fact(question: str, language: str) -> bool:
+    """Whether a question wants what, who, when or where, and neither why nor how."""
+    hits = unpacked(_hits(question, language))
+    return not any(hits[2:5]) and not hits[15] and not any(hits[11:14])
+
+
+def _orders(text: str, language: str) -> bool:
+    """Whether a sentence of `text` begins with what is to be done."""
+    return any(_commands(sentence, language) for sentence in re.split(r"[.:\n。]\s*", text) if sentence)
 
 
 def _commands(paragraph: str, language: str) -> bool:
