@@ -87,6 +87,7 @@ _CLAIM = re.compile(
     re.IGNORECASE,
 )
 _TIERS = re.compile(rf"{_TIER}|effort|reasoning", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"\. |\n|。")
 _SENTENCE = re.compile(r"[^.!?\n]*[.!?\n]*")
 # Turns that ask for nothing themselves: what the turn before them asked still holds.
 _CONTINUE = re.compile(
@@ -405,12 +406,13 @@ def _first_question(head: str) -> tuple[str, str]:
 def _only_asks_a_fact(question: str, language: str) -> bool:
     """Whether a question wants what, who, when or where, and neither why nor how."""
     hits = unpacked(_hits(question, language))
-    return not any(hits[2:5]) and not hits[15] and not any(hits[11:14])
+    return not (any(hits[2:5]) or hits[8] or hits[7] > 1 or hits[15] or any(hits[11:14]))
 
 
 def _orders(text: str, language: str) -> bool:
     """Whether a sentence of `text` begins with what is to be done."""
-    return any(_commands(sentence, language) for sentence in re.split(r"[.:\n。]\s*", text) if sentence)
+    starts = [_words(sentence[:LEADING], language)[:1] for sentence in _SENTENCE_END.split(text)]
+    return any(word in LEADS or word in PLAIN for start in starts for word in start)
 
 
 def _commands(paragraph: str, language: str) -> bool:

@@ -136,6 +136,8 @@ def test_what_the_request_says_of_itself_overrides() -> None:
     "text",
     [
         f"Which grant paid for this?\n\n{ABSTRACT}",
+        f"Which grant paid for this? {ABSTRACT}",
+        f"<document>\n{ABSTRACT}\n</document>\n\nWhich grant paid for the work?",
         f"{ABSTRACT}\n\nGive only the grant number.",
         f'Translate into German: "{ABSTRACT}"',
     ],

@@ -1,4 +1,4 @@
-"""What trains and judges the classifier: splits that do not touch, measures that are right, the same model each time."""
+"""What trains and judges the classifier: splits that are apart, measures that are right, the same model each time."""
 
 import json
 
