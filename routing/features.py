@@ -4,54 +4,27 @@ Cost is bounded by construction: however large the body, at most two windows of 
 closely, by methods of str and bytes that run in C. Of the rest of the conversation only lengths are added up.
 """
 
-import operator
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from routing.endpoints import CHAT, Endpoint
-from routing.lexicon import KNOWN, LEADS, NEEDLES, PLAIN, STEM, STEMS, WORDS, unpacked
+from routing.instruction import LEAD, QUESTIONS, WINDOW, commands, may_claim, split, without_choices, without_claims
+from routing.lexicon import LEADS, unpacked
+from routing.wording import CHARACTERS_PER_TOKEN, estimate_tokens, hits_of, script_of, words_of
 
-# Characters to a token in Latin script. A Chinese or Japanese character is about a token.
-CHARACTERS_PER_TOKEN = 4
 # What an image costs with the providers that state it: about a picture of 1024 by 1024.
 IMAGE_TOKENS = 765
 # What a tool's schema takes besides its description: its name and its parameters.
 TOOL_TOKENS = 40
 
-# The most that is looked at of each of a text's two ends.
-WINDOW = 400
-# A first or last paragraph this short beside a text this long may ask something of the text.
-SHORT, LONG = 240, 200
-# A first or last sentence this short may ask for a fact of a text at least this long.
-SENTENCE = 140
-# A quotation from this length on is material too.
-QUOTED = 60
-# A character of Chinese or Japanese says as much as this many letters.
-DENSITY = 3
-# A request's verb stands among its first words.
-LEAD = 3
-LEADING = 48
 # A turn up to this length may only ask to go on.
 FOLLOW_UP = 28
 # How much of a system prompt is looked at.
 SYSTEM_WINDOW = 400
 
-_SEPARATORS = bytes(range(33)) + b'!"#$%&()*,-./:;<=>?@[\\]^_`{|}~\x7f'
-_UPPER, _DIGITS, _CODE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"0123456789", b"{}[]();=<>_|`"
-# The first bytes, in UTF-8, of Chinese, Japanese and Korean characters; of Arabic letters; of any but Latin and Greek.
-_WIDE_LEADS, _ARABIC_LEADS, _OTHER_LEADS = bytes(range(0xE3, 0xEE)), bytes(range(0xD8, 0xDC)), bytes(range(0xD0, 0xE2))
-_KANA = (b"\xe3\x81", b"\xe3\x82", b"\xe3\x83")
-# To lower case, with words apart; `_ASCII_WORDS` also takes out what is not ASCII.
-_LATIN_WORDS = bytes(32 if code in _SEPARATORS else code + 32 if code in _UPPER else code for code in range(256))
-_ASCII_WORDS = bytes(code if code < 128 else 32 for code in _LATIN_WORDS)
-# Punctuation outside ASCII that would stick to words.
-_QUOTES = tuple(mark.encode() for mark in "«»“”„\u2018\u2019\u2013—…¿¡·")
-_QUOTATIONS = (('"', '"'), ("“", "”"), ("«", "»"), ("„", "“"), ("「", "」"), ("『", "』"))
-# Where a line or a sentence ends.
-_ENDS = ("\n", ". ", "? ")
-_WIDE_ENDS = ("\n", ". ", "? ", "。", "\uff1f")
+_DIGITS, _CODE = b"0123456789", b"{}[]();=<>_|`"
 # Signs of formulas outside ASCII: Greek, arrows, operators, indices, squares.
 _NOTATION = (
     b"\xce",
@@ -64,31 +37,8 @@ _NOTATION = (
     b"\xe2\x82",
     b"\xc2\xb2",
 )
-_QUESTIONS = ("?", "\uff1f", "؟")
 _COMMAS = {"zh": "、\uff0c\uff1b\uff1a", "ja": "、\uff0c\uff1a", "ar": "،؛"}
 
-# How the first alternatives of a multiple choice begin.
-_CHOICES = (("\nA. ", "\nB. "), ("\nA) ", "\nB) "), ("\n(A) ", "\n(B) "), ("\na) ", "\nb) "))
-
-# A tier claimed in the prompt is no evidence: the sentence is taken out.
-_CLAIM_WORDS = frozenset(
-    (b"expert", b"complex", b"difficult", b"hard", b"simple", b"moderate", b"reasoning", b"effort")
-)
-_CLAIMING = frozenset(
-    b"treat classify route rate mark label consider handle regard mode level tier complexity reasoning effort".split()
-)
-_TIER = r"(?:expert|complex|difficult|hard|simple|moderate)"
-_CLAIM = re.compile(
-    r"(?:please )?\b(?:treat|classify|route|rate|mark|label|consider|handle|regard) (?:this|it|that|the|my)\b"
-    rf"[^.!?\n]{{0,40}}\b{_TIER}\b(?: (?:request|task|question|prompt|one))?[.!]*"
-    rf"|(?:this is an? )?\b{_TIER}[ -](?:mode|level|tier|complexity)\b(?: (?:request|task|question|prompt))?[.!]*"
-    r"|\bEXPERT\b[^.!?\n]{0,40}\bLEVEL\b[.!]*"
-    r"|\b(?:deep|maximum|max)[ -](?:reasoning|effort)\b(?: (?:required|needed|please))?[.!]*",
-    re.IGNORECASE,
-)
-_TIERS = re.compile(rf"{_TIER}|effort|reasoning", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"\. |\n|。")
-_SENTENCE = re.compile(r"[^.!?\n]*[.!?\n]*")
 # Turns that ask for nothing themselves: what the turn before them asked still holds.
 _CONTINUE = re.compile(
     r"(?:please |yes,? |ok,? |now )?(?:continue|go on|keep going|go ahead|do it|(?:try )?again|more|why|how|yes)"
@@ -161,48 +111,22 @@ def measure(endpoint: Endpoint, body: dict[str, Any]) -> Features:
         last = _read_prompt(found, body.get(endpoint.content))
     _read_options(found, body)
     if _read_turn(found, last, system):
-        _read_turn(found, _without_claims(last), system)
+        _read_turn(found, without_claims(last), system)
     return found
 
 
 def _read_turn(found: Features, last: str, system: str) -> bool:
     """Read the user's last turn. Whether it may claim a tier, so that it is to be read again without."""
-    found.language = _script(last)
-    if found.system_simple > 1 and not _commands(last, found.language):
+    found.language = script_of(last)
+    if found.system_simple > 1 and not commands(last, found.language):
         # What to do stands in the system prompt: the turn is the material.
         ask, material = system[:SYSTEM_WINDOW], last[:WINDOW]
-        found.language = _script(ask)
+        found.language = script_of(ask)
     else:
-        ask, material = _split(last, found.language)
+        ask, material = split(last, found.language)
     beside = max(len(last) - len(ask), len(material))
     found.material_tokens = estimate_tokens(material, beside) if material else 0
     return _read_ask(found, ask, material)
-
-
-def _without_claims(text: str) -> str:
-    if len(text) <= 2 * WINDOW:
-        return _unclaimed(text).strip()
-    # Only what is looked at.
-    return f"{_unclaimed(text[:WINDOW]).lstrip()}{text[WINDOW:-WINDOW]}{_unclaimed(text[-WINDOW:]).rstrip()}"
-
-
-def _unclaimed(text: str) -> str:
-    sentences = _SENTENCE.findall(text)
-    return "".join([_CLAIM.sub("", sentence) if _TIERS.search(sentence) else sentence for sentence in sentences])
-
-
-def estimate_tokens(text: str, size: int = -1) -> int:
-    """About how many tokens `text` has, or a text of `size` characters like it. Looks at a thousand characters."""
-    if size < 0:
-        size = len(text)
-    if text.isascii():
-        return (size + 3) // CHARACTERS_PER_TOKEN
-    sample = text if len(text) <= 1000 else text[:500] + text[-500:]
-    encoded = sample.encode("utf-8", "replace")
-    wide = len(encoded) - len(encoded.translate(None, _WIDE_LEADS))
-    # An accent, or a letter of another alphabet, is more than the quarter of a token that an ASCII letter is.
-    more = max(len(encoded) - len(sample) - 2 * wide, 0) * 0.15
-    return max(round((wide + (len(sample) - wide) / CHARACTERS_PER_TOKEN + more) * size / len(sample)), 1)
 
 
 def _read_messages(found: Features, messages: Any) -> tuple[str, str, str]:
@@ -274,7 +198,7 @@ def _read_system(found: Features, text: str) -> None:
     if not text:
         return
     window = text[:SYSTEM_WINDOW]
-    hits = unpacked(_hits(window, _script(window)))
+    hits = unpacked(hits_of(window, script_of(window)))
     found.system_simple = hits[1] + hits[9]
 
 
@@ -306,160 +230,6 @@ def _read_options(found: Features, body: dict[str, Any]) -> None:
         found.json_wanted = wanted.get("type") in ("json_object", "json_schema")
 
 
-def _script(text: str) -> str:
-    """latin, accented, zh, ja, ar or other, by the beginning of `text`."""
-    if text.isascii():
-        return "latin"
-    sample = text[:WINDOW]
-    size = len(sample)
-    encoded = sample.encode("utf-8", "replace")
-    wide = len(encoded) - len(encoded.translate(None, _WIDE_LEADS))
-    if wide * 5 > size:
-        return "ja" if sum([encoded.count(lead) for lead in _KANA]) * 20 > wide else "zh"
-    if (len(encoded) - len(encoded.translate(None, _ARABIC_LEADS))) * 5 > size:
-        return "ar"
-    return "other" if (len(encoded) - len(encoded.translate(None, _OTHER_LEADS))) * 5 > size else "accented"
-
-
-def _split(text: str, language: str) -> tuple[str, str]:
-    """What is asked in `text`, and the beginning of the material that it is about: pasted articles, logs, code."""
-    scale = DENSITY if language in ("zh", "ja") else 1
-    if len(text) * scale <= SHORT:
-        return _unquoted(text, scale)
-    window = WINDOW // scale
-    head, tail = text[:window], text[-window:].rstrip()
-    first, last = head.partition("\n\n")[0], tail.rpartition("\n\n")[2]
-    pasted = (len(text) - len(first) - len(last)) * scale
-    if len(first) * scale <= SHORT and pasted + len(last) * scale >= LONG and _only_reads(first, language):
-        closing = last if len(last) * scale <= SHORT and "?" in last else ""
-        return f"{first}\n{closing}", text[len(first) : window]
-    # A first paragraph that asks for more is not material.
-    opens = len(first) * scale <= 2 * SHORT and _questions(first)
-    closes = len(last) * scale <= SHORT and pasted + len(first) * scale >= LONG and not opens
-    if closes and _commands(last, language) and _only_reads(last, language):
-        return last, head
-    for short, rest in _ends(head, tail):
-        if len(short) * scale > SENTENCE or not _commands(short, language) or _questions(rest):
-            continue
-        if _only_looks_up(short, language) and not any(unpacked(_hits(rest, language))[3:5]):
-            return short, rest
-    short, rest = _first_question(head)
-    if rest and _only_asks_a_fact(short, language) and not _orders(rest, language):
-        return short, rest
-    if len(text) <= 2 * window:
-        return _unquoted(text, scale)
-    return f"{head}\n{tail}", text[window : 2 * window]
-
-
-def _unquoted(text: str, scale: int) -> tuple[str, str]:
-    """`text` without what it quotes at length, and the quotation."""
-    for opening, closing in _QUOTATIONS if not text.isascii() else _QUOTATIONS[:1]:
-        start = text.find(opening)
-        end = text.rfind(closing)
-        if start >= 0 and (end - start) * scale >= QUOTED:
-            return f"{text[:start]} {text[end + 1 :]}", text[start:end]
-    return text, ""
-
-
-def _only_reads(paragraph: str, language: str) -> bool:
-    """Whether a paragraph asks for something for which the rest is read, but not worked through."""
-    plain, simple, moderate, hard, harder = unpacked(_hits(paragraph, language))[:5]
-    if hard + harder > max(simple + moderate, 1):
-        return False
-    return plain + simple + moderate > 0 or _questions(paragraph)
-
-
-def _ends(head: str, tail: str) -> Iterator[tuple[str, str]]:
-    """The first and the last line of a text, then the first and the last sentence; each with what lies beside it."""
-    marks = _ENDS if head.isascii() else _WIDE_ENDS
-    for mark in marks:
-        start = head.find(mark, 0, SENTENCE + 1)
-        if start > 0:
-            yield head[: start + 1], head[start + 1 :]
-    for mark in marks:
-        end = tail.rfind(mark, max(len(tail) - SENTENCE - 2, 0), len(tail) - 1)
-        if end > 0:
-            yield tail[end + 1 :], tail[:end]
-
-
-def _only_looks_up(sentence: str, language: str) -> bool:
-    """Whether a sentence asks for nothing but a fact, a value or a label."""
-    hits = unpacked(_hits(sentence, language))
-    simple, moderate, hard = hits[1], hits[2], hits[3] + hits[4]
-    if hard or moderate > simple:
-        return False
-    # "What is the notice period in this contract?"
-    return simple > 0 or (hits[-1] > 0 and _questions(sentence))
-
-
-def _first_question(head: str) -> tuple[str, str]:
-    """The question with which a text begins, and what follows it."""
-    end = head.find("?", 0, SENTENCE)
-    if end < 0 and not head.isascii():
-        end = max(head.find(_QUESTIONS[1], 0, SENTENCE), head.find(_QUESTIONS[2], 0, SENTENCE))
-    short, rest = head[: end + 1], head[end + 1 :]
-    if end < 0 or len(rest) < SENTENCE or _questions(rest):
-        return "", ""
-    return short, rest
-
-
-def _only_asks_a_fact(question: str, language: str) -> bool:
-    """Whether a question wants what, who, when or where, and neither why nor how."""
-    hits = unpacked(_hits(question, language))
-    return not (any(hits[2:5]) or hits[8] or hits[7] > 1 or hits[15] or any(hits[11:14]))
-
-
-def _orders(text: str, language: str) -> bool:
-    """Whether a sentence of `text` begins with what is to be done."""
-    starts = [_words(sentence[:LEADING], language)[:1] for sentence in _SENTENCE_END.split(text)]
-    return any(word in LEADS or word in PLAIN for start in starts for word in start)
-
-
-def _commands(paragraph: str, language: str) -> bool:
-    """Whether a paragraph is a question, or begins with what is to be done."""
-    if _questions(paragraph):
-        return True
-    if language in NEEDLES:
-        return any(unpacked(_hits(paragraph[:SHORT], language))[:5])
-    return any(word in LEADS or word in PLAIN for word in _words(paragraph[:LEADING], language)[:LEAD])
-
-
-def _questions(paragraph: str) -> bool:
-    return "?" in paragraph or (not paragraph.isascii() and (_QUESTIONS[1] in paragraph or _QUESTIONS[2] in paragraph))
-
-
-def _words(text: str, language: str) -> list[bytes]:
-    """The words of `text` that are written in Latin letters, in lower case."""
-    if language == "latin":
-        return text.encode().translate(_LATIN_WORDS).split()
-    if language == "accented":
-        encoded = text.lower().encode("utf-8", "replace")
-        for mark in _QUOTES:
-            if mark in encoded:
-                encoded = encoded.replace(mark, b" ")
-        return encoded.translate(_LATIN_WORDS).split()
-    return text.encode("utf-8", "replace").translate(_ASCII_WORDS).split()
-
-
-def _hits(text: str, language: str, spaced: list[bytes] | None = None) -> int:
-    """The hits of the graded words in `text`, packed; `spaced` are its words where they are known."""
-    if spaced is None:
-        spaced = _words(text, language)
-    known = KNOWN.intersection(spaced)
-    hits = sum(map(WORDS.__getitem__, known))
-    if language == "accented":
-        stems = {word[:STEM] for word in spaced if word not in known}
-        hits += sum([STEMS[stem] for stem in STEMS.keys() & stems])
-    elif language in NEEDLES:
-        needles = NEEDLES[language]
-        text = f" {text.lower()} "
-        for beginning in needles.keys() & set(map(operator.add, text, text[1:])):
-            for needle, hit in needles[beginning]:
-                if needle in text:
-                    hits += hit
-    return hits
-
-
 def _read_ask(found: Features, ask: str, material: str) -> bool:
     """Count the words, characters and signs of what is asked. Whether it has words by which a tier may be claimed."""
     if "```" in ask:
@@ -469,15 +239,15 @@ def _read_ask(found: Features, ask: str, material: str) -> bool:
     whole = ask.encode("utf-8", "replace")
     found.word_length = len(whole) / (whole.count(b" ") + whole.count(b"\n") + 1) - 1
     found.digits = len(whole) - len(whole.translate(None, _DIGITS))
-    ask, choices = _without_choices(ask)
-    spaced = _words(ask, found.language)
+    ask, choices = without_choices(ask)
+    spaced = words_of(ask, found.language)
     found.ask_tokens, found.choice_tokens = estimate_tokens(ask), estimate_tokens(choices)
-    _count_words(found, _hits(ask, found.language, spaced), spaced[:LEAD])
+    _count_words(found, hits_of(ask, found.language, spaced), spaced[:LEAD])
     _count_signs(found, ask, whole[: len(whole) - len(choices)] if choices else whole)
     code = whole + material.encode("utf-8", "replace") if material else whole
     found.code_signs = len(code) - len(code.translate(None, _CODE))
     found.indented = code.count(b"\n  ") + code.count(b"\n\t")
-    return not (_CLAIM_WORDS.isdisjoint(spaced) or _CLAIMING.isdisjoint(spaced))
+    return may_claim(spaced)
 
 
 def _count_signs(found: Features, ask: str, encoded: bytes) -> None:
@@ -486,19 +256,9 @@ def _count_signs(found: Features, ask: str, encoded: bytes) -> None:
     found.commas = size - len(encoded.translate(None, b",;:"))
     found.notation = size - len(encoded.translate(None, b"=^+"))
     if found.language != "latin":
-        found.questions += sum([ask.count(mark) for mark in _QUESTIONS[1:]])
+        found.questions += sum([ask.count(mark) for mark in QUESTIONS[1:]])
         found.commas += sum([ask.count(mark) for mark in _COMMAS.get(found.language, "")])
         found.notation += sum([encoded.count(sign) for sign in _NOTATION])
-
-
-def _without_choices(ask: str) -> tuple[str, str]:
-    """What is asked, and the alternatives of a multiple choice: their words are not what is asked."""
-    if ask.count("\n") > 1:
-        for first, second in _CHOICES:
-            start = ask.find(first)
-            if start > 0 and ask.find(second, start) > 0:
-                return ask[:start], ask[start:]
-    return ask, ""
 
 
 def _count_words(found: Features, hits: int, leading: list[bytes]) -> None:

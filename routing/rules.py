@@ -10,7 +10,8 @@ from math import exp, log1p
 from operator import mul
 from typing import Final
 
-from routing.features import WINDOW, Features
+from routing.features import Features
+from routing.instruction import WINDOW
 
 # Scores from which a request is moderate, complex, expert.
 THRESHOLDS: Final = (0.25, 0.5, 0.75)

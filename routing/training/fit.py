@@ -23,7 +23,8 @@ Numbers = NDArray[np.float64]
 EXAM = 1.5
 RIDGE_EXAM, RIDGE_LADDER = 100.0, 5.0
 # The words were chosen with sight of the design half of the prompts. So that they are not trusted beyond what they find
-# in prompts never seen, half of the copies have hits left out by chance, about as many as are missed there.
+# in prompts never seen, half of the copies have hits left out by chance. The rates are how many fewer hits a tier's
+# prompts have on the kept half than on the design half: sums, the one thing besides final figures taken from there.
 COPIES = 20
 KEPT_HITS = {
     "asks_simple": 0.65,
