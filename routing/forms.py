@@ -25,8 +25,23 @@ def _number(label: str, *, largest: float | None = None, hint: str = "", require
         max_value=largest,
         required=required,
         help_text=hint,
+        error_messages={
+            "min_value": "Must be at least %(limit_value)s.",
+            "max_value": "Must be at most %(limit_value)s.",
+        },
         widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal"}),
     )
+
+
+def _seconds(label: str) -> forms.FloatField:
+    field = _number(label, required=True)
+    field.validators.append(_above_zero)
+    return field
+
+
+def _above_zero(number: float) -> None:
+    if number == 0:  # less than that is refused as such
+        raise forms.ValidationError("Must be above 0.")
 
 
 def _short(number: float) -> float:
@@ -84,12 +99,20 @@ class PolicyForm(ConsoleForm):
     classifier = forms.ChoiceField(
         label="Classifier", choices=[("rules", "Rules: readable, the default"), ("learned", "Learned: a small model")]
     )
-    calibrate = forms.BooleanField(required=False, label="Let feedback and outcomes move the quality of models")
-    hedge = forms.BooleanField(required=False, label="Race a late answer with a second model; both are billed")
-    connect = _number("Connect", required=True)
-    first_byte = _number("First byte", required=True)
-    idle = _number("Between two bytes", required=True)
-    total = _number("In all", required=True)
+    calibrate = forms.BooleanField(
+        required=False,
+        label="Let feedback and outcomes move the quality of models",
+        help_text="<code>calibrate</code> in the API.",
+    )
+    hedge = forms.BooleanField(
+        required=False,
+        label="Race a late answer with a second model; both are billed",
+        help_text="<code>hedge</code> in the API.",
+    )
+    connect = _seconds("Connect")
+    first_byte = _seconds("First byte")
+    idle = _seconds("Between two bytes")
+    total = _seconds("In all")
 
     def __init__(self, *args: Any, name: str = "", default: bool = False, document: Mapping[str, Any], **kwargs: Any):
         self.stored = {**DEFAULTS, **document}
@@ -108,17 +131,7 @@ class PolicyForm(ConsoleForm):
 
     def _initial(self) -> dict[str, Any]:
         said = self.stored
-        plain = (
-            "models",
-            "fallbacks",
-            "privacy_mode",
-            "internal_may_leave",
-            "max_cost_usd",
-            "classifier",
-            "calibrate",
-            "hedge",
-        )
-        initial = {name: said[name] for name in plain}
+        initial = {name: said[name] for name in PLAIN_FIELDS}
         total = sum(said["weights"].values())
         initial |= {what: _short(round(weight * 100 / total, 2)) for what, weight in said["weights"].items()}
         initial |= {f"min_{tier}": said["min_quality"][tier] for tier in COMPLEXITIES}
@@ -189,8 +202,15 @@ class PolicyForm(ConsoleForm):
 
     @property
     def more_open(self) -> bool:
-        """Whether the folded part holds an error."""
-        return any(field.errors for field in (*self.task_fields, *self.timeout_fields))
+        """Whether the folded part must be open: it holds an error, or what was changed and is not saved."""
+        folded = (*self.task_fields, *self.timeout_fields)
+        return self.is_bound and any(field.errors or field.name in self.changed_data for field in folded)
+
+    def named(self, name: str) -> str:
+        """What the field `name` is called away from its place in the form: with its group, as "Timeouts, connect"."""
+        label = str(self.fields[name].label)
+        group = "Least quality" if name.startswith("min_") else "Timeouts" if name in TIMEOUTS else ""
+        return f"{group}, {label[:1].lower()}{label[1:]}" if group else label
 
 
 class TryForm(ConsoleForm):
@@ -210,6 +230,10 @@ class TryForm(ConsoleForm):
         required=False,
         choices=[("", "As classified"), *((tier, tier.capitalize()) for tier in COMPLEXITIES)],
     )
+
+    def named(self, name: str) -> str:
+        """What the field `name` is called."""
+        return str(self.fields[name].label or name.capitalize())
 
     def body(self, model: str) -> dict[str, Any]:
         """The chat request that stands for it."""

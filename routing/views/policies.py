@@ -97,22 +97,24 @@ def built_in(request: ConsoleRequest) -> HttpResponse:
 @require_POST
 @console_view()
 def preview(request: ConsoleRequest) -> HttpResponse:
-    """What the policy in the form, saved or not, would do with a prompt. Sends nothing and changes nothing."""
-    # A draft need not have a name yet.
-    draft = request.POST.copy()
-    draft["name"] = draft.get("name") or "draft"
-    asked, form = TryForm(request.POST), PolicyForm(draft, document={})
+    """What a policy would do with a prompt. Sends nothing and changes nothing.
+
+    That is the draft in the form, saved or not; the stored one with the id `policy`, where the form's fields did not
+    come, as for who may not change it; or what is built in.
+    """
+    asked = TryForm(request.POST)
     context: dict[str, Any] = {"try_form": asked}
     if not request.POST.get("prompt", "").strip():
         return render(request, f"{PAGE}#result", context)
-    if "name" in request.POST and not form.is_valid():
+    form = _draft_form(request)
+    policy = _stored(request) if form is None else _draft(form)
+    if form is not None and policy is None:
         context["problem"] = "The policy has fields that cannot be used: " + "; ".join(_problems(form))
     elif not asked.is_valid():
         context["problem"] = " ".join(_problems(asked))
     else:
         try:
-            policy = _draft(form) if "name" in request.POST else DEFAULT
-            context["result"] = _explained(request, policy, asked.body("auto"))
+            context |= _explained(request, policy or DEFAULT, asked.body("auto"))
         except ApiError as error:
             context["problem"] = error.message
     return render(request, f"{PAGE}#result", context)
@@ -203,23 +205,63 @@ def _bounds(said: Mapping[str, Any]) -> list[str]:
     return [word for word, holds in words.items() if holds]
 
 
-def _draft(form: PolicyForm) -> PolicyFacts:
-    """The policy in the form as the request path would read it. Raises `InvalidRequest` naming what is wrong."""
-    document = policy_document.as_json(parse(PolicyDocument, form.document()))
+def _draft_form(request: ConsoleRequest) -> PolicyForm | None:
+    """The form that came with the prompt; None when it is disabled in the page, so that nothing of it came."""
+    if "cost" not in request.POST and "classifier" not in request.POST:
+        return None
+    draft = request.POST.copy()
+    draft["name"] = draft.get("name") or "draft"  # it need not have one yet
+    return PolicyForm(draft, document={})
+
+
+def _draft(form: PolicyForm) -> PolicyFacts | None:
+    """The policy in the form as the request path would read it; None, with the form's errors, for one that is wrong."""
+    if not form.is_valid():
+        return None
+    try:
+        document = policy_document.as_json(parse(PolicyDocument, form.document()))
+    except InvalidRequest as error:
+        form.refuse(error)
+        return None
     return policy_document.facts("", form.cleaned_data["name"], 0, document)
 
 
+def _stored(request: ConsoleRequest) -> PolicyFacts:
+    """The policy whose page asks; what is built in, where its own page or a new policy's does. Raises `NotFound`."""
+    id = request.POST.get("policy", "")
+    if not id:
+        return DEFAULT
+    policy = _get(request, id)
+    document = policy.versions.get(version=policy.version).document
+    return policy_document.facts(str(policy.pk), policy.name, policy.version, document)
+
+
 def _explained(request: ConsoleRequest, policy: PolicyFacts, body: dict[str, Any]) -> dict[str, Any]:
+    """What explain says; its candidates apart from those left out, its features in words."""
     view = snapshot.current.workspace(str(request.caller.workspace.pk))
-    return explain.explain(view, health.current, None, body, policy=policy)
+    result = explain.explain(view, health.current, None, body, policy=policy)
+    left_out = [candidate for candidate in result["candidates"] if candidate.get("excluded_because")]
+    return {
+        "result": result,
+        "candidates": [candidate for candidate in result["candidates"] if not candidate.get("excluded_because")],
+        "left_out": left_out,
+        "seen": [(name.replace("_", " "), _in_words(value)) for name, value in result["features"].items() if value],
+    }
+
+
+def _in_words(value: Any) -> Any:
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return ", ".join(map(str, value))
+    if isinstance(value, float):
+        return round(value, 2)
+    return "yes" if value is True else value
 
 
 def _problems(form: PolicyForm | TryForm) -> list[str]:
+    """What is wrong with a form, with the fields named as they are where one does not see the groups they stand in."""
     return [
-        f"{form.fields[name].label}: {' '.join(map(str, errors))}"
-        if name in form.fields
-        else " ".join(map(str, errors))
-        for name, errors in form.errors.items()
+        f"{form.named(name)}: {words[:1].lower() + words[1:]}" if name in form.fields else words
+        for name, words in ((name, " ".join(map(str, errors))) for name, errors in form.errors.items())
     ]
 
 

@@ -6,6 +6,7 @@ from accounts.access import Caller
 from keys import services as keys
 from keys.models import GatewayKey, Provider
 from routing import health, services, snapshot
+from routing.forms import PolicyForm
 from routing.models import ModelSettings, Policy
 from routing.providers.base import Target
 from tests.console.browser import Browser
@@ -77,13 +78,13 @@ def test_a_policy_is_made_from_what_is_built_in(browser: Browser) -> None:
         ({"name": ""}, "This field is required."),
         ({"name": "a/b"}, "hold no '/'"),
         ({"name": "auto"}, "auto"),
-        ({"cost": -1}, "greater than or equal to 0"),
+        ({"cost": -1}, "Must be at least 0."),
         ({"cost": 0, "quality": 0, "speed": 0}, "Must not all be zero"),
         ({"cost": "nan"}, "Enter a number."),
         ({"cost": "much"}, "Enter a number."),
-        ({"min_expert": "1.5"}, "less than or equal to 1"),
+        ({"min_expert": "1.5"}, "Must be at most 1."),
         ({"models": "policy/other"}, "is no model"),
-        ({"total": 0}, "greater than 0"),
+        ({"total": 0}, "Must be above 0."),
         ({"max_cost_usd": "-1"}, "greater than or equal to 0"),
     ],
 )
@@ -96,6 +97,30 @@ def test_a_wrong_field_is_named_and_nothing_is_lost(
     assert complaint in page
     assert "kept-model" in page.html
     assert not Policy.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "open"),
+    [
+        ({"total": 0}, True),
+        ({"total": 90_000}, True),
+        ({"vision_local": "auto"}, True),
+        # Changed there, and refused for something else.
+        ({"cost": -1, "connect": 7}, True),
+        ({"cost": -1, "vision_local": "llava"}, True),
+        ({"cost": -1}, False),
+    ],
+)
+def test_the_fold_stays_open_over_what_is_wrong_or_changed(
+    browser: Browser, fields: dict[str, object], open: bool
+) -> None:
+    form = PolicyForm(document={})
+    tasks = {field.name: field.initial for field in form.task_fields}
+
+    page = browser.post("policy-new", **({**BALANCED, **tasks, "name": "mine"} | fields), htmx=True)
+
+    assert page.status == 422
+    assert ('<details class="disclosure" open>' in page.html) is open
 
 
 def test_a_change_is_a_version_and_leaves_what_the_form_does_not_show(browser: Browser, policy: Policy) -> None:
@@ -163,7 +188,8 @@ def test_a_draft_shows_what_it_would_do_before_it_is_saved(browser: Browser) -> 
     assert "cloud" in free
     assert "Score" in free
     assert "Goes to house/llama3.1:8b" in strict
-    assert strict.text.count("left out") == 2
+    assert "2 left out" in strict
+    assert strict.text.count("it is not local") == 2
     assert not Policy.objects.exists()
 
 
@@ -181,8 +207,10 @@ def test_a_request_that_nobody_may_answer_goes_nowhere(browser: Browser) -> None
     [
         ({"prompt": ""}, "Type a prompt"),
         ({"prompt": "x" * 20_001}, "20000 characters"),
-        ({"prompt": "hi", "cost": "-4"}, "cannot be used: Cost"),
+        ({"prompt": "hi", "cost": "-4"}, "cannot be used: Cost: must be at least 0."),
         ({"prompt": "hi", "cost": 0, "quality": 0, "speed": 0}, "must not all be zero"),
+        ({"prompt": "hi", "min_simple": "1.5"}, "Least quality, simple: must be at most 1."),
+        ({"prompt": "hi", "connect": 0}, "Timeouts, connect: must be above 0."),
         ({"prompt": "hi", "complexity": "vast"}, "not one of the available choices"),
     ],
 )
@@ -191,6 +219,38 @@ def test_what_cannot_be_previewed_says_why(browser: Browser, fields: dict[str, o
 
     assert page.status == 200
     assert said in page
+
+
+@pytest.mark.usefixtures("fleet")
+def test_what_the_classifier_saw_is_in_words_and_without_what_it_did_not_see(browser: Browser) -> None:
+    page = browser.post("policy-preview", **BALANCED, prompt="Prove that there are infinitely many primes.", htmx=True)
+
+    assert "Ask tokens" in page
+    assert "Images" not in page
+
+
+@pytest.mark.usefixtures("fleet")
+def test_without_the_forms_fields_the_stored_policy_is_tried(viewer: Caller, owner: Caller) -> None:
+    strict = services.create_policy(owner, {"name": "house", "privacy_mode": "strict"})
+    browser = Browser(viewer)
+
+    # What a browser sends of a page whose form is disabled.
+    assert f'name="policy" value="{strict.pk}"' in browser.get("policy", strict.pk).html
+    assert 'name="policy"' not in browser.get("policy-built-in").html
+    stored = browser.post("policy-preview", policy=strict.pk, prompt="Hello there", htmx=True)
+    built_in = browser.post("policy-preview", prompt="Hello there", htmx=True)
+    draft = Browser(owner).post("policy-preview", **BALANCED, policy=strict.pk, prompt="Hello there", htmx=True)
+
+    assert "Goes to house/llama3.1:8b" in stored
+    assert "2 left out" in stored
+    assert "left out" not in built_in
+    assert "left out" not in draft
+
+
+@pytest.mark.usefixtures("fleet")
+def test_a_strangers_policy_is_not_tried(stranger: Caller, policy: Policy) -> None:
+    assert Browser(stranger).post("policy-preview", policy=policy.pk, prompt="Hello", htmx=True).status == 404
+    assert Browser(stranger).post("policy-preview", policy="no-id", prompt="Hello", htmx=True).status == 404
 
 
 # --- Models --------------------------------------------------------------------------------------
@@ -231,7 +291,7 @@ def test_a_workspace_knows_better_and_takes_it_back(browser: Browser) -> None:
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"quality": "2"}, "less than or equal to 1"),
+        ({"quality": "2"}, "Must be at most 1."),
         ({"input_usd_per_mtok": "-1"}, "greater than or equal to 0"),
         ({"input_usd_per_mtok": "0.0000000000001"}, "12 decimal places"),
         ({"output_usd_per_mtok": "1000000"}, "less than 1000000"),
