@@ -59,7 +59,7 @@ def explain(
     )
     if refusal is None:
         try:
-            decision, table = weigh(exchange, view, health, conversations or sticky.current)
+            decision, table = weigh(exchange, view, health, sticky.current if conversations is None else conversations)
         except ApiError as error:
             refusal = error
         else:
