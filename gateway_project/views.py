@@ -10,13 +10,14 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
-from accounts.access import Action, scoped
+from accounts.access import Action, Caller, scoped
 from accounts.web import ConsoleRequest, console_view
 from analytics import queries as analytics
 from analytics.views import with_key_names
 from gateway_project import VERSION
 from gateway_project.lib.htmx import render_part
 from gateway_project.lib.origin import base_url
+from keys.live import refused_secrets
 from keys.models import GatewayKey, Provider
 
 LATEST = 8
@@ -64,7 +65,7 @@ def overview(request: ConsoleRequest) -> HttpResponse:
         "busiest_day": max((day.requests for day in days), default=0) or 1,
         "summary": analytics.summary(request.caller, now - length, now),
         "rows": with_key_names(request.caller, analytics.latest(request.caller, LATEST)),
-        "providers": scoped(Provider.objects.order_by("name"), request.caller),
+        "providers": _providers(request.caller),
     }
     return render(request, "gateway/overview.html", context)
 
@@ -78,6 +79,14 @@ def checklist(request: ConsoleRequest) -> HttpResponse:
     if steps["finished"]:
         response.status_code = STOP_POLLING
     return response
+
+
+def _providers(caller: Caller) -> list[Provider]:
+    """The workspace's providers by name, each with why it refuses its key, if it does."""
+    refusals, providers = refused_secrets(caller.workspace), list(scoped(Provider.objects.order_by("name"), caller))
+    for provider in providers:
+        provider.refusal = refusals.get(str(provider.pk))  # type: ignore[attr-defined]
+    return providers
 
 
 def _steps(request: ConsoleRequest) -> dict[str, Any]:

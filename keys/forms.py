@@ -7,9 +7,11 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
+from gateway_project.lib.errors import InvalidRequest
 from gateway_project.lib.forms import ConsoleForm, Lines
 from keys.kinds import Kind
 from keys.models import GatewayKey, Locality, PrivacyMode, Provider, Scope
+from keys.schemas import ProviderChange, parse
 
 # Where these servers listen unless told otherwise, for the placeholder.
 USUAL_ADDRESS = {
@@ -108,6 +110,15 @@ class ProviderForm(ConsoleForm):
         fields["models"].required = not kind.lists_models
         if not kind.lists_models:
             fields["models"].help_text = "One deployment name a line: this kind cannot list them by itself."
+
+    def clean_name(self) -> str:
+        """Checked as the API does, so that what is wrong here is said with what is wrong in the other fields."""
+        name: str = self.cleaned_data["name"]
+        try:
+            return parse(ProviderChange, {"name": name}).name
+        except InvalidRequest as error:
+            message = error.message.removeprefix("name: ")
+            raise forms.ValidationError(message[:1].upper() + message[1:]) from None
 
     def fields_for_service(self) -> dict[str, Any]:
         """The cleaned fields under the API's names: all of a new provider's, the changed ones of an older one."""

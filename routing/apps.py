@@ -8,13 +8,16 @@ class RoutingConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts.services import workspace_created
+        from keys.live import register_live
         from keys.policies import register_policies
         from keys.probe import register_prober
         from routing.discovery import probe_now
+        from routing.live import refused_secrets, unserved_models
         from routing.services import named_policy, policy_names
 
         register_prober(probe_now)
         register_policies(named_policy, policy_names)
+        register_live(refused_secrets, unserved_models)
         # After keys' own receiver, which makes the providers: receivers are called in the order of INSTALLED_APPS.
         workspace_created.connect(discover_soon, dispatch_uid="routing.discover_soon")
 

@@ -15,6 +15,8 @@ from gateway_project.lib import format as text
 register = template.Library()
 
 NOTHING = "\N{EN DASH}"
+# The forms of a moment that are not the whole of it.
+LOOKS = {"short": "%d %b %H:%M", "close": "%d %b %H:%M:%S"}
 
 
 @register.filter
@@ -42,12 +44,13 @@ def share(part: float | None, whole: float | None) -> str:
 def moment(when: datetime | None, empty: str = "never", form: str = "full") -> SafeString | str:
     """A `<time>` that static/js/time.js turns into the reader's own time zone; UTC stays in its title.
 
-    `form` is `full` (date and time, to the second), `short` (no year, no seconds) or `ago` ("3 minutes ago").
+    `form` is `full` (date and time, to the second), `close` (no year), `short` (no seconds either) or `ago` ("3
+    minutes ago").
     """
     if when is None:
         return empty
     utc = when.astimezone(UTC)
-    shown = utc.strftime("%d %b %H:%M" if form == "short" else "%d %b %Y %H:%M:%S")
+    shown = utc.strftime(LOOKS.get(form, "%d %b %Y %H:%M:%S"))
     return format_html(
         '<time datetime="{}" title="{}" data-form="{}">{} UTC</time>',
         utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -36,7 +36,7 @@ def toast(response: HttpResponse, message: str, level: str = "success") -> HttpR
     return trigger_client_event(response, "toast", {"message": message, "level": level})
 
 
-def say_and_go(request: HttpRequest, message: str, url: str) -> HttpResponse:
-    """Go to `url` and show `message` there."""
-    messages.success(request, message)
+def say_and_go(request: HttpRequest, message: str, url: str, *, warn: bool = False) -> HttpResponse:
+    """Go to `url` and show `message` there; with `warn`, as something to look at."""
+    messages.add_message(request, messages.WARNING if warn else messages.SUCCESS, message)
     return go_to(request, url)

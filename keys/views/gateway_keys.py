@@ -19,6 +19,7 @@ from gateway_project.lib.origin import base_url
 from gateway_project.lib.pagination import paginate
 from keys import services
 from keys.forms import GatewayKeyForm, RotateForm
+from keys.live import unserved_note
 from keys.models import GatewayKey, KeySecret
 from keys.policies import policy_names
 
@@ -53,7 +54,7 @@ def new(request: ConsoleRequest) -> HttpResponse:
         except ApiError as error:
             form.refuse(error)
         else:
-            return _secret_page(request, key, secret)
+            return _secret_page(request, key, secret, note=_note(request, form))
     status = 422 if form.is_bound else 200
     return render_part(request, "keys/gateway_key_new.html", "form", {"form": form}, status=status)
 
@@ -73,7 +74,9 @@ def detail(request: ConsoleRequest, id: str) -> HttpResponse:
         except ApiError as error:
             form.refuse(error)
         else:
-            return say_and_go(request, "The changes are saved.", resolve_url("gateway-key", id=key.pk))
+            note = _note(request, form)
+            here = resolve_url("gateway-key", id=key.pk)
+            return say_and_go(request, f"The changes are saved. {note}".strip(), here, warn=bool(note))
     return _detail_page(request, key, form, status=422)
 
 
@@ -135,6 +138,11 @@ def _keys() -> QuerySet[GatewayKey]:
 
 def _policies(request: ConsoleRequest) -> list[str]:
     return policy_names(request.caller.workspace)
+
+
+def _note(request: ConsoleRequest, form: GatewayKeyForm) -> str:
+    """What is to be said of the models that a saved key allows; "" for nothing."""
+    return unserved_note(request.caller.workspace, form.cleaned_data["allowed_models"])
 
 
 def _get(request: ConsoleRequest, id: str) -> GatewayKey:

@@ -16,6 +16,7 @@ from gateway_project.lib.htmx import go_to, is_htmx, render_part, say_and_go, to
 from keys import services
 from keys.forms import USUAL_ADDRESS, ProviderForm, free_name
 from keys.kinds import KINDS, Kind
+from keys.live import refused_secrets
 from keys.models import Provider
 
 DEMO = KINDS["demo"]
@@ -25,8 +26,11 @@ DEMO = KINDS["demo"]
 @console_view()
 def index(request: ConsoleRequest) -> HttpResponse:
     """The workspace's providers, by name."""
+    refusals = refused_secrets(request.caller.workspace)
     context = {
-        "providers": [_shown(provider) for provider in _providers(request)],
+        "providers": [
+            _shown(provider) | {"refusal": refusals.get(str(provider.pk))} for provider in _providers(request)
+        ],
         "can_manage": request.caller.may(Action.MANAGE_PROVIDERS),
     }
     return render(request, "keys/providers.html", context)
@@ -170,6 +174,7 @@ def _detail_page(request: ConsoleRequest, provider: Provider, form: ProviderForm
     context = {
         "provider": provider,
         "kind": form.kind,
+        "refusal": refused_secrets(request.caller.workspace).get(str(provider.pk)) if provider.enabled else None,
         "form": form,
         "models": provider.model_ids or provider.discovered_models,
         "can_manage": request.caller.may(Action.MANAGE_PROVIDERS),

@@ -1,5 +1,8 @@
 """The health board: how every target is, as this process found by asking them."""
 
+from math import ceil
+from typing import Any
+
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
@@ -10,8 +13,12 @@ from gateway_project.lib.htmx import go_to, render_part
 from gateway_project.lib.pagination import paginate_named
 from keys.models import Provider
 from routing import health
+from routing.providers.base import Target
 from routing.schemas import show_health
 from routing.views.models import workspace_view
+
+# The share of failed requests from which on a target that is still asked is said to fail often.
+OFTEN = 0.1
 
 
 @require_safe
@@ -27,9 +34,20 @@ def board(request: ConsoleRequest) -> HttpResponse:
     providers = list(scoped(Provider.objects.order_by("name"), request.caller).values(*fields))
     errors = {provider["name"]: provider["last_error"] for provider in providers}
     context = {
-        "targets": [show_health(target, health.current, errors.get(target.provider, "")) for target in page],
+        "targets": [_shown(target, errors.get(target.provider, "")) for target in page],
         "silent": [provider for provider in providers if provider["enabled"] and provider["last_error"]],
         "next_cursor": following,
         "can_manage": request.caller.may(Action.MANAGE_PROVIDERS),
     }
     return render_part(request, "routing/fleet.html", "board", context)
+
+
+def _shown(target: Target, last_error: str) -> dict[str, Any]:
+    """How `target` is, with the whole seconds that it still rests (0: a trial is due) and whether it fails often."""
+    shown = show_health(target, health.current, last_error)
+    waits = shown["retry_in_s"]
+    return {
+        **shown,
+        "rests_s": None if waits is None else ceil(waits),
+        "often": shown["state"] == "closed" and shown["error_rate"] >= OFTEN,
+    }

@@ -13,6 +13,7 @@ from accounts.web import ConsoleRequest, console_view
 from gateway_project.lib.errors import ApiError, Conflict, InvalidRequest
 from gateway_project.lib.htmx import go_to, render_part, say_and_go
 from gateway_project.lib.pagination import paginate
+from keys.live import unserved_note
 from keys.schemas import parse
 from routing import explain, health, policy_document, services, snapshot
 from routing.forms import PolicyForm, TryForm
@@ -58,7 +59,7 @@ def new(request: ConsoleRequest) -> HttpResponse:
         except ApiError as error:
             form.refuse(error)
         else:
-            return say_and_go(request, f"{policy.name} is in force.", resolve_url("policy", id=policy.pk))
+            return _saved(request, policy, f"{policy.name} is in force.", form)
     return _page(request, None, form)
 
 
@@ -82,7 +83,7 @@ def detail(request: ConsoleRequest, id: str) -> HttpResponse:
             said = (
                 "Nothing changed." if changed.version == policy.version else f"Version {changed.version} is in force."
             )
-            return say_and_go(request, said, resolve_url("policy", id=policy.pk))
+            return _saved(request, policy, said, form)
     return _page(request, policy, form)
 
 
@@ -170,6 +171,13 @@ def _policies(request: ConsoleRequest) -> QuerySet[Policy]:
 
 def _get(request: ConsoleRequest, id: str) -> Policy:
     return get_or_404(Policy.objects.all(), request.caller, id)
+
+
+def _saved(request: ConsoleRequest, policy: Policy, said: str, form: PolicyForm) -> HttpResponse:
+    """To the policy's page, with what was `said` of it, and which of the models that it names nobody lists."""
+    named = [*form.cleaned_data["models"], *form.cleaned_data["fallbacks"]]
+    note = unserved_note(request.caller.workspace, list(dict.fromkeys(named)))
+    return say_and_go(request, f"{said} {note}".strip(), resolve_url("policy", id=policy.pk), warn=bool(note))
 
 
 def _documents(policies: list[Policy]) -> dict[Any, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const short = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+const close = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 const STEPS = [["second", 60], ["minute", 60], ["hour", 24], ["day", 30]];
 
@@ -18,7 +19,7 @@ const ago = (when) => {
 const render = (element) => {
   const when = new Date(element.dateTime);
   const form = element.dataset.form;
-  element.textContent = form === "ago" ? ago(when) : (form === "short" ? short : full).format(when);
+  element.textContent = form === "ago" ? ago(when) : ({ short, close }[form] ?? full).format(when);
 };
 
 const renderAll = (root) => {

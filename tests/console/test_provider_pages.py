@@ -98,6 +98,13 @@ def test_a_wrong_field_is_named(
     assert Provider.objects.count() == 1
 
 
+def test_what_is_wrong_is_said_in_one_round(browser: Browser) -> None:
+    page = Page(browser.client.post(f"{reverse('provider-new')}?kind=openai", {"name": "a/b"}))
+
+    assert "Must hold no '/'" in page
+    assert "This field is required." in page
+
+
 def test_a_refused_form_does_not_repeat_the_secret(browser: Browser) -> None:
     answer = browser.client.post(f"{reverse('provider-new')}?kind=openai", {"name": "a/b", "api_key": SECRET})
 

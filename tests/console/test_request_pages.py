@@ -31,6 +31,15 @@ def test_requests_are_shown_newest_first(browser: Browser, owner: Caller, key: G
     assert "1,200 / 300" in page
 
 
+def test_a_refused_request_says_so_beside_what_it_asked_for(browser: Browser, owner: Caller) -> None:
+    row = record(owner.workspace, status=404, requested_model="gpt-9", model="", provider="", attempts=[])
+
+    page = browser.get("requests")
+
+    assert "gpt-9 refused" in page
+    assert row.created_at.strftime("%H:%M:%S UTC") in page
+
+
 def test_filters_come_from_the_url(browser: Browser, owner: Caller, key: GatewayKey) -> None:
     mini = record(owner.workspace, model="gpt-5-mini", key_id=key.pk)
     failed = record(owner.workspace, 60, status=503)

@@ -1,5 +1,7 @@
 """The routing pages: policies with their preview and versions, what a workspace knows of models, the health board."""
 
+import re
+
 import pytest
 
 from accounts.access import Caller
@@ -168,6 +170,25 @@ def test_a_policy_that_keys_name_cannot_be_removed(browser: Browser, owner: Call
     assert not Policy.objects.exists()
 
 
+@pytest.mark.usefixtures("fleet")
+def test_models_that_nobody_lists_are_saved_and_told_of(browser: Browser, policy: Policy) -> None:
+    lists = {"models": "cloud/gpt-5\ngpt-9", "fallbacks": "llama3.1:8b\ncloud/*"}
+    made = browser.follow(browser.post("policy-new", **BALANCED, name="mine", **lists))
+    quiet = browser.follow(browser.post("policy", policy.pk, **BALANCED, name="frugal", models="gpt-5"))
+    key = browser.post("gateway-key-new", name="bot", scopes=["inference"], allowed_models="gpt-5\nopus-77")
+    id = GatewayKey.objects.get().pk
+    changed = browser.post("gateway-key", id, name="bot", scopes=["inference"], allowed_models="*")
+    fine = browser.post("gateway-key", id, name="bot", scopes=["inference"], allowed_models="gpt-5")
+
+    assert "mine is in force. No provider here lists gpt-9; * is not a wildcard." in made
+    assert says(Policy.objects.get(name="mine"))["models"] == ["cloud/gpt-5", "gpt-9"]
+    assert "Version 2 is in force." in quiet
+    assert "No provider here lists opus-77." in key
+    assert "The changes are saved. * is not a wildcard." in browser.follow(changed)
+    assert "lists" not in quiet.text.partition("Version 2 is in force.")[2][:40]
+    assert "wildcard" not in browser.follow(fine)
+
+
 def test_a_gateway_key_takes_one_of_the_policies(browser: Browser, policy: Policy) -> None:
     browser.post("gateway-key-new", name="bot", scopes=["inference"], policy="frugal")
     refused = browser.post("gateway-key-new", name="bot2", scopes=["inference"], policy="dear", htmx=True)
@@ -328,6 +349,55 @@ def test_the_board_shows_who_rests_and_who_did_not_answer(
     assert "cloud did not answer when it was asked for its models. Nobody is there." in page
     assert "not asked yet" in page
     assert "<html" not in page.html
+
+
+def test_the_board_says_who_fails_often_and_whose_trial_is_due(
+    browser: Browser, owner: Caller, fleet: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(health, "current", health.Health(lambda: now))
+    targets = {target.model: target for target in snapshot.current.workspace(str(owner.workspace.pk)).all}
+
+    def ask(model: str, *outcomes: bool) -> None:
+        for answered in outcomes:
+            flight = health.current.begin(targets[model], stream=False, last_resort=True)
+            assert flight is not None
+            flight.completed(1) if answered else flight.failed("the connection was refused")
+
+    ask("gpt-5", *[True] * 5, False)
+    ask("gpt-4o-mini", True)
+    ask("llama3.1:8b", *[False] * 5)
+    before = browser.get("fleet", htmx=True)
+    now += 3600
+    after = browser.get("fleet", htmx=True)
+
+    assert "gpt-5 cloud fails often asked last" in before
+    assert "gpt-4o-mini cloud healthy" in before
+    assert re.search(r"llama3.1:8b house rests \d+ s", before.text)
+    assert "a trial is due" in after
+    # htmx complains about one that is not there.
+    assert 'hx-indicator="this"' in before.html
+
+
+def test_a_refused_key_shows_where_the_provider_does(
+    browser: Browser, owner: Caller, stranger: Caller, fleet: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "current", health.Health())
+    health.current.credential_of = snapshot.current.credential
+    target = next(target for target in snapshot.current.workspace(str(owner.workspace.pk)).all if not target.local)
+    assert "Refuses its key" not in browser.get("providers")
+    flight = health.current.begin(target, stream=False)
+    assert flight is not None
+    flight.denied(snapshot.current.credential(str(fleet.pk)) or "", "it refuses our key (401)")
+
+    assert browser.get("providers").text.count("Refuses its key") == 1
+    assert "it refuses our key (401)" in browser.get("provider", fleet.pk)
+    assert "Refuses its key" not in Browser(stranger).get("providers")
+
+    keys.change_provider(owner, fleet, {"api_key": "sk-2"})
+    snapshot.current.read_all()
+
+    assert "Refuses its key" not in browser.get("providers")
 
 
 # --- Who may ---------------------------------------------------------------------------------------
