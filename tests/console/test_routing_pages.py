@@ -391,7 +391,7 @@ def test_a_refused_key_shows_where_the_provider_does(
     flight.denied(snapshot.current.credential(str(fleet.pk)) or "", "it refuses our key (401)")
 
     assert browser.get("providers").text.count("Refuses its key") == 1
-    assert "it refuses our key (401)" in browser.get("provider", fleet.pk)
+    assert "It refuses our key (401)." in browser.get("provider", fleet.pk)
     assert "Refuses its key" not in Browser(stranger).get("providers")
 
     keys.change_provider(owner, fleet, {"api_key": "sk-2"})
