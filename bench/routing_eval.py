@@ -91,8 +91,12 @@ def tiers_part() -> None:
     """The tiers of the labelled prompts. What `learned` says of the design half it was taught."""
     print(f"{'tiers':<34}   exact  off by two  AUC    simple moderate complex expert")
     for name, score in (("rules", rules.score), ("learned", learned.score)):
-        for half, kept in (("kept half", True), ("design half", False)):
-            found = evaluate.tiers_of(sets.prompts(kept=kept), score)
+        for half, prompts in (
+            ("fresh", sets.fresh_prompts()),
+            ("kept half", sets.prompts(kept=True)),
+            ("design half", sets.prompts(kept=False)),
+        ):
+            found = evaluate.tiers_of(prompts, score)
             right = "  ".join(f"{found.table[index, index] / found.table[index].sum():6.0%}" for index in range(4))
             print(f"  {name + ', ' + half:<32} {found.exact:6.1%}   {found.far_off:6.1%}   {found.area:.3f}  {right}")
     print()

@@ -21,8 +21,9 @@ PROMPTS = (
     ROOT / "tests" / "routing" / "data" / "prompts_a.jsonl",
     ROOT / "tests" / "routing" / "data" / "prompts_b.jsonl",
 )
-
-
+# Written after the classifier was done, by somebody who had not seen it: nothing was chosen or fitted with sight of
+# what it says of them. The first look, at commit b5ae006: `rules` 88.3 % exact, 0.8 % off by two, AUC .984.
+FRESH_PROMPTS = ROOT / "tests" / "routing" / "data" / "prompts_c.jsonl"
 # Written with sight of the classifier, in other styles than those: to train on, never to judge by.
 OWN_PROMPTS = Path(__file__).with_name("prompts.jsonl")
 
@@ -88,6 +89,11 @@ def prompts(*, kept: bool) -> list[Prompt]:
         for _, members in sorted(strata.items())
         for prompt in sorted(members, key=lambda prompt: hashlib.sha256(prompt.id.encode()).digest())[kept::2]
     ]
+
+
+def fresh_prompts() -> list[Prompt]:
+    """The prompts that the classifier's makers never saw judged."""
+    return _read(FRESH_PROMPTS)
 
 
 def own_prompts() -> list[Prompt]:

@@ -73,6 +73,15 @@ def test_tiers_of_the_kept_half(score: evaluate.Score) -> None:
     assert found.area >= 0.96
 
 
+@pytest.mark.parametrize("score", [rules.score, learned.score])
+def test_tiers_of_prompts_written_afterwards(score: evaluate.Score) -> None:
+    found = evaluate.tiers_of(sets.fresh_prompts(), score)
+
+    assert found.exact >= 0.75
+    assert found.far_off <= 0.02
+    assert found.area >= 0.96
+
+
 @pytest.mark.skipif(not sets.EXAM.exists(), reason="the exam questions are not lent here")
 def test_the_exam_is_ranked_no_worse_than_by_length() -> None:
     questions = sets.questions()
