@@ -63,7 +63,7 @@ class Features:
     images: int = 0
     attachments: int = 0
     json_wanted: bool = False
-    # latin (ASCII), accented, zh, ja, ar, or other: an alphabet for which there are no words.
+    # latin (ASCII), accented, zh, ja, ar, or other: an alphabet of which only few words are known.
     language: str = "latin"
     # Distinct graded words (routing/lexicon.py).
     asks_plain: int = 0
@@ -82,6 +82,7 @@ class Features:
     cues_condition: int = 0
     cues_negation: int = 0
     cues_reasoning: int = 0
+    cues_trouble: int = 0
     cues_deictic: int = 0
     # The grade of the first graded ask among the first words, 1 simple to 4 expert, or 0.
     lead: int = 0
@@ -279,6 +280,7 @@ def _count_words(found: Features, hits: int, leading: list[bytes]) -> None:
         found.cues_condition,
         found.cues_negation,
         found.cues_reasoning,
+        found.cues_trouble,
         found.cues_deictic,
     ) = unpacked(hits)
     for word in leading:

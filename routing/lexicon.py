@@ -1,4 +1,4 @@
-"""Graded words of seven languages, read once from `routing/lexicon/*.toml`.
+"""Graded words of seven languages and a few of many more, read once from `routing/lexicon/*.toml`.
 
 A word says one of three things: what is asked (by the work it takes), what it is about (by how specialised the
 vocabulary is), or how it is asked (a limit, a condition, a reason). None names a subject of an examination, and none
@@ -17,12 +17,23 @@ CLASSES = (
     *(f"terms_{grade}" for grade in ("everyday", "working", "technical", "research")),
     *(
         f"cues_{kind}"
-        for kind in ("brief", "steps", "constraint", "universal", "condition", "negation", "reasoning", "deictic")
+        for kind in (
+            "brief",
+            "steps",
+            "constraint",
+            "universal",
+            "condition",
+            "negation",
+            "reasoning",
+            "trouble",
+            "deictic",
+        )
     ),
 )
 ASKS = tuple(name for name in CLASSES if name.startswith("asks_"))
-SPACED = ("en", "de", "es", "fr")
-UNSPACED = ("zh", "ja", "ar")
+# "mul": any other in Latin script. "other": any in an alphabet without a list of its own.
+SPACED = ("en", "de", "es", "fr", "mul")
+UNSPACED = ("zh", "ja", "ar", "other")
 
 # What a `*` at a stem's end stands for.
 ENDINGS = {
@@ -32,6 +43,9 @@ ENDINGS = {
     " al ales ico ica icos icas idad mente ante antes ble bles r",
     "fr": "e es s er ez ons ent é ée és ées ant ante it ir re ir ement ation ations eur eurs ence al ale aux ique"
     " iques if ive x able ables ité",
+    "mul": "a e i o u y as es os is an en ar er ir n s te ta ti to are ere ire ando ado ada ati ato ata ação ações ção"
+    " ione zione zioni ą ę ej ego ym ych emu em et in ini ien nen ni ä ään na la lla ia tt al ali ais ne ny nych nego"
+    " ön sen sin",
 }
 
 
@@ -145,7 +159,7 @@ def unpacked(hits: int) -> tuple[int, ...]:
 _COUNTS = struct.Struct(f"<{len(CLASSES)}H")
 STEM = 7
 BEGINNING = 2
-SHORTEST = {"zh": 1, "ja": 1, "ar": 4}
+SHORTEST = {"zh": 1, "ja": 1, "ar": 4, "other": 1}
 WORDS = _spaced_words()
 KNOWN = frozenset(WORDS)
 STEMS = _stems()

@@ -20,6 +20,9 @@ TIERS: Final = ("simple", "moderate", "complex", "expert")
 # The logarithm of a usual question's tokens, and the length of its words.
 CASE_TOKENS, CASE_WORD = 4.65, 4.8
 
+# A word or two, in tokens.
+BARE = 3
+
 # What each signal says, in logits, to the three questions. Evidence of a proof counts for engineering too; that of an
 # everyday letter against it. They were fitted on the design halves of `routing.training.sets` and rounded; where the
 # sign made no sense the weight is 0.
@@ -60,6 +63,10 @@ WEIGHTS: Final = {
     "digits": (0.25, -0.15, -0.35),
     "notation": (0.40, 0.45, 0.10),
     "code": (0.30, 0.10, -0.15),
+    # A question that only a specialist could ask: it is not looked up.
+    "specialist": (2.60, 3.20, 0.00),
+    # A word or two that name nothing to work on.
+    "bare": (-2.50, -2.00, -2.00),
     # Nothing is known of the words: neither simple nor hard.
     "unknown_language": (1.50, 1.45, 1.80),
 }
@@ -84,6 +91,28 @@ def case(found: Features) -> float:
     length = found.word_length if found.language == "latin" else CASE_WORD
     tokens = found.ask_tokens + found.choice_tokens + found.material_tokens
     return 0.30 * (damped(tokens) - CASE_TOKENS) - 0.45 * (length - CASE_WORD) + 0.12 * damped(found.digits)
+
+
+def specialist(found: Features) -> float:
+    """How far the words are a specialist's who asks for causes or consequences: 0, or 0.6 to 1.
+
+    It takes several signs: two specialised words or more, and a why or how, a failure, or something hard to be done.
+    A who or when asks for a fact all the same, and among given alternatives the answer is picked.
+    """
+    terms = found.terms_technical + 2 * found.terms_research
+    if terms < 2 or found.choice_tokens or found.lead == 1 or found.asks_moderate > 1:
+        return 0.0
+    signs = found.cues_reasoning + found.cues_trouble + found.asks_complex + found.asks_expert
+    return min(terms + signs, 5) / 5 if signs > found.asks_simple else 0.0
+
+
+def bare(found: Features) -> bool:
+    """Whether a conversation begins with a word or two that name no subject: "Prove it"."""
+    if found.ask_tokens > BARE or found.messages > 2 or found.images or found.material_tokens:
+        return False
+    asks = found.asks_simple + found.asks_moderate + found.asks_complex + found.asks_expert
+    terms = found.terms_working + found.terms_technical + found.terms_research
+    return asks < 2 and not terms
 
 
 def signals(found: Features) -> tuple[float, ...]:
@@ -122,6 +151,8 @@ def signals(found: Features) -> tuple[float, ...]:
         damped(found.digits),
         damp[found.notation],
         damp[found.code_signs + found.indented],
+        specialist(found),
+        bare(found),
         found.language == "other",
     )
 

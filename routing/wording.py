@@ -2,7 +2,7 @@
 
 import operator
 
-from routing.lexicon import KNOWN, NEEDLES, STEM, STEMS, WORDS
+from routing.lexicon import BEGINNING, KNOWN, NEEDLES, STEM, STEMS, WORDS
 
 # Characters to a token in Latin script. A Chinese or Japanese character is about a token.
 CHARACTERS_PER_TOKEN = 4
@@ -13,6 +13,8 @@ UPPER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SEPARATORS = bytes(range(33)) + b'!"#$%&()*,-./:;<=>?@[\\]^_`{|}~\x7f'
 # The first bytes, in UTF-8, of Chinese, Japanese and Korean characters; of Arabic letters; of any but Latin and Greek.
 _WIDE_LEADS, _ARABIC_LEADS, _OTHER_LEADS = bytes(range(0xE3, 0xEE)), bytes(range(0xD8, 0xDC)), bytes(range(0xD0, 0xE2))
+# Those of Korean alone.
+_HANGUL_LEADS = bytes(range(0xEA, 0xEE))
 _KANA = (b"\xe3\x81", b"\xe3\x82", b"\xe3\x83")
 # To lower case, with words apart; `_ASCII_WORDS` also takes out what is not ASCII.
 _LATIN_WORDS = bytes(32 if code in _SEPARATORS else code + 32 if code in UPPER else code for code in range(256))
@@ -30,6 +32,8 @@ def script_of(text: str) -> str:
     encoded = sample.encode("utf-8", "replace")
     wide = len(encoded) - len(encoded.translate(None, _WIDE_LEADS))
     if wide * 5 > size:
+        if (len(encoded) - len(encoded.translate(None, _HANGUL_LEADS))) * 2 > wide:
+            return "other"
         return "ja" if sum([encoded.count(lead) for lead in _KANA]) * 20 > wide else "zh"
     if (len(encoded) - len(encoded.translate(None, _ARABIC_LEADS))) * 5 > size:
         return "ar"
@@ -61,7 +65,10 @@ def hits_of(text: str, language: str, spaced: list[bytes] | None = None) -> int:
     elif language in NEEDLES:
         needles = NEEDLES[language]
         text = f" {text.lower()} "
-        for beginning in needles.keys() & set(map(operator.add, text, text[1:])):
+        # Where words are apart they begin with one, else it may stand anywhere.
+        apart = language == "other"
+        starts = [word[:BEGINNING] for word in text.split()] if apart else map(operator.add, text, text[1:])
+        for beginning in needles.keys() & set(starts):
             for needle, hit in needles[beginning]:
                 if needle in text:
                     hits += hit

@@ -221,3 +221,59 @@ def test_tiers_rise_with_the_score() -> None:
     tiers = [rules.TIERS.index(rules.tier(step / 1_000)) for step in range(1_001)]
     assert tiers == sorted(tiers)
     assert set(tiers) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Our Postgres replica keeps falling behind after the upgrade and vacuum is stuck. Why?",
+        "Pods are OOMKilled every night since we moved to containerd, the JVM heap looks fine. How can that be?",
+        "Why does my gradient become NaN when I train with fp16 on several GPUs?",
+        "Is a non-compete covenant enforceable against a contractor under California law?",
+        "How are convertible notes treated in a merger when the subsidiary is insolvent under French law?",
+        "What are the VAT consequences of moving a warehouse from Germany to Poland?",
+        "Patient with acute abdominal pain, fever and elevated lactate: which diagnoses are most likely and why?",
+        "Does P equal NP? Make the strongest argument you can.",
+    ],
+)
+def test_a_question_in_specialists_words_is_no_lookup(text: str) -> None:
+    assert label(text).complexity in ("complex", "expert")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What is a mutex?",
+        "What is a stroke?",
+        "Who proved Fermat's last theorem?",
+        "How long is the notice period by law?",
+        "My app keeps crashing, help",
+        "How do I cancel my order, the page hangs",
+    ],
+)
+def test_a_specialists_word_alone_does_not_make_it_hard(text: str) -> None:
+    assert label(text).complexity == "simple"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("text", ["x", "Solve it", "Prove that!", "Докажи", "证明", "Ciao", "Спасибо", "42"])
+def test_a_word_or_two_without_a_subject_are_simple(kind: str, text: str) -> None:
+    assert label(text, kind).complexity == "simple"
+
+
+@pytest.mark.parametrize(
+    ("easy", "hard"),
+    [
+        ("Qual é a capital da Noruega?", "Projete um sistema distribuído de filas tolerante a falhas."),
+        ("Qual è la capitale della Norvegia?", "Dimostra il teorema di Rolle."),
+        ("Wat is de hoofdstad van Noorwegen?", "Bewijs dat de wortel van drie irrationaal is."),
+        ("Jaka jest stolica Norwegii?", "Udowodnij, że istnieje nieskończenie wiele liczb pierwszych."),
+        ("Mikä on Norjan pääkaupunki?", "Todista, että neliöjuuri kolmesta on irrationaaliluku."),
+        ("Какая столица Норвегии?", "Докажите гипотезу Римана для кривых над конечными полями."),
+        ("노르웨이의 수도는 어디인가요?", "리만 가설과 소수의 분포에 관한 글을 써 줘"),
+        ("नॉर्वे की राजधानी क्या है?", "सिद्ध करें कि तीन का वर्गमूल अपरिमेय है"),
+    ],
+)
+def test_of_many_more_languages_the_words_of_proofs_and_designs_are_known(easy: str, hard: str) -> None:
+    assert label(easy).complexity == "simple"
+    assert label(hard).complexity in ("complex", "expert")
