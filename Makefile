@@ -29,7 +29,7 @@ lint: $(VENV)/.dev-$(ML)  ## check style, types, templates, imports and migratio
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy .
-	$(RUN) -m djlint --quiet --check --lint templates
+	$(RUN) -m djlint --check --lint templates
 	$(VENV)/bin/lint-imports
 	$(RUN) manage.py makemigrations --check --dry-run
 
