@@ -22,8 +22,8 @@ help:  ## list the targets
 run: $(VENV)/.run-$(ML)  ## start the gateway and serve until Ctrl-C (DATA_DIR=…, PORT=…)
 	@exec $(RUN) -m gateway_project.supervisor --under-make
 
-test: $(VENV)/.dev-$(ML)  ## run the whole test suite
-	@exec $(RUN) -m pytest $(ARGS)
+test: $(VENV)/.dev-$(ML)  ## run the whole test suite (or a part: ARGS=tests/keys)
+	@exec $(RUN) -m $(if $(ARGS),pytest $(ARGS),tests.everything)
 
 lint: $(VENV)/.dev-$(ML)  ## check style, types, templates, imports and migrations
 	$(RUN) -m ruff check .
