@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from django.db import connection as django_connection
-from django.db import connections
+from django.db import connections, transaction
 
 from gateway_project.lib import database
 from gateway_project.lib.ids import uuid7_text
@@ -240,6 +240,14 @@ class Listener(threading.Thread):
         for payload in changed:
             what, _, identifier = payload.partition(":")
             named[what].add(identifier)
+        # All as of one moment: a key must not be newer than the policies that its policy is looked for in.
+        with transaction.atomic():
+            with django_connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            self._read(named)
+        self.snapshot.reach(named["mark"])
+
+    def _read(self, named: Mapping[str, set[str]]) -> None:
         # Before the keys that name them: a renamed policy is known by both names meanwhile.
         if named["policy"]:
             self.snapshot.read_policies(named["policy"])
@@ -251,7 +259,6 @@ class Listener(threading.Thread):
             self.snapshot.read_model_settings(named["model"])
         if named["evidence"]:
             self.snapshot.read_evidence(named["evidence"])
-        self.snapshot.reach(named["mark"])
 
 
 current = Snapshot()
