@@ -74,7 +74,37 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.name or self.email.partition("@")[0]
 
 
-class Workspace(models.Model):
+class BudgetPeriod(models.TextChoices):
+    """Calendar periods, UTC; a week begins on Monday."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    TOTAL = "total"
+
+
+class Limited(models.Model):
+    """What may be limited and budgeted: a gateway key, a member with all the keys that they made, a workspace.
+
+    null is no limit of its own. `rate_limit_requests` and `rate_limit_tokens` hold in any `rate_limit_window` seconds,
+    `rate_limit_streams` at any moment; `budget_usd` in a `budget_period`.
+    """
+
+    budget_usd = models.DecimalField(max_digits=24, decimal_places=12, null=True, blank=True)
+    budget_period = models.CharField(max_length=10, choices=BudgetPeriod.choices, blank=True)
+    # When its spending was last set back, and what had been spent then of the period that held: that counts no more.
+    budget_reset_at = models.DateTimeField(null=True, blank=True, editable=False)
+    budget_reset_usd = models.DecimalField(max_digits=30, decimal_places=12, default=0, editable=False)
+    rate_limit_requests = models.PositiveIntegerField(null=True, blank=True)
+    rate_limit_window = models.PositiveIntegerField(null=True, blank=True)
+    rate_limit_tokens = models.PositiveBigIntegerField(null=True, blank=True)
+    rate_limit_streams = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class Workspace(Limited):
     """The tenant: every key, provider, policy, document and usage record belongs to exactly one."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -86,7 +116,9 @@ class Workspace(models.Model):
         return self.name
 
 
-class Membership(models.Model):
+class Membership(Limited):
+    """A user in a workspace. Its limits hold for all that they, or keys that they made, do there."""
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships")

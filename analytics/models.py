@@ -16,7 +16,7 @@ class UsageRecord(models.Model):
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+", db_index=False)
     created_at = models.DateTimeField(help_text="When the request arrived.")
     key_id = models.UUIDField(null=True, help_text="The gateway key; null for a call from the console.")
-    user_id = models.UUIDField(null=True, help_text="The person, for a call from the console.")
+    user_id = models.UUIDField(null=True, help_text="Who made the key, or calls from the console.")
     client_request_id = models.CharField(max_length=200, blank=True, help_text="The client's own x-request-id.")
 
     endpoint = models.CharField(max_length=60, help_text="The path that was called, such as /v1/chat/completions.")

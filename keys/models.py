@@ -5,20 +5,25 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from accounts.models import User, Workspace
+from accounts.models import BudgetPeriod, Limited, User, Workspace
 from gateway_project.lib.ids import uuid7
+
+__all__ = [
+    "BudgetPeriod",
+    "GatewayKey",
+    "InstallationSecret",
+    "KeySecret",
+    "Locality",
+    "PrivacyMode",
+    "Provider",
+    "Scope",
+    "all_scopes",
+]
 
 
 class PrivacyMode(models.TextChoices):
     STRICT = "strict"
     FLEXIBLE = "flexible"
-
-
-class BudgetPeriod(models.TextChoices):
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
-    TOTAL = "total"
 
 
 class Scope(models.TextChoices):
@@ -31,7 +36,7 @@ def all_scopes() -> list[str]:
     return [str(scope) for scope in Scope.values]
 
 
-class GatewayKey(models.Model):
+class GatewayKey(Limited):
     """What a caller of `/v1` is: its rights and limits. Its secrets are `KeySecret` rows."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -49,11 +54,6 @@ class GatewayKey(models.Model):
     policy = models.CharField(max_length=120, blank=True)
     privacy_mode = models.CharField(max_length=10, choices=PrivacyMode.choices, blank=True)
     scopes = ArrayField(models.CharField(max_length=20, choices=Scope.choices), default=all_scopes)
-    budget_usd = models.DecimalField(max_digits=24, decimal_places=12, null=True, blank=True)
-    budget_period = models.CharField(max_length=10, choices=BudgetPeriod.choices, blank=True)
-    rate_limit_requests = models.PositiveIntegerField(null=True, blank=True)
-    rate_limit_window = models.PositiveIntegerField(null=True, blank=True)
-    rate_limit_tokens = models.PositiveBigIntegerField(null=True, blank=True)
 
     class Meta:
         indexes = [models.Index(fields=["workspace", "-created_at"], name="key_by_workspace")]

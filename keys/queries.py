@@ -21,6 +21,8 @@ class KeyFacts:
 
     id: str
     workspace_id: str
+    # The member who made it, whose limits hold for it, too; "" when they are gone.
+    user_id: str
     name: str
     digests: tuple[tuple[bytes, float | None], ...] = field(repr=False)
     expires_at: float | None
@@ -69,6 +71,7 @@ def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
     rows = keys.values_list(
         "id",
         "workspace_id",
+        "created_by_id",
         "name",
         "expires_at",
         "revoked_at",
@@ -78,10 +81,14 @@ def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
         "scopes",
         "budget_usd",
     )
-    for key_id, workspace, name, expires_at, revoked_at, allowed_models, policy, privacy_mode, scopes, budget in rows:
+    for row in rows:
+        key_id, workspace, user, name, expires_at, revoked_at, allowed_models, policy, privacy_mode, scopes, budget = (
+            row
+        )
         yield KeyFacts(
             id=str(key_id),
             workspace_id=str(workspace),
+            user_id="" if user is None else str(user),
             name=name,
             digests=tuple(digests[key_id]),
             expires_at=_unix(expires_at),

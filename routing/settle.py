@@ -42,7 +42,7 @@ def settle(exchange: Exchange) -> None:
                 "workspace_id": caller.workspace_id,
                 "created_at": datetime.fromtimestamp(exchange.arrived, UTC),
                 "key_id": caller.id,
-                "user_id": None,
+                "user_id": caller.user_id or None,
                 "client_request_id": exchange.client_request_id,
                 "endpoint": exchange.endpoint.public_path,
                 "requested_model": _clean(exchange.model, 300),

@@ -74,7 +74,7 @@ def view_of(
 def caller_of(**facts: Any) -> KeyFacts:
     """A gateway key without limits, but for `facts`."""
     defaults: dict[str, Any] = {
-        "id": "k", "workspace_id": "w", "name": "k", "digests": (), "expires_at": None, "revoked": False,
+        "id": "k", "workspace_id": "w", "user_id": "", "name": "k", "digests": (), "expires_at": None, "revoked": False,
         "allowed_models": None, "policy": "", "privacy_mode": "flexible", "scopes": frozenset({"inference"}),
     }  # fmt: skip
     return KeyFacts(**defaults | facts)
