@@ -124,6 +124,8 @@ class Membership(Limited):
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role.choices)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # When they last looked at the workspace's events; null: never.
+    events_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "workspace"], name="one_membership_each")]
@@ -151,3 +153,24 @@ class ApiSession(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class Event(models.Model):
+    """What happened in a workspace that its people should hear of, such as a budget that is nearly spent.
+
+    `once_key` is what it is known by: of two raises with one key the second does nothing.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=60)
+    once_key = models.CharField(max_length=300)
+    data = models.JSONField(default=dict)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "once_key"], name="event_once")]
+        indexes = [models.Index(fields=["workspace", "-created_at", "-id"], name="event_by_workspace")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.workspace_id}"
