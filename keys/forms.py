@@ -9,9 +9,10 @@ from django.utils import timezone
 
 from gateway_project.lib.errors import InvalidRequest
 from gateway_project.lib.forms import ConsoleForm, Lines
+from gateway_project.lib.schemas import parse
 from keys.kinds import Kind
 from keys.models import GatewayKey, Locality, PrivacyMode, Provider, Scope
-from keys.schemas import ProviderChange, parse
+from keys.schemas import ProviderChange
 
 # Where these servers listen unless told otherwise, for the placeholder.
 USUAL_ADDRESS = {

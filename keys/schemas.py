@@ -1,31 +1,25 @@
 """The shapes of the keys API: what it takes, checked, and what it shows. No secret is ever in what it shows."""
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from django.utils import timezone
 from ninja import Schema
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     StrictBool,
     StrictInt,
-    ValidationError,
     WithJsonSchema,
 )
 
-from gateway_project.lib.errors import InvalidRequest
+from gateway_project.lib.schemas import Strict, Usd, money
 from keys.kinds import KINDS
 from keys.models import BudgetPeriod, GatewayKey, KeySecret, Locality, PrivacyMode, Provider, Scope
 from keys.vault import Secret
-
-S = TypeVar("S", bound=Schema)
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 RESERVED_NAMES = ("auto", "policy")
@@ -89,12 +83,6 @@ def _known_kind(kind: str) -> str:
     return kind
 
 
-def _number(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be an amount such as '12.50'.")
-    return value
-
-
 Text = Annotated[str, AfterValidator(_plain)]
 Name = Annotated[str, Field(max_length=120), AfterValidator(_plain), Field(min_length=1)]
 ProviderName = Annotated[
@@ -102,18 +90,11 @@ ProviderName = Annotated[
 ]
 ModelId = Annotated[str, Field(max_length=300), AfterValidator(_plain), Field(min_length=1)]
 Future = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_in_future)]
-Usd = Annotated[Decimal, BeforeValidator(_number), Field(ge=0, max_digits=24, decimal_places=12, examples=["12.50"])]
 ApiKey = Annotated[
     Secret,
     PlainValidator(_secret),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 4000, "writeOnly": True}),
 ]
-
-
-class Strict(Schema):
-    """Refuses fields that it does not know, by name."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 # --- Gateway keys --------------------------------------------------------------------------------
@@ -207,12 +188,6 @@ def show_key(key: GatewayKey, newest: KeySecret) -> dict[str, Any]:
     }
 
 
-def money(usd: Decimal) -> str:
-    """US dollars as a decimal string without trailing zeros."""
-    text = f"{usd:f}"  # normalize() would round to 28 digits
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
 # --- Providers -----------------------------------------------------------------------------------
 
 
@@ -280,19 +255,3 @@ def show_provider(provider: Provider) -> dict[str, Any]:
         "capabilities": sorted(kind.capabilities) if kind else [],
         "created_at": provider.created_at,
     }
-
-
-# --- From forms and other code -------------------------------------------------------------------
-
-
-def parse(schema: type[S], data: S | Mapping[str, Any]) -> S:
-    """`data` checked against `schema`. Raises `InvalidRequest` that names the first field that is wrong."""
-    if isinstance(data, schema):
-        return data
-    try:
-        return schema.model_validate(dict(data))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
-        message = first["msg"].removeprefix("Value error, ")
-        raise InvalidRequest(f"{field}: {message}" if field else message, param=field) from None

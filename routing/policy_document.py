@@ -12,7 +12,8 @@ import orjson
 from django.conf import settings
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StrictBool, StrictInt
 
-from keys.schemas import ModelId, ProviderName, Strict, Text, Usd, money
+from gateway_project.lib.schemas import Strict, Usd, money
+from keys.schemas import ModelId, ProviderName, Text
 from routing.policies import NOTHING, TASK_MODELS, PolicyFacts, Weights
 from routing.providers.base import Timeouts
 

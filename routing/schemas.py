@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from ninja import Schema
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
-from keys.schemas import Strict, money
+from gateway_project.lib.schemas import Strict, money
 from routing import catalog
 from routing.catalog import ModelSettingsFacts
 from routing.health import Health

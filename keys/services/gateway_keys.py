@@ -12,10 +12,11 @@ from django.utils import timezone
 
 from accounts.access import Caller, scoped
 from gateway_project.lib.errors import Conflict
+from gateway_project.lib.schemas import parse
 from keys import tokens
 from keys.models import GatewayKey, KeySecret, all_scopes
 from keys.policies import checked_policy
-from keys.schemas import KeyChange, NewKey, Rotation, parse
+from keys.schemas import KeyChange, NewKey, Rotation
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,11 @@ from yarl import URL
 from accounts.access import Caller, scoped
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.lib.net import Destination, look_up
+from gateway_project.lib.schemas import parse
 from keys import probe, queries, vault
 from keys.kinds import KINDS, Kind, api_base
 from keys.models import Locality, Provider
-from keys.schemas import NewProvider, ProviderChange, parse
+from keys.schemas import NewProvider, ProviderChange
 
 logger = logging.getLogger(__name__)
 

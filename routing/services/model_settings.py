@@ -9,8 +9,9 @@ from pydantic import Field, StrictBool, StrictInt
 
 from accounts.access import Caller, scoped
 from gateway_project.lib.errors import InvalidRequest, NotFound
+from gateway_project.lib.schemas import Strict, Usd, parse
 from keys.models import Provider
-from keys.schemas import Strict, Text, Usd, parse
+from keys.schemas import Text
 from routing.models import ModelSettings
 from routing.policy_document import Fraction
 

@@ -12,8 +12,8 @@ from django.db import transaction
 from accounts.access import Caller, scoped
 from accounts.models import Workspace
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
+from gateway_project.lib.schemas import parse
 from keys.queries import keys_naming_policy
-from keys.schemas import parse
 from keys.services import rename_policy
 from routing.models import Policy, PolicyVersion
 from routing.policy_document import NewPolicy, PolicyChange, PolicyDocument, as_json, merged

@@ -13,8 +13,8 @@ from accounts.web import ConsoleRequest, console_view
 from gateway_project.lib.errors import ApiError, Conflict, InvalidRequest
 from gateway_project.lib.htmx import go_to, render_part, say_and_go
 from gateway_project.lib.pagination import paginate
+from gateway_project.lib.schemas import parse
 from keys.live import unserved_note
-from keys.schemas import parse
 from routing import explain, health, policy_document, services, snapshot
 from routing.forms import PolicyForm, TryForm
 from routing.models import Policy, PolicyVersion

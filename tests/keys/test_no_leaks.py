@@ -13,9 +13,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.access import Caller
+from gateway_project.lib.schemas import parse
 from keys import queries, services
 from keys.models import GatewayKey, KeySecret, Provider
-from keys.schemas import NewProvider, parse
+from keys.schemas import NewProvider
 from tests.api_client import ApiClient
 from tests.keys.server import Server
 
