@@ -87,6 +87,18 @@ def seal(text: str) -> bytes:
 
 def open_(ciphertext: bytes | memoryview) -> Secret:
     """The secret that `seal` was given. Raises `VaultError`."""
+    mark = hashlib.blake2s(ciphertext, digest_size=8).hexdigest()
+    return Secret(open_bytes(ciphertext).decode(), mark)
+
+
+def seal_bytes(content: bytes) -> bytes:
+    """`content` as ciphertext, under the newest key: for what is private without being a credential."""
+    sealed: bytes = _ring(settings.ENCRYPTION_KEYS)[0].encrypt(content)
+    return sealed
+
+
+def open_bytes(ciphertext: bytes | memoryview) -> bytes:
+    """What `seal_bytes` was given. Raises `VaultError`."""
     for fernet in _ring(settings.ENCRYPTION_KEYS):
         opened = _try(fernet, bytes(ciphertext))
         if opened is not None:
@@ -94,12 +106,12 @@ def open_(ciphertext: bytes | memoryview) -> Secret:
     raise VaultError("no key of ENCRYPTION_KEY opens this secret")
 
 
-def _try(fernet: Fernet, ciphertext: bytes) -> Secret | None:
+def _try(fernet: Fernet, ciphertext: bytes) -> bytes | None:
     try:
-        mark = hashlib.blake2s(ciphertext, digest_size=8).hexdigest()
-        return Secret(fernet.decrypt(ciphertext).decode(), mark)
+        opened: bytes = fernet.decrypt(ciphertext)
     except (InvalidToken, BadSignature):
         return None
+    return opened
 
 
 # --- The installation's own secret ---------------------------------------------------------------
@@ -150,18 +162,27 @@ def verify_ring() -> None:
 # --- Rotation ------------------------------------------------------------------------------------
 
 
-def rotate() -> tuple[int, int]:
-    """Seal every secret anew that is not under the newest key, while the gateway serves.
+# What `rotate` seals anew: models, their column, and the rows of a batch.
+_sealed: list[tuple[type[Model], str, int]] = [(InstallationSecret, "ciphertext", BATCH), (Provider, "secret", BATCH)]
 
-    Works in short transactions of `BATCH` rows; may be stopped and run again. Returns how many secrets it
+
+def register_sealed(model: type[Model], column: str, *, batch: int = BATCH) -> None:
+    """Have `rotate` seal another app's `column` anew, `batch` rows at a time (fewer where they are large)."""
+    if not any((model, column) == known[:2] for known in _sealed):
+        _sealed.append((model, column, batch))
+
+
+def rotate() -> tuple[int, int]:
+    """Seal everything anew that is not under the newest key, while the gateway serves.
+
+    Works in short transactions, a batch of rows each; may be stopped and run again. Returns how many secrets it
     sealed anew, and how many there are. Raises `VaultError` at one that no key opens.
     """
-    installation = _rotate_column(InstallationSecret, "ciphertext")
-    providers = _rotate_column(Provider, "secret")
-    return installation[0] + providers[0], installation[1] + providers[1]
+    walked = [_rotate_column(*sealed) for sealed in _sealed]
+    return sum(renewed for renewed, _ in walked), sum(seen for _, seen in walked)
 
 
-def _rotate_column(model: type[Model], column: str) -> tuple[int, int]:
+def _rotate_column(model: type[Model], column: str, size: int) -> tuple[int, int]:
     """Walk `model` in the order of its primary key; (sealed anew, seen)."""
     newest = _ring(settings.ENCRYPTION_KEYS)[0]
     renewed = total = 0
@@ -169,12 +190,12 @@ def _rotate_column(model: type[Model], column: str) -> tuple[int, int]:
     while True:
         with transaction.atomic():
             rows = model._default_manager.exclude(**{column: None}).order_by("pk").select_for_update()
-            batch = list((rows.filter(pk__gt=last) if last else rows)[:BATCH])
+            batch = list((rows.filter(pk__gt=last) if last else rows)[:size])
             stale = [row for row in batch if _try(newest, bytes(getattr(row, column))) is None]
             for row in stale:
-                setattr(row, column, seal(open_(getattr(row, column)).reveal()))
+                setattr(row, column, seal_bytes(open_bytes(getattr(row, column))))
             model._default_manager.bulk_update(stale, [column])
         renewed, total = renewed + len(stale), total + len(batch)
-        if len(batch) < BATCH:
+        if len(batch) < size:
             return renewed, total
         last = batch[-1].pk
