@@ -3,23 +3,28 @@
 from typing import Any
 
 from django.contrib import auth as django_auth
+from django.db import transaction
 from django.http import HttpRequest
 from ninja import Query, Router, Status
 
 from accounts import services, tokens, workspaces
 from accounts.access import Caller, caller_for
 from accounts.auth import UserRequest, user_auth
+from accounts.limits import NAMES as LIMITS
+from accounts.limits import show_limits
 from accounts.models import Membership, Role
 from accounts.schemas import (
     LogInIn,
+    MemberChange,
     MemberIn,
     MemberOut,
     MeOut,
     RefreshIn,
-    RoleIn,
     SignInOut,
     SignUpIn,
     TokensOut,
+    WorkspaceChange,
+    WorkspaceDetail,
     WorkspaceIn,
     WorkspaceOut,
     user_out,
@@ -79,24 +84,28 @@ def list_workspaces(request: UserRequest, page: Query[PageQuery]) -> dict[str, A
     return found.shown(WorkspaceOut.of)
 
 
-@router.post("/workspaces", auth=user_auth, response={201: WorkspaceOut})
-def create_workspace(request: UserRequest, payload: WorkspaceIn) -> Status[WorkspaceOut]:
+@router.post("/workspaces", auth=user_auth, response={201: WorkspaceDetail})
+def create_workspace(request: UserRequest, payload: WorkspaceIn) -> Status[WorkspaceDetail]:
     """Create a workspace that you own."""
     workspace = workspaces.create_workspace(request.auth.user, payload.name)
-    return Status(201, WorkspaceOut(id=workspace.pk, name=workspace.name, role=Role.OWNER))
+    return Status(201, WorkspaceDetail.of_caller(Caller(request.auth.user, workspace, Role.OWNER)))
 
 
-@router.get("/workspaces/{workspace_id}", auth=user_auth, response=WorkspaceOut)
-def get_workspace(request: UserRequest, workspace_id: str) -> WorkspaceOut:
-    return WorkspaceOut.of_caller(_caller(request, workspace_id))
+@router.get("/workspaces/{workspace_id}", auth=user_auth, response=WorkspaceDetail)
+def get_workspace(request: UserRequest, workspace_id: str) -> WorkspaceDetail:
+    return WorkspaceDetail.of_caller(_caller(request, workspace_id))
 
 
-@router.patch("/workspaces/{workspace_id}", auth=user_auth, response=WorkspaceOut)
-def rename_workspace(request: UserRequest, workspace_id: str, payload: WorkspaceIn) -> WorkspaceOut:
-    """Rename a workspace that you own."""
+@router.patch("/workspaces/{workspace_id}", auth=user_auth, response=WorkspaceDetail)
+@transaction.atomic
+def change_workspace(request: UserRequest, workspace_id: str, payload: WorkspaceChange) -> WorkspaceDetail:
+    """Rename a workspace that you own; limit what is spent in one that you administer."""
     caller = _caller(request, workspace_id)
-    workspaces.rename_workspace(caller, payload.name)
-    return WorkspaceOut.of_caller(caller)
+    if "name" in payload.model_fields_set:
+        workspaces.rename_workspace(caller, payload.name)
+    if payload.model_fields_set & set(LIMITS):
+        workspaces.limit_workspace(caller, payload)
+    return WorkspaceDetail.of_caller(_caller(request, workspace_id))
 
 
 @router.get("/workspaces/{workspace_id}/members", auth=user_auth, response=ListOf[MemberOut])
@@ -115,9 +124,13 @@ def add_member(request: UserRequest, workspace_id: str, payload: MemberIn) -> St
 
 
 @router.patch("/workspaces/{workspace_id}/members/{member_id}", auth=user_auth, response=MemberOut)
-def change_role(request: UserRequest, workspace_id: str, member_id: str, payload: RoleIn) -> MemberOut:
-    """Change a member's role."""
-    return _member_out(workspaces.change_role(_caller(request, workspace_id), member_id, payload.role))
+@transaction.atomic
+def change_member(request: UserRequest, workspace_id: str, member_id: str, payload: MemberChange) -> MemberOut:
+    """Change a member's role, and what the keys that they made may spend."""
+    caller = _caller(request, workspace_id)
+    if "role" in payload.model_fields_set:
+        workspaces.change_role(caller, member_id, payload.role)
+    return _member_out(workspaces.limit_member(caller, member_id, payload))
 
 
 @router.delete("/workspaces/{workspace_id}/members/{member_id}", auth=user_auth, response={204: None})
@@ -134,5 +147,9 @@ def _caller(request: UserRequest, workspace_id: str) -> Caller:
 
 def _member_out(membership: Membership) -> MemberOut:
     return MemberOut(
-        id=membership.pk, user=user_out(membership.user), role=Role(membership.role), created_at=membership.created_at
+        id=membership.pk,
+        user=user_out(membership.user),
+        role=Role(membership.role),
+        created_at=membership.created_at,
+        **show_limits(membership),
     )

@@ -7,6 +7,7 @@ from ninja import Field, Schema
 from pydantic import SecretStr
 
 from accounts.access import Caller
+from accounts.limits import LimitFields, LimitsOut, show_limits
 from accounts.models import Membership, Role, User
 from accounts.services import MAX_PASSWORD
 from accounts.tokens import TokenPair
@@ -42,8 +43,16 @@ class MemberIn(Schema):
     role: Role = Role.MEMBER
 
 
-class RoleIn(Schema):
-    role: Role
+class WorkspaceChange(LimitFields):
+    """Its name takes an owner; its limits, an admin."""
+
+    name: Text = Field("", min_length=1, max_length=120)
+
+
+class MemberChange(LimitFields):
+    """Limits hold for all requests of the keys that the member made."""
+
+    role: Role = Role.MEMBER
 
 
 class UserOut(Schema):
@@ -69,12 +78,21 @@ class WorkspaceOut(Schema):
         return cls(id=caller.workspace.pk, name=caller.workspace.name, role=caller.role)
 
 
+class WorkspaceDetail(WorkspaceOut, LimitsOut):
+    """A workspace with the limits that hold for all that happens in it."""
+
+    @classmethod
+    def of_caller(cls, caller: Caller) -> "WorkspaceDetail":
+        workspace = caller.workspace
+        return cls(id=workspace.pk, name=workspace.name, role=caller.role, **show_limits(workspace))
+
+
 class MeOut(UserOut):
     workspaces: list[WorkspaceOut]
 
 
-class MemberOut(Schema):
-    """A membership: `id` is its own, not the user's."""
+class MemberOut(LimitsOut):
+    """A membership: `id` is its own, not the user's. Its limits hold for all requests of the keys that they made."""
 
     id: UUID
     user: UserOut

@@ -6,6 +6,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.dispatch import Signal
 
 from accounts.access import Action, Caller, parse_id, require
+from accounts.limits import LimitFields, set_limits
 from accounts.models import Membership, Role, User, Workspace
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.lib.throttle import Throttle
@@ -34,6 +35,15 @@ def rename_workspace(caller: Caller, name: str) -> Workspace:
     caller.workspace.name = _clean_name(name)
     caller.workspace.save(update_fields=["name"])
     return caller.workspace
+
+
+@transaction.atomic
+def limit_workspace(caller: Caller, fields: LimitFields) -> Workspace:
+    """Set the limits and the budget of all that happens in the workspace. Raises PermissionDenied, InvalidRequest."""
+    require(caller, Action.MANAGE_LIMITS)
+    locked = _locked_workspace(caller)
+    locked.save(update_fields=set_limits(locked, fields))
+    return locked
 
 
 def add_member(caller: Caller, email: str, role: Role) -> Membership:
@@ -67,6 +77,18 @@ def change_role(caller: Caller, membership_id: str, role: Role) -> Membership:
 
 
 @transaction.atomic
+def limit_member(caller: Caller, membership_id: str, fields: LimitFields) -> Membership:
+    """Set the limits and the budget of all the keys that a member made. Nobody sets those of who is above them.
+
+    Raises PermissionDenied, NotFound, InvalidRequest.
+    """
+    membership = _locked(caller, membership_id)
+    _require_right_over(caller, membership.role)
+    membership.save(update_fields=set_limits(membership, fields))
+    return membership
+
+
+@transaction.atomic
 def remove_member(caller: Caller, membership_id: str) -> None:
     """Put a member out; everybody may leave. Raises as `change_role` does."""
     membership = _locked(caller, membership_id)
@@ -90,13 +112,17 @@ def _require_right_over(caller: Caller, *roles: str) -> None:
 
 def _locked(caller: Caller, membership_id: str) -> Membership:
     """The membership, while no other one of its workspace can change: two owners must not remove each other."""
-    Workspace.objects.select_for_update(no_key=True).get(pk=caller.workspace.pk)
+    _locked_workspace(caller)
     membership = (
         Membership.objects.select_related("user").filter(workspace=caller.workspace, pk=parse_id(membership_id)).first()
     )
     if membership is None:
         raise NotFound("There is no such member.")
     return membership
+
+
+def _locked_workspace(caller: Caller) -> Workspace:
+    return Workspace.objects.select_for_update(no_key=True).get(pk=caller.workspace.pk)
 
 
 def _keep_an_owner(leaving: Membership) -> None:

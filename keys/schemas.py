@@ -16,15 +16,14 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gateway_project.lib.schemas import Strict, Usd, money
+from accounts.limits import DAY, LimitFields, LimitsOut, show_limits
+from gateway_project.lib.schemas import Strict, money
 from keys.kinds import KINDS
-from keys.models import BudgetPeriod, GatewayKey, KeySecret, Locality, PrivacyMode, Provider, Scope
+from keys.models import GatewayKey, KeySecret, Locality, PrivacyMode, Provider, Scope
 from keys.vault import Secret
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 RESERVED_NAMES = ("auto", "policy")
-NOT_ENFORCED = "Kept with the key; this version does not enforce it."
-DAY = 86_400
 
 
 # --- The parts -----------------------------------------------------------------------------------
@@ -100,7 +99,7 @@ ApiKey = Annotated[
 # --- Gateway keys --------------------------------------------------------------------------------
 
 
-class KeyChange(Strict):
+class KeyChange(LimitFields):
     """The fields of a gateway key that can be set; null takes a limit away."""
 
     name: Name = ""
@@ -118,15 +117,6 @@ class KeyChange(Strict):
         ]
         | None
     ) = Field(None, description="null: all of them.")
-    budget_usd: Usd | None = Field(None, description=NOT_ENFORCED)
-    budget_period: Literal["day", "week", "month", "total"] | None = None
-    rate_limit_requests: Annotated[StrictInt, Field(ge=1, le=1_000_000_000)] | None = Field(
-        None, description=NOT_ENFORCED
-    )
-    rate_limit_window: Annotated[StrictInt, Field(ge=1, le=31 * DAY)] | None = Field(None, description="Seconds.")
-    rate_limit_tokens: Annotated[StrictInt, Field(ge=1, le=1_000_000_000_000)] | None = Field(
-        None, description=NOT_ENFORCED
-    )
 
 
 class NewKey(KeyChange):
@@ -139,7 +129,7 @@ class Rotation(Strict):
     )
 
 
-class KeyOut(Schema):
+class KeyOut(LimitsOut):
     id: str
     name: str
     prefix: str = Field(description="How the newest secret begins.")
@@ -153,11 +143,6 @@ class KeyOut(Schema):
     policy: str | None
     privacy_mode: PrivacyMode | None
     scopes: list[Scope]
-    budget_usd: str | None
-    budget_period: BudgetPeriod | None
-    rate_limit_requests: int | None
-    rate_limit_window: int | None
-    rate_limit_tokens: int | None
 
 
 class KeyWithSecret(KeyOut):
@@ -180,11 +165,7 @@ def show_key(key: GatewayKey, newest: KeySecret) -> dict[str, Any]:
         "policy": key.policy or None,
         "privacy_mode": key.privacy_mode or None,
         "scopes": key.scopes,
-        "budget_usd": None if key.budget_usd is None else money(key.budget_usd),
-        "budget_period": key.budget_period or None,
-        "rate_limit_requests": key.rate_limit_requests,
-        "rate_limit_window": key.rate_limit_window,
-        "rate_limit_tokens": key.rate_limit_tokens,
+        **show_limits(key),
     }
 
 

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.access import Caller, scoped
+from accounts.limits import set_limits
 from gateway_project.lib.errors import Conflict
 from gateway_project.lib.schemas import parse
 from keys import tokens
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 # An expired secret is kept for a while, so that its users are told that it was rotated.
 REMEMBER_EXPIRED = timedelta(days=30)
 # Columns that hold "" where the API says null.
-BLANK = ("policy", "privacy_mode", "budget_period")
+BLANK = ("policy", "privacy_mode")
 
 
 @transaction.atomic
@@ -44,9 +45,9 @@ def change_key(caller: Caller, key: GatewayKey, data: KeyChange | Mapping[str, A
     # Before the key's row is locked: whoever renames a policy locks the policy first, then the keys that name it.
     _check_policy(caller, fields)
     locked = _lock(key)
-    _set(locked, fields)
-    if fields.model_fields_set:
-        locked.save(update_fields=fields.model_fields_set)
+    changed = _set(locked, fields)
+    if changed:
+        locked.save(update_fields=changed)
     return locked
 
 
@@ -100,14 +101,18 @@ def _lock(key: GatewayKey) -> GatewayKey:
     return locked
 
 
-def _set(key: GatewayKey, fields: KeyChange) -> None:
-    for name in fields.model_fields_set:
+def _set(key: GatewayKey, fields: KeyChange) -> set[str]:
+    """Set what `fields` has on `key`, unsaved; the names of the columns to save."""
+    limits = set_limits(key, fields)
+    others = fields.model_fields_set - limits
+    for name in others:
         value = getattr(fields, name)
         if value is None and name in BLANK:
             value = ""
         if value is None and name == "scopes":
             value = all_scopes()
         setattr(key, name, value)
+    return limits | others
 
 
 def _add_secret(key: GatewayKey, expires_at: datetime | None = None) -> str:

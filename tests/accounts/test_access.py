@@ -23,6 +23,7 @@ ALLOWED = {
         Action.MANAGE_PROVIDERS,
         Action.MANAGE_ROUTING,
         Action.MANAGE_MEMBERS,
+        Action.MANAGE_LIMITS,
     },
     Role.MEMBER: {Action.READ, Action.USE_KEYS},
     Role.VIEWER: {Action.READ},

@@ -20,7 +20,7 @@ PATH = "/api/keys/gateway"
 FIELDS = {
     "id", "name", "prefix", "last4", "created_at", "expires_at", "last_used_at", "revoked_at", "spent_usd",
     "allowed_models", "policy", "privacy_mode", "scopes", "budget_usd", "budget_period", "rate_limit_requests",
-    "rate_limit_window", "rate_limit_tokens",
+    "rate_limit_window", "rate_limit_tokens", "rate_limit_streams",
 }  # fmt: skip
 LATER = (datetime.now(UTC) + timedelta(days=30)).isoformat()
 
@@ -68,6 +68,7 @@ def test_every_field_is_taken_and_shown(api: ApiClient, cheap: Policy) -> None:
         "policy": "cheap", "privacy_mode": "strict", "scopes": ["inference"],
         "budget_usd": "12.500000000001", "budget_period": "month",
         "rate_limit_requests": 60, "rate_limit_window": 60, "rate_limit_tokens": 100_000,
+        "rate_limit_streams": 4,
     }  # fmt: skip
     made = api.post(PATH, fields).json
     assert datetime.fromisoformat(made.pop("expires_at")) == datetime.fromisoformat(str(fields.pop("expires_at")))
