@@ -10,6 +10,7 @@ import psycopg
 from django.conf import settings
 from psycopg import sql
 
+from analytics import rollups
 from analytics.models import UsageRecord
 from analytics.spool import Spool
 from gateway_project.lib import database
@@ -17,12 +18,17 @@ from gateway_project.lib import database
 logger = logging.getLogger(__name__)
 
 EnterHook = Callable[["psycopg.Cursor[Any]"], None]
+EnteredCallback = Callable[[int, list[str]], None]
 
 _on_enter: list[EnterHook] = []
+_after_enter: list[EnteredCallback] = []
 _spool: Spool | None = None
 
 TABLE = UsageRecord._meta.db_table
-COLUMNS = sql.SQL(", ").join([sql.Identifier(str(field.column)) for field in UsageRecord._meta.concrete_fields])
+FIELDS = UsageRecord._meta.concrete_fields
+COLUMNS = sql.SQL(", ").join([sql.Identifier(str(field.column)) for field in FIELDS])
+# What a line lacks that was spooled by an older version, which did not know the column.
+DEFAULTS = {str(field.column): field.get_default() for field in FIELDS if field.has_default()}
 
 # Control characters cannot stand unescaped in JSON, so this CSV takes a line of JSON exactly as it is.
 COPY = "COPY spooled FROM STDIN (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')"
@@ -36,13 +42,15 @@ ENTER = sql.SQL(
     """
     WITH new AS (
         INSERT INTO {table} ({columns})
-        SELECT {columns} FROM spooled, jsonb_populate_record(NULL::{table}, doc::jsonb)
+        SELECT {columns} FROM spooled, jsonb_populate_record(NULL::{table}, {defaults}::jsonb || doc::jsonb)
         ON CONFLICT (id) DO NOTHING
         RETURNING {columns}
     )
     INSERT INTO entered ({columns}) SELECT {columns} FROM new
     """
-).format(table=sql.Identifier(TABLE), columns=COLUMNS)
+).format(
+    table=sql.Identifier(TABLE), columns=COLUMNS, defaults=sql.Literal(orjson.dumps(DEFAULTS, default=str).decode())
+)
 
 
 def on_enter(hook: EnterHook) -> None:
@@ -53,12 +61,26 @@ def on_enter(hook: EnterHook) -> None:
     _on_enter.append(hook)
 
 
+def after_enter(callback: EnteredCallback) -> None:
+    """Call `callback(batch, ids)` in the writer's thread once a batch is committed, with the ids of all its lines.
+
+    Those that were entered before, or were refused and set aside, are among them: they will not come again. `batch` is
+    the clock's number (`LedgerClock`); whoever reads that number or a later one sees what these records came to.
+    """
+    _after_enter.append(callback)
+
+
 def start() -> None:
     """Open this process's spool and begin to move records to Postgres. Safe to call again."""
+    _started()
+
+
+def _started() -> Spool:
     global _spool
     if _spool is None:
         _spool = Spool(Path(settings.DATA_DIR) / "spool", move)
         _spool.start()
+    return _spool
 
 
 def stop() -> None:
@@ -69,15 +91,20 @@ def stop() -> None:
         _spool = None
 
 
+def orphans() -> bool:
+    """Whether the spool holds records of processes that are gone, or that another one is just moving.
+
+    What has been spent is not yet known while it does. Asks the disk: not for the request path.
+    """
+    return _started().orphans()
+
+
 def enter(record: dict[str, Any]) -> None:
-    """Put `record`, whose members are the columns of `UsageRecord`, into the spool. Durable when it returns.
+    """Put `record`, whose members are columns of `UsageRecord`, `id` first, into the spool. Durable when it returns.
 
     Raises `OSError` when the disk refuses it.
     """
-    if _spool is None:
-        start()
-    assert _spool is not None  # noqa: S101  (start made it)
-    _spool.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+    _started().append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
 
 
 _connection: psycopg.Connection[Any] | None = None
@@ -101,11 +128,38 @@ def move(segment: bytes) -> None:
 
 def _enter(connection: psycopg.Connection[Any], lines: bytes) -> None:
     with connection.transaction(), connection.cursor() as cursor:
+        # First, so that the writers of all processes take turns, and a batch's number tells what is in the sums.
+        (batch,) = cursor.execute(rollups.TICK).fetchone() or (0,)
         with cursor.copy(COPY) as copy:
             copy.write(lines)
         if cursor.execute(ENTER).rowcount:
+            rollups.add(cursor)
             for hook in _on_enter:
                 hook(cursor)
+    _tell(batch, lines)
+
+
+def _tell(batch: int, lines: bytes) -> None:
+    """Say that the records in `lines` need be waited for no more."""
+    ids = [id for line in lines.splitlines() if (id := _id(line))] if _after_enter else []
+    for callback in _after_enter:
+        try:
+            callback(batch, ids)
+        except Exception:  # the records are entered, and the others who wait must hear of it
+            logger.exception("who waited for batch %d failed", batch)
+
+
+_ID = b'{"id":"'
+
+
+def _id(line: bytes) -> str:
+    """A record's id; "" where a line was cut or is none. It is the first member, as `enter` writes it."""
+    if line.startswith(_ID):
+        return line[len(_ID) : len(_ID) + 36].decode(errors="replace")
+    try:
+        return str(orjson.loads(line)["id"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _one_by_one(connection: psycopg.Connection[Any], segment: bytes) -> None:
@@ -114,6 +168,13 @@ def _one_by_one(connection: psycopg.Connection[Any], segment: bytes) -> None:
             _enter(connection, line)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             _set_aside(line, error)
+            _tell(_batch(connection), line)
+
+
+def _batch(connection: psycopg.Connection[Any]) -> int:
+    """The clock's number now."""
+    (batch,) = connection.execute(rollups.NOW).fetchone() or (0,)
+    return int(batch)
 
 
 def _set_aside(line: bytes, error: psycopg.Error) -> None:

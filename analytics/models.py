@@ -1,5 +1,6 @@
-"""The ledger: one record for each request, written once and never changed."""
+"""The ledger: one record for each request, written once and never changed, and what the records of a day come to."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from accounts.models import Workspace
@@ -48,6 +49,9 @@ class UsageRecord(models.Model):
     reasoning_tokens = models.PositiveIntegerField(default=0, help_text="Of the completion's, those not shown.")
     usage_estimated = models.BooleanField(default=False, help_text="Counted here: no upstream sent usage.")
     cost_usd = models.DecimalField(max_digits=24, decimal_places=12, default=0)
+    saved_usd = models.DecimalField(
+        max_digits=24, decimal_places=12, default=0, db_default=0, help_text="What the cache made it cost less."
+    )
     price = models.JSONField(default=dict, help_text="The price used: USD per token, and where it came from.")
 
     latency_ms = models.PositiveIntegerField(help_text="From the request's last byte to the answer's last byte.")
@@ -72,3 +76,104 @@ class UsageRecord(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class LedgerClock(models.Model):
+    """How many batches have been entered: one row, whose lock makes the writers of all processes take turns.
+
+    Whoever reads `batch` and a sum in one statement knows which batches the sum holds: all up to that one.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    batch = models.PositiveBigIntegerField(default=0)
+    kept_since = models.DateField(
+        null=True, help_text="Records of earlier days were dropped; what they came to stands in the rollups alone."
+    )
+
+    def __str__(self) -> str:
+        return f"batch {self.batch}"
+
+
+class Rollup(models.Model):
+    """What the records of a workspace and a UTC day that have the same dimensions come to (`analytics/rollups.py`).
+
+    Latencies are those of answered requests (a status below 400), which are `requests - errors`.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+", db_index=False)
+    day = models.DateField(help_text="UTC, of created_at.")
+
+    provider = models.TextField(default="")
+    provider_kind = models.TextField(default="")
+    model = models.TextField(default="")
+    policy = models.TextField(default="")
+    privacy = models.TextField(default="")
+    cache = models.TextField(default="")
+    complexity = models.TextField(default="")
+
+    requests = models.BigIntegerField(default=0)
+    errors = models.BigIntegerField(default=0, help_text="With a status of 400 or more.")
+    streams = models.BigIntegerField(default=0)
+    estimated = models.BigIntegerField(default=0, help_text="Whose tokens were counted here: no upstream sent usage.")
+    unpriced = models.BigIntegerField(default=0, help_text="Whose tokens cost something that nobody knows.")
+    prompt_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)
+    completion_tokens = models.BigIntegerField(default=0)
+    reasoning_tokens = models.BigIntegerField(default=0)
+    cost_usd = models.DecimalField(max_digits=30, decimal_places=12, default=0)
+    saved_usd = models.DecimalField(max_digits=30, decimal_places=12, default=0)
+    latency_ms_sum = models.BigIntegerField(default=0)
+    ttft_ms_sum = models.BigIntegerField(default=0)
+    ttft_count = models.BigIntegerField(default=0, help_text="Answered requests that have a time to the first byte.")
+    latency_hist = ArrayField(
+        models.BigIntegerField(null=True),
+        default=list,
+        help_text="How many latencies lie between two of rollups.BOUNDS; null is none, and takes no room.",
+    )
+
+    class Meta:
+        abstract = True
+
+
+class DailyUsage(Rollup):
+    """By all dimensions. Where requests are many and neither key nor user matters, `DailyTotal` has fewer rows."""
+
+    key_id = models.UUIDField(null=True)
+    user_id = models.UUIDField(null=True)
+
+    class Meta:
+        constraints = [
+            # It begins as a scan of a workspace's days does, so that those need no index of their own.
+            models.UniqueConstraint(
+                fields=[
+                    "workspace", "day", "key_id", "user_id", "provider", "provider_kind", "model", "policy", "privacy",
+                    "cache", "complexity",
+                ],
+                name="one_daily_usage_each",
+                nulls_distinct=False,
+            )
+        ]  # fmt: skip
+        indexes = [
+            models.Index(fields=["key_id", "day"], name="daily_usage_by_key"),
+            models.Index(fields=["user_id", "day"], name="daily_usage_by_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.workspace_id} on {self.day}"
+
+
+class DailyTotal(Rollup):
+    """The same over all keys and users: few rows, however many keys there are."""
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "day", "provider", "provider_kind", "model", "policy", "privacy", "cache",
+                        "complexity"],
+                name="one_daily_total_each",
+            )
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.workspace_id} on {self.day}"

@@ -5,7 +5,8 @@ returns; `fsync` follows within `FLUSH_EVERY` seconds, so a power failure loses 
 
 Each process appends to a segment of its own and holds a lock (flock) on it. A segment that can be locked is finished:
 its writer has closed it, or is dead. Whoever locks it moves it to Postgres and removes it, so what a dead process left
-is taken up by any other. Moving is idempotent: a record's id is its key.
+is taken up by any other. While it is moved its name ends in `.moving`, so that a segment of a dead process is not taken
+for one that is being written to. Moving is idempotent: a record's id is its key.
 """
 
 import fcntl
@@ -23,6 +24,9 @@ FLUSH_EVERY = 0.25
 # Seconds between tries while the database is away: doubled from the first to the last.
 BACKOFF = (0.5, 8.0)
 
+# What the names of segments end in.
+WRITTEN, MOVING = ".jsonl", ".moving"
+
 Move = Callable[[bytes], None]
 
 
@@ -39,6 +43,8 @@ class Spool:
         self._segment: BinaryIO | None = None
         self._path: Path | None = None
         self._count = 0
+        # Names, without their ending, of segments that this process finished and that lie there still.
+        self._finished: set[str] = set()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         # Who asked for what, and what went wrong, is nobody else's on this machine to read.
@@ -56,7 +62,7 @@ class Spool:
     def _open(self) -> BinaryIO:
         self._count += 1
         name = f"{time.time_ns():020d}-{os.getpid()}-{self._count}"
-        draft, path = self.folder / f"{name}.new", self.folder / f"{name}.jsonl"
+        draft, path = self.folder / f"{name}.new", self.folder / f"{name}{WRITTEN}"
         segment = open(draft, "ab", buffering=0)  # noqa: SIM115  (closed by _finish_segment)
         fcntl.flock(segment, fcntl.LOCK_EX)
         # Named only once it is locked: another process must not take it for a finished one.
@@ -92,30 +98,70 @@ class Spool:
     def flush(self) -> None:
         """Finish this process's segment and move every finished one, oldest first. Raises what `move` raises."""
         self._finish_segment()
-        for path in sorted(self.folder.glob("*.jsonl")):
+        segments = self._segments()
+        self._finished &= {path.stem for path in segments}
+        for path in segments:
             if path != self._path:
                 self._move_segment(path)
 
+    def orphans(self) -> bool:
+        """Whether there are segments whose writer is dead, or that another process is moving just now."""
+        return any(self._is_orphan(path) for path in self._segments())
+
+    def _segments(self) -> list[Path]:
+        found = (path for path in self.folder.iterdir() if path.suffix in (WRITTEN, MOVING))
+        return sorted(found, key=lambda path: path.stem)
+
+    def _is_orphan(self, path: Path) -> bool:
+        if path == self._path or path.stem in self._finished:
+            return False
+        if path.suffix == MOVING:
+            return True
+        segment = _lock(path)
+        if segment is None:
+            return False
+        with segment:
+            return bool(os.fstat(segment.fileno()).st_nlink)
+
     def _finish_segment(self) -> None:
         with self._lock:
-            segment, self._segment, self._path = self._segment, None, None
-        if segment is not None:
-            os.fsync(segment.fileno())
-            segment.close()
+            segment, path = self._segment, self._path
+            if segment is None or path is None:
+                return
+            self._finished.add(path.stem)
+            self._segment, self._path = None, None
+        os.fsync(segment.fileno())
+        segment.close()
 
     def _move_segment(self, path: Path) -> None:
-        try:
-            segment = open(path, "rb")  # noqa: SIM115  (closed below, together with its lock)
-        except FileNotFoundError:
-            return  # another process moved it
+        segment = _lock(path)
+        if segment is None:
+            return  # its writer is alive, or another process moves it
         with segment:
+            moving = path.with_suffix(MOVING)
             try:
-                fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return  # its writer is alive, or another process moves it
-            if os.fstat(segment.fileno()).st_nlink == 0:
-                return
+                path.rename(moving)
+            except FileNotFoundError:
+                return  # another process moved it, or tried to
             content = segment.read()
-            if content:
-                self.move(content)
-            path.unlink()
+            try:
+                if content:
+                    self.move(content)
+            except BaseException:
+                moving.rename(path.with_suffix(WRITTEN))
+                raise
+            moving.unlink()
+
+
+def _lock(path: Path) -> BinaryIO | None:
+    """The segment, open and locked; None while another one holds its lock, or when it is gone."""
+    try:
+        segment = open(path, "rb")  # noqa: SIM115  (handed to the caller, together with its lock)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        segment.close()
+        return None
+    return segment

@@ -6,6 +6,8 @@ from gateway_project.env import BadEnvironment, Environment
 
 # A database of one's own may start beside the gateway (compose); the embedded one is there already.
 DATABASE_SECONDS = 30.0
+# The first that can hold two nulls to be the same in a unique index, as the ledger's sums need.
+OLDEST_POSTGRES = 15
 
 # Processes that start at once on one database migrate one after the other: any number, the same in all of them.
 MIGRATION_LOCK = 6_471_928_361
@@ -52,7 +54,8 @@ def _wait_for_database(env: Environment) -> None:
     deadline = time.monotonic() + DATABASE_SECONDS
     while True:
         try:
-            psycopg.connect(settings.DATABASE_DSN, connect_timeout=5).close()
+            with psycopg.connect(settings.DATABASE_DSN, connect_timeout=5) as connection:
+                _check_version(connection.info.server_version)
             return
         except psycopg.OperationalError as error:
             if time.monotonic() > deadline:
@@ -60,6 +63,13 @@ def _wait_for_database(env: Environment) -> None:
                 reason = " ".join(str(error).split())
                 raise BadEnvironment(f"{name}: the database does not answer: {reason}") from None
         time.sleep(0.5)
+
+
+def _check_version(version: int) -> None:
+    """`version` as libpq tells it: 150004 is 15.4."""
+    major, minor = divmod(version, 10_000)
+    if major < OLDEST_POSTGRES:
+        raise BadEnvironment(f"DATABASE_URL: PostgreSQL {OLDEST_POSTGRES} or newer is needed; this is {major}.{minor}")
 
 
 def _verify_vault(tables: list[str]) -> None:

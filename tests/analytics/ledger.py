@@ -1,12 +1,15 @@
-"""Makes ledger rows for tests, through the columns that the ledger's writer fills."""
+"""Makes ledger rows for tests, through the columns that the ledger's writer fills, and lines of its spool."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import orjson
+
 from accounts.models import Workspace
 from analytics.models import UsageRecord
 from gateway_project.lib.ids import uuid7
+from keys.models import GatewayKey
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -27,3 +30,21 @@ def record(workspace: Workspace, minutes: float = 0, **columns: Any) -> UsageRec
     return UsageRecord.objects.create(
         id=uuid7(), workspace=workspace, created_at=NOON + timedelta(minutes=minutes), **{**defaults, **columns}
     )
+
+
+def spooled(key: GatewayKey, **changed: Any) -> dict[str, Any]:
+    """A record, as the spool has it, of a request that cost a thousandth of a cent."""
+    return {
+        "id": str(uuid7()), "workspace_id": str(key.workspace_id), "created_at": datetime(2026, 11, 21, 9, tzinfo=UTC),
+        "key_id": str(key.id), "user_id": None, "client_request_id": "", "endpoint": "/v1/chat/completions",
+        "requested_model": "auto", "provider": "p", "provider_kind": "openai", "model": "gpt-4o-mini", "stream": False,
+        "complexity": "simple", "privacy": "cloud", "cache": "off", "policy": "", "status": 200, "error_code": "",
+        "error": "", "attempts": [], "prompt_tokens": 10, "cached_tokens": 0, "completion_tokens": 5,
+        "reasoning_tokens": 0, "usage_estimated": False, "cost_usd": "0.000010000001", "price": {"source": "x"},
+        "latency_ms": 12, "ttft_ms": None, "metadata": {"team": "a"}, **changed,
+    }  # fmt: skip
+
+
+def line(content: dict[str, Any]) -> bytes:
+    """`content` as a line of the spool."""
+    return orjson.dumps(content) + b"\n"

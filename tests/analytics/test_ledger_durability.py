@@ -4,61 +4,31 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import orjson
 import psycopg
 import pytest
 
-from accounts.access import Caller
 from analytics import ledger
 from analytics.models import UsageRecord
 from analytics.spool import Spool
 from gateway_project.lib.ids import uuid7
 from keys.models import GatewayKey
 from keys.usage import record_use
+from tests.analytics.ledger import line, spooled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def key(owner: Caller) -> GatewayKey:
-    return GatewayKey.objects.create(workspace=owner.workspace, name="app")
-
-
 @pytest.fixture(autouse=True)
-def _own_connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The writer's connection is this test's database's, and keys are told of their use."""
-    monkeypatch.setattr(ledger, "_connection", None)
-    monkeypatch.setattr(ledger, "_on_enter", [record_use])
-    yield
-    if ledger._connection is not None:
-        ledger._connection.close()
-
-
-def record(key: GatewayKey, **changed: Any) -> dict[str, Any]:
-    """A record of a request that cost a thousandth of a cent."""
-    return {
-        "id": str(uuid7()), "workspace_id": str(key.workspace_id), "created_at": datetime(2026, 11, 21, 9, tzinfo=UTC),
-        "key_id": str(key.id), "user_id": None, "client_request_id": "", "endpoint": "/v1/chat/completions",
-        "requested_model": "auto", "provider": "p", "provider_kind": "openai", "model": "gpt-4o-mini", "stream": False,
-        "complexity": "simple", "privacy": "cloud", "cache": "off", "policy": "", "status": 200, "error_code": "",
-        "error": "", "attempts": [], "prompt_tokens": 10, "cached_tokens": 0, "completion_tokens": 5,
-        "reasoning_tokens": 0, "usage_estimated": False, "cost_usd": "0.000010000001", "price": {"source": "x"},
-        "latency_ms": 12, "ttft_ms": None, "metadata": {"team": "a"}, **changed,
-    }  # fmt: skip
-
-
-def line(content: dict[str, Any]) -> bytes:
-    return orjson.dumps(content) + b"\n"
+def _keys_are_told(writer: None) -> None:
+    ledger.on_enter(record_use)
 
 
 def test_a_record_becomes_a_row_and_its_cost_the_keys(key: GatewayKey) -> None:
-    first, second = record(key), record(key, error='a "quoted"\nerror with \\ and \x01')
+    first, second = spooled(key), spooled(key, error='a "quoted"\nerror with \\ and \x01')
     ledger.move(line(first) + line(second))
 
     row = UsageRecord.objects.get(id=second["id"])
@@ -69,7 +39,7 @@ def test_a_record_becomes_a_row_and_its_cost_the_keys(key: GatewayKey) -> None:
 
 
 def test_moving_a_segment_again_changes_nothing(key: GatewayKey) -> None:
-    segment = line(record(key)) + line(record(key))
+    segment = line(spooled(key)) + line(spooled(key))
     ledger.move(segment)
     ledger.move(segment)
 
@@ -83,9 +53,9 @@ def test_a_record_that_is_refused_is_set_aside_and_the_others_go_on(
 ) -> None:
     settings.DATA_DIR = tmp_path
     (tmp_path / "spool").mkdir()
-    good = record(key)
-    gone = record(key, workspace_id=str(uuid7()))
-    cut = line(record(key))[:40]
+    good = spooled(key)
+    gone = spooled(key, workspace_id=str(uuid7()))
+    cut = line(spooled(key))[:40]
     ledger.move(line(gone) + line(good) + cut)
 
     assert [str(row.id) for row in UsageRecord.objects.all()] == [good["id"]]
@@ -95,7 +65,7 @@ def test_a_record_that_is_refused_is_set_aside_and_the_others_go_on(
 
 
 def test_what_a_killed_process_appended_is_taken_up_by_another(key: GatewayKey, tmp_path: Path) -> None:
-    kept = record(key)
+    kept = spooled(key)
     script = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom analytics.spool import Spool\n"
         "Spool(Path(sys.argv[1]), print).append(sys.argv[2].encode() + b'\\n')\n"
@@ -144,3 +114,30 @@ def test_while_the_database_is_away_records_wait_on_disk(tmp_path: Path) -> None
     spool.flush()
     assert moved == [b"1\n", b"2\n"]
     assert os.listdir(tmp_path) == []
+
+
+def test_a_dead_writers_segment_is_an_orphan_and_ones_own_is_none(tmp_path: Path) -> None:
+    def away(segment: bytes) -> None:
+        raise psycopg.OperationalError("the server is not there")
+
+    spool = Spool(tmp_path, away)
+    spool.append(b"1\n")
+    assert not spool.orphans()
+    with pytest.raises(psycopg.OperationalError):
+        spool.flush()
+    assert not spool.orphans()  # finished, and in this process's own books still
+    other = Spool(tmp_path, lambda segment: None)
+    assert other.orphans()
+
+    other.flush()
+    assert not other.orphans()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_segment_is_an_orphan_until_it_is_in_the_database(tmp_path: Path) -> None:
+    seen: list[bool] = []
+    (tmp_path / "00000000000000000001-1-1.jsonl").write_bytes(b"1\n")
+    other = Spool(tmp_path, lambda segment: None)
+    mover = Spool(tmp_path, lambda segment: seen.append(other.orphans()))
+    mover.flush()
+    assert (seen, other.orphans()) == ([True], False)

@@ -18,9 +18,9 @@ from routing import calibration, evidence, feedback
 from routing.calibration import posterior
 from routing.feedback import Judgement
 from routing.models import Evidence, Feedback
+from tests.analytics.ledger import line
 from tests.analytics.ledger import record as answered_record
-from tests.analytics.test_ledger_durability import line
-from tests.analytics.test_ledger_durability import record as spooled_record
+from tests.analytics.ledger import spooled as spooled_record
 
 QUALITY = st.floats(0, 1)
 AMOUNT = st.floats(0, 1e9)
