@@ -36,6 +36,11 @@ beat_schedule: dict[str, dict[str, Any]] = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "delete-expired-answers": {
+        "task": "routing.tasks.delete_expired_answers",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
     "delete-expired-sessions": {
         "task": "accounts.tasks.delete_expired_sessions",
         "schedule": 6 * 3600.0,

@@ -50,6 +50,7 @@ CORS_EXPOSE_HEADERS = [
     "x-request-id", "x-gateway-provider", "x-gateway-model", "x-gateway-complexity", "x-gateway-cache",
     "x-gateway-attempts", "x-gateway-privacy", "x-gateway-cost-usd", "x-gateway-overhead-ms", "retry-after",
     "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests",
+    "idempotent-replayed", "original-request",
 ]  # fmt: skip
 
 INSTALLED_APPS = [
@@ -151,6 +152,7 @@ else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 REDIS_URL = ENV.redis_url
+WEB_WORKERS = ENV.web_workers
 
 # Tasks: see celeryconfig.py.
 CELERY_BROKER_URL = ENV.celery_broker_url or "filesystem://"
@@ -201,6 +203,10 @@ LIMITS_FAIL = ENV.limits_fail
 
 # --- Keys ----------------------------------------------------------------------------------------
 
+# Of a key that has no rate_limit_requests of its own; 0 is no limit.
+RATE_LIMIT_REQUESTS = ENV.rate_limit_requests
+# Of every limit that has no window of its own, in seconds.
+RATE_LIMIT_WINDOW = ENV.rate_limit_window
 # Newest first; keys/vault.py seals with the first and opens with any.
 ENCRYPTION_KEYS = ENV.encryption_keys
 # Hosts that a provider's base_url may name although they are private.

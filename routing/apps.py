@@ -11,13 +11,17 @@ class RoutingConfig(AppConfig):
         from keys.live import register_live
         from keys.policies import register_policies
         from keys.probe import register_prober
+        from keys.vault import register_sealed
         from routing.discovery import probe_now
         from routing.live import refused_secrets, unserved_models
+        from routing.models import IdempotentRequest
         from routing.services import named_policy, policy_names
 
         register_prober(probe_now)
         register_policies(named_policy, policy_names)
         register_live(refused_secrets, unserved_models)
+        # Answers, each of up to some megabytes.
+        register_sealed(IdempotentRequest, "sealed", batch=10)
         # After keys' own receiver, which makes the providers: receivers are called in the order of INSTALLED_APPS.
         workspace_created.connect(discover_soon, dispatch_uid="routing.discover_soon")
 

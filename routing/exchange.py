@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analytics.usage import Usage
 from gateway_project.lib.ids import uuid7_text
@@ -14,6 +14,9 @@ from routing.flight import Flight
 from routing.policies import DEFAULT, PolicyFacts
 from routing.providers.base import Target
 from routing.snapshot import Caller
+
+if TYPE_CHECKING:
+    from routing.idempotency import Claim
 
 
 @dataclass(slots=True)
@@ -89,6 +92,8 @@ class Exchange:
     wishes: Wishes = field(default_factory=Wishes)
     label: Label | None = None
     policy: PolicyFacts = DEFAULT
+    # On its idempotency key, where it carries one.
+    claim: "Claim | None" = None
     decision: Decision | None = None
     attempts: list[Attempt] = field(default_factory=list)
     target: Target | None = None

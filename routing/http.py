@@ -14,6 +14,7 @@ from gateway_project.lib.wire import WireRequest, WireResponse
 from routing import pipeline
 from routing.endpoints import Endpoint
 from routing.exchange import Exchange
+from routing.idempotency import Kept
 
 logger = logging.getLogger(__name__)
 
@@ -47,13 +48,26 @@ async def serve(request: WireRequest, endpoint: Endpoint) -> WireResponse:
     if given:
         exchange.client_request_id = given.decode("latin-1")[:200].replace("\0", "")
     try:
+        response = await _response(exchange, request)
+        return response if exchange.claim is None else await exchange.claim.settle(response)
+    except BaseException:
+        if exchange.claim is not None:
+            exchange.claim.release()
+        raise
+
+
+async def _response(exchange: Exchange, request: WireRequest) -> WireResponse:
+    """What is to be sent: the answer, or the error that says why there is none."""
+    try:
         answer = await pipeline.run(exchange, request)
     except ApiError as error:
         return error_answer(error, exchange)
     except Exception:
-        logger.exception("unhandled error on %s", endpoint.public_path)
+        logger.exception("unhandled error on %s", exchange.endpoint.public_path)
         return error_answer(InternalError("The gateway failed on this request; the error was logged."), exchange)
-    headers, dialect = describe(exchange), endpoint.dialect
+    if isinstance(answer, Kept):
+        return _replay(exchange, answer)
+    headers, dialect = describe(exchange), exchange.endpoint.dialect
     if answer.body is not None:
         body = answer.body if dialect is None else dialect.answer(exchange)
         headers += (JSON, (b"x-gateway-cost-usd", exchange.cost.encode()))
@@ -62,6 +76,19 @@ async def serve(request: WireRequest, endpoint: Endpoint) -> WireResponse:
     headers += EVENT_STREAM
     blocks = answer.blocks if dialect is None else dialect.stream(exchange, answer.blocks)
     return WireResponse(200, headers, blocks, lambda: pipeline.close(exchange, answer))
+
+
+def _replay(exchange: Exchange, kept: Kept) -> WireResponse:
+    """A first answer again, byte for byte: a stream's, too. What was done this time is nothing."""
+    said = [(name.encode(), value.encode("latin-1")) for name, value in kept.headers]
+    mentioned = {name for name, _ in said}
+    headers = [*said, *(header for header in describe(exchange) if header[0] not in mentioned)]
+    headers += (
+        (b"x-gateway-cost-usd", b"0"),
+        (b"idempotent-replayed", b"true"),
+        (b"original-request", kept.request_id.encode()),
+    )
+    return WireResponse(kept.status, headers, kept.body or b"")
 
 
 def describe(exchange: Exchange | None) -> Headers:

@@ -138,3 +138,34 @@ class Feedback(models.Model):
 
     def __str__(self) -> str:
         return f"{self.score:+g} for {self.request_id}"
+
+
+class IdempotentRequest(models.Model):
+    """A request that carried an `Idempotency-Key`: one that is being answered (`lease_until`), or its first answer.
+
+    Only `routing.idempotency` writes it. The answer is sealed by the vault, and gone a day after its request.
+    """
+
+    # The request that holds the key, or whose answer it keeps: its id in the ledger.
+    id = models.UUIDField(primary_key=True, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
+    key_id = models.UUIDField()
+    # Digests of the idempotency key's value, and of what was asked.
+    name = models.BinaryField(max_length=32)
+    fingerprint = models.BinaryField(max_length=32)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(db_index=True)
+    # While it is being answered: until when its process vouches for that without saying so anew.
+    lease_until = models.DateTimeField(null=True, blank=True)
+    # Of the first answer; null while there is none.
+    status = models.PositiveSmallIntegerField(null=True, blank=True)
+    error_code = models.CharField(max_length=60, blank=True)
+    headers = models.JSONField(null=True, blank=True)
+    # The body, compressed and sealed; null of an answer that was too large to be kept.
+    sealed = models.BinaryField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["key_id", "name"], name="idempotency_key_once")]
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.wire import WireRequest
-from routing import health, loops, policy, snapshot, sticky
+from routing import health, idempotency, loops, policy, snapshot, sticky
 from routing.classify import classify
 from routing.decision import Decision
 from routing.exchange import Exchange
+from routing.idempotency import Kept
 from routing.identify import identified
 from routing.meter import estimated, metered, read_usage
 from routing.parse import MAX_BODY, read_body
@@ -29,17 +30,24 @@ class Answer:
     reply: Reply
 
 
-async def run(exchange: Exchange, request: WireRequest) -> Answer:
+async def run(exchange: Exchange, request: WireRequest) -> Answer | Kept:
     """Answer `request`. Whatever happens, `exchange` is settled: here, or by `close` when a stream has ended.
+
+    An idempotency key that was answered before has that answer again; one that was not is `exchange.claim`'s.
 
     Raises `ApiError` in the contract's terms, or `asyncio.CancelledError` when the client left.
     """
     try:
         exchange.caller = await identified(request.wire_headers, snapshot.current, scope="inference")
         loops.check(request.wire_headers)
-        read_body(exchange, await request.read_body(MAX_BODY), request.wire_headers)
+        raw = await request.read_body(MAX_BODY)
+        read_body(exchange, raw, request.wire_headers)
         view = snapshot.current.workspace(exchange.caller.workspace_id)
         exchange.policy = policy.chosen(exchange, view)
+        if idempotency.HEADER in request.wire_headers:
+            kept = await idempotency.first_answer(exchange, raw, request.wire_headers)
+            if kept is not None:
+                return _replayed(exchange, kept)
         exchange.label = classify(exchange.endpoint, exchange.body, exchange.wishes, kind=exchange.policy.classifier)
         exchange.decision = policy.decide(exchange, view, health.current, sticky.current)
         reply = await reach(exchange, exchange.decision)
@@ -73,6 +81,14 @@ def _answered(exchange: Exchange, decision: Decision, reply: Reply) -> Answer:
     read_usage(exchange)
     settle(exchange)
     return Answer(reply.body, None, reply)
+
+
+def _replayed(exchange: Exchange, kept: Kept) -> Kept:
+    """The answer that the request's idempotency key already has. It costs nothing, and is a request all the same."""
+    exchange.status, exchange.error_code = kept.status, kept.error_code
+    exchange.error = f"The answer to request {kept.request_id}, replayed." if kept.error_code else ""
+    settle(exchange)
+    return kept
 
 
 def close(exchange: Exchange, answer: Answer) -> None:

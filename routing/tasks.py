@@ -17,6 +17,7 @@ from keys.probe import ProbeResult
 from keys.services import recheck_locality, record_probe
 from keys.vault import VaultError
 from routing.discovery import each, probe
+from routing.idempotency import store
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,14 @@ async def _ask_all(providers: list[Provider]) -> AsyncIterator[tuple[Provider, P
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def delete_expired_answers() -> None:
+    """Remove what was kept for idempotency keys of more than a day ago."""
+    removed = store.purge()
+    if removed:
+        logger.info("%s answers were kept for a day, and are removed", removed)
 
 
 @worker_ready.connect(dispatch_uid="routing.discover_models")  # type: ignore[untyped-decorator]

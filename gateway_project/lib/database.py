@@ -9,10 +9,13 @@ from django.db import connections
 DJANGO_OPTIONS = frozenset({"pool", "assume_role", "isolation_level", "server_side_binding"})
 
 
-def connect(application_name: str) -> psycopg.Connection[Any]:
-    """A new connection in autocommit mode, outside Django's pool. Raises `psycopg.OperationalError`."""
+def connect(application_name: str, **more: Any) -> psycopg.Connection[Any]:
+    """A new connection in autocommit mode, outside Django's pool; `more` are options of libpq.
+
+    Raises `psycopg.OperationalError`.
+    """
     found = connections["default"].settings_dict
     options = {name: value for name, value in found["OPTIONS"].items() if name not in DJANGO_OPTIONS}
     names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
     address = {ours: found[theirs] for ours, theirs in names.items() if found[theirs]}
-    return psycopg.connect(**{**address, **options}, application_name=application_name, autocommit=True)
+    return psycopg.connect(**{**address, **options, **more}, application_name=application_name, autocommit=True)

@@ -1,0 +1,209 @@
+"""Idempotency keys in Postgres: each statement settles one question for all processes. Synchronous, for threads.
+
+A key is claimed for `LEASE` seconds, which its holder renews until there is an answer; so the key of a process that
+died is free again within a minute. Every time is the database's own.
+"""
+
+import logging
+import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from gateway_project.lib import database
+from keys import vault
+from routing.models import IdempotentRequest
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+KEPT_FOR = timedelta(hours=24)
+LEASE = timedelta(seconds=45)
+# After a start of the database, no lease is taken for lapsed: its holder could not renew it.
+GRACE = timedelta(seconds=10)
+# Rows that `purge` removes at a time.
+BATCH = 1000
+
+CONNECT_SECONDS = 3
+STATEMENT_MS = 5000
+
+TABLE = sql.Identifier(IdempotentRequest._meta.db_table)
+CLAIM = sql.SQL(
+    """
+    INSERT INTO {table} AS held
+        (id, workspace_id, key_id, name, fingerprint, created_at, expires_at, lease_until, error_code)
+    VALUES (%(id)s, %(workspace_id)s, %(key_id)s, %(name)s, %(fingerprint)s, now(), now() + %(kept_for)s,
+        now() + %(lease)s, '')
+    ON CONFLICT (key_id, name) DO UPDATE SET
+        id = EXCLUDED.id, fingerprint = EXCLUDED.fingerprint, created_at = EXCLUDED.created_at,
+        expires_at = EXCLUDED.expires_at, lease_until = EXCLUDED.lease_until,
+        status = NULL, error_code = '', headers = NULL, sealed = NULL
+    WHERE held.expires_at <= now()
+        OR held.lease_until <= now() AND held.fingerprint = EXCLUDED.fingerprint
+            AND pg_postmaster_start_time() <= now() - %(grace)s
+    RETURNING id
+    """
+).format(table=TABLE)
+FIND = sql.SQL(
+    """
+    SELECT id::text, fingerprint = %(fingerprint)s, extract(epoch FROM now() - created_at)::float, status, error_code,
+        headers, CASE WHEN fingerprint = %(fingerprint)s THEN sealed END
+    FROM {table} WHERE key_id = %(key_id)s AND name = %(name)s
+    """
+).format(table=TABLE)
+KEEP = sql.SQL(
+    """
+    UPDATE {table} SET lease_until = NULL, status = %(status)s, error_code = %(error_code)s, headers = %(headers)s,
+        sealed = %(sealed)s
+    WHERE id = %(id)s AND status IS NULL
+    """
+).format(table=TABLE)
+RENEW = sql.SQL("UPDATE {table} SET lease_until = now() + %(lease)s WHERE id = %(id)s AND status IS NULL").format(
+    table=TABLE
+)
+RELEASE = sql.SQL("DELETE FROM {table} WHERE id = %(id)s AND status IS NULL").format(table=TABLE)
+PURGE = sql.SQL(
+    "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE expires_at <= now() ORDER BY expires_at LIMIT %s)"
+).format(table=TABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request with an idempotency key: whose key it is, and the digests of its value and of what is asked."""
+
+    id: str
+    workspace_id: str
+    key_id: str
+    name: bytes
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A first answer as it was sent. `body` is None where it was too large to be kept, or cannot be read any more."""
+
+    request_id: str
+    status: int
+    error_code: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The key's first request has no answer yet, after so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRequest:
+    """The key belongs to a request that asked for something else."""
+
+    request_id: str
+
+
+Found = Kept | Running | OtherRequest
+
+# Each thread's own connection, kept from one call to the next.
+_own = threading.local()
+
+
+def _with_connection(work: Callable[[psycopg.Connection[Any]], T]) -> T:
+    """`work` on this thread's connection, once more on a new one if the old one was dead. Raises `psycopg.Error`."""
+    held: psycopg.Connection[Any] | None = getattr(_own, "connection", None)
+    if held is not None and not held.closed:
+        try:
+            return work(held)
+        except psycopg.OperationalError:
+            if not held.closed:
+                raise
+    _own.connection = database.connect("gateway idempotency", connect_timeout=CONNECT_SECONDS)
+    _own.connection.execute(f"SET statement_timeout = {STATEMENT_MS}")
+    return work(_own.connection)
+
+
+def claim(asked: Asked) -> Found | None:
+    """Take the key for `asked`; None: it is taken, and to be renewed. Else what stands in the way."""
+    values = {name: getattr(asked, name) for name in Asked.__slots__}
+    values |= {"kept_for": KEPT_FOR, "lease": LEASE, "grace": GRACE}
+
+    def work(connection: psycopg.Connection[Any]) -> Found | None:
+        while True:
+            if connection.execute(CLAIM, values).fetchone() is not None:
+                return None
+            row = connection.execute(FIND, values).fetchone()
+            if row is not None:  # else it was released in between
+                # Its own, where the connection broke after the claim had arrived.
+                return None if row[0] == asked.id else _found(*row)
+
+    return _with_connection(work)
+
+
+def _found(
+    request_id: str,
+    same: bool,
+    seconds: float,
+    status: int | None,
+    error_code: str,
+    headers: list[tuple[str, str]] | None,
+    sealed: bytes | None,
+) -> Found:
+    if not same:
+        return OtherRequest(request_id)
+    if status is None:
+        return Running(seconds)
+    shown = tuple((name, value) for name, value in headers or ())
+    return Kept(request_id, status, error_code, shown, None if sealed is None else _opened(request_id, sealed))
+
+
+def _opened(request_id: str, sealed: bytes) -> bytes | None:
+    try:
+        return zlib.decompress(vault.open_bytes(sealed))
+    except vault.VaultError:
+        logger.error("the answer that is kept of request %s cannot be opened: %s", request_id, "ENCRYPTION_KEY changed")
+        return None
+
+
+def keep(kept: Kept, packed: bytes | None) -> None:
+    """Keep the answer of the request that holds its key. `packed` is its body, compressed; None: too large.
+
+    Nothing is kept for a request that has lost its key meanwhile.
+    """
+    values = {
+        "id": kept.request_id,
+        "status": kept.status,
+        "error_code": kept.error_code,
+        "headers": Jsonb(kept.headers),
+        "sealed": None if packed is None else vault.seal_bytes(packed),
+    }
+    _with_connection(lambda connection: connection.execute(KEEP, values))
+
+
+def renew(request_id: str) -> bool:
+    """Vouch for another `LEASE` that the request is being answered. False when it does not hold its key any more."""
+    values = {"id": request_id, "lease": LEASE}
+    return _with_connection(lambda connection: connection.execute(RENEW, values).rowcount > 0)
+
+
+def release(request_id: str) -> None:
+    """There will be no answer to keep: the key is free again."""
+    _with_connection(lambda connection: connection.execute(RELEASE, {"id": request_id}))
+
+
+def purge() -> int:
+    """Remove the answers of more than a day ago; how many those were."""
+    total = 0
+    with database.connect("gateway idempotency") as connection:
+        while True:
+            removed = connection.execute(PURGE, (BATCH,)).rowcount
+            total += removed
+            if removed < BATCH:
+                return total
