@@ -223,7 +223,7 @@ def load(source: Mapping[str, str], base_dir: Path) -> Environment:
         jwt_expiration=read("JWT_EXPIRATION", "86400", values.integer(60, 31_536_000)),
         cache_max_size=read("CACHE_MAX_SIZE", "1000", values.integer(0, 10_000_000)),
         cache_ttl=read("CACHE_TTL", "3600", values.integer(1, 31_536_000)),
-        rate_limit_requests=read("RATE_LIMIT_REQUESTS", "60", values.integer(1, 1_000_000_000)),
+        rate_limit_requests=read("RATE_LIMIT_REQUESTS", "60", values.integer(0, 1_000_000_000)),
         rate_limit_window=read("RATE_LIMIT_WINDOW", "60", values.integer(1, 86_400)),
         web_workers=web_workers,
         log_level=read("LOG_LEVEL", "INFO", values.one_of(*LOG_LEVELS, fold=str.upper)),

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from keys import vault
+from keys import limits, vault
 from keys.kinds import KINDS, Kind, api_base
+from keys.limits import Scope
 from keys.models import GatewayKey, KeySecret, Locality, Provider
 from keys.probe import ListedModel
 
@@ -32,7 +33,11 @@ class KeyFacts:
     policy: str
     privacy_mode: str
     scopes: frozenset[str]
-    # Whether it has a budget, and so may not use what nobody knows the price of.
+    # What limits its requests or has a budget: the key, the member who made it, the workspace.
+    limits: tuple[Scope, ...] = ()
+    # Those of them that limit requests, tokens or streams.
+    rates: tuple[Scope, ...] = ()
+    # Whether any of them has a budget, so that it may not use what nobody knows the price of.
     budgeted: bool = False
 
 
@@ -58,7 +63,7 @@ class ProviderFacts:
 
 
 def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
-    """The facts of these keys, or of all: two queries whatever their number, besides the pepper's first reading."""
+    """The facts of these keys, or of all: four queries whatever their number, besides the pepper's first reading."""
     vault.pepper()  # so that the request path, which may not ask the database, finds it read
     keys = GatewayKey.objects.all()
     secrets = KeySecret.objects.all()
@@ -68,7 +73,7 @@ def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
     for key_id, digest, expires_at in secrets.values_list("key_id", "digest", "expires_at"):
         digests[key_id].append((bytes(digest), _unix(expires_at)))
     # Not as objects of the model, which would cost more than all the rest of a reading.
-    rows = keys.values_list(
+    read = keys.values_list(
         "id",
         "workspace_id",
         "created_by_id",
@@ -79,16 +84,19 @@ def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
         "policy",
         "privacy_mode",
         "scopes",
-        "budget_usd",
+        *limits.COLUMNS,
     )
+    rows = list(read)
+    shared = limits.Shared(None if ids is None else {str(row[1]) for row in rows})
     for row in rows:
-        key_id, workspace, user, name, expires_at, revoked_at, allowed_models, policy, privacy_mode, scopes, budget = (
-            row
-        )
+        key_id, workspace, user, name, expires_at, revoked_at, allowed_models, policy, privacy_mode, scopes, *own = row
+        workspace_id, user_id = str(workspace), "" if user is None else str(user)
+        scope = limits.scope("key", str(key_id), f"key:{key_id}", name, own)
+        holding = (*(() if scope is None else (scope,)), *shared.of(workspace_id, user_id))
         yield KeyFacts(
             id=str(key_id),
-            workspace_id=str(workspace),
-            user_id="" if user is None else str(user),
+            workspace_id=workspace_id,
+            user_id=user_id,
             name=name,
             digests=tuple(digests[key_id]),
             expires_at=_unix(expires_at),
@@ -97,7 +105,9 @@ def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
             policy=policy,
             privacy_mode=privacy_mode,
             scopes=frozenset(scopes),
-            budgeted=budget is not None,
+            limits=holding,
+            rates=tuple(scope for scope in holding if scope.rated),
+            budgeted=any(scope.budget_pico is not None for scope in holding),
         )
 
 

@@ -133,6 +133,12 @@ class Snapshot:
             for digest in set(old) - set(self._digests.get(key_id, ())):
                 self._callers.pop(digest, None)
 
+    def read_limits(self, workspaces: set[str]) -> None:
+        """Read the keys of these workspaces again: what limits their members, or themselves, has changed."""
+        held = {caller.id for caller, _ in list(self._callers.values()) if caller.workspace_id in workspaces}
+        if held:
+            self.read_keys(held)
+
     def read_providers(self, ids: set[str]) -> None:
         """Read these providers again; those that are gone disappear, with their targets."""
         touched = {self._providers[gone].workspace_id for gone in ids if gone in self._providers}
@@ -251,6 +257,8 @@ class Listener(threading.Thread):
         # Before the keys that name them: a renamed policy is known by both names meanwhile.
         if named["policy"]:
             self.snapshot.read_policies(named["policy"])
+        if named["limits"]:
+            self.snapshot.read_limits(named["limits"])
         if named["key"]:
             self.snapshot.read_keys(named["key"])
         if named["provider"]:

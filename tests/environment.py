@@ -22,4 +22,6 @@ for name in (PRODUCT | MAKE) & os.environ.keys():
 data_dir = Path(tempfile.mkdtemp(prefix="gw-"))
 atexit.register(shutil.rmtree, data_dir, ignore_errors=True)
 os.environ["DATA_DIR"] = str(data_dir)
+# No limit where a test sets none.
+os.environ["RATE_LIMIT_REQUESTS"] = "0"
 embedded.start(data_dir)

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from accounts.models import Workspace
+from accounts.models import Membership, User, Workspace
 from gateway_project.lib.ids import uuid7
 from keys.models import GatewayKey, KeySecret, Provider
 from keys.usage import record_use
@@ -88,6 +88,25 @@ def test_a_provider_is_announced_when_it_or_its_models_change(ear: Ear, provider
     provider_id = provider.id
     provider.delete()
     assert ear.heard() == [f"provider:{provider_id}"]
+
+
+def test_limits_of_members_and_workspaces_name_the_workspace(ear: Ear, workspace: Workspace) -> None:
+    workspace.budget_usd = Decimal(5)
+    workspace.save()
+    assert ear.heard() == [f"limits:{workspace.id}"]
+    member = Membership.objects.create(
+        workspace=workspace, user=User.objects.create_user("m@example.com"), role="member"
+    )
+    assert ear.heard() == [f"limits:{workspace.id}"]
+    member.rate_limit_streams = 2
+    member.save()
+    assert ear.heard() == [f"limits:{workspace.id}"]
+    member.role = "admin"
+    member.save()
+    workspace.save()
+    assert ear.heard() == []
+    member.delete()
+    assert ear.heard() == [f"limits:{workspace.id}"]
 
 
 def test_a_write_that_changes_nothing_says_nothing(ear: Ear, key: GatewayKey, provider: Provider) -> None:

@@ -33,7 +33,7 @@ MALFORMED = {
     "JWT_EXPIRATION": ["0", "soon"],
     "CACHE_MAX_SIZE": ["-1"],
     "CACHE_TTL": ["0"],
-    "RATE_LIMIT_REQUESTS": ["0", "many"],
+    "RATE_LIMIT_REQUESTS": ["-1", "many"],
     "RATE_LIMIT_WINDOW": ["0"],
     "WEB_WORKERS": ["0", "two"],
     "LOG_LEVEL": ["LOUD"],
