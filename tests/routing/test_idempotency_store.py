@@ -1,0 +1,163 @@
+"""Claims on idempotency keys in Postgres: whose lease holds, what lapses, and what is kept of an answer."""
+
+import zlib
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from cryptography.fernet import Fernet
+from django.db.models import F
+from pytest_django import Settings
+
+from accounts.models import Workspace
+from gateway_project.lib.ids import uuid7_text
+from keys import vault
+from routing import tasks
+from routing.idempotency import store
+from routing.idempotency.packing import packed
+from routing.idempotency.store import Asked, Kept, OtherRequest, Running
+from routing.models import IdempotentRequest
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+KEY = uuid7_text()
+NAME = b"n" * 32
+BODY, OTHER = b"b" * 32, b"o" * 32
+ANSWER = b'{"said":"the quick brown fox"}'
+
+
+@pytest.fixture(autouse=True)
+def _own_connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The database of these tests has just been started, which gives leases a moment more."""
+    monkeypatch.setattr(store, "GRACE", timedelta(0))
+    yield
+    connection = getattr(store._own, "connection", None)
+    if connection is not None:
+        connection.close()
+
+
+@pytest.fixture
+def asked(workspace: Workspace) -> Asked:
+    return request(workspace)
+
+
+def request(workspace: Workspace, fingerprint: bytes = BODY) -> Asked:
+    """One more request with the same idempotency key."""
+    return Asked(uuid7_text(), str(workspace.id), KEY, NAME, fingerprint)
+
+
+def kept(asked: Asked, status: int = 200) -> Kept:
+    return Kept(asked.id, status, "", (("content-type", "application/json"),), ANSWER)
+
+
+def shift(**moments: timedelta) -> None:
+    """Let time pass for what is stored."""
+    IdempotentRequest.objects.update(**{name: F(name) - by for name, by in moments.items()})
+
+
+def test_one_holds_the_key_until_its_answer_is_kept(workspace: Workspace, asked: Asked) -> None:
+    assert store.claim(asked) is None
+    assert isinstance(store.claim(request(workspace)), Running)
+    store.keep(kept(asked), packed(ANSWER))
+    assert store.claim(request(workspace)) == kept(asked)
+
+
+def test_a_claim_that_arrived_although_its_connection_broke_is_its_own(asked: Asked) -> None:
+    assert store.claim(asked) is None
+    assert store.claim(asked) is None
+
+
+def test_one_that_is_released_is_free_for_any_request(workspace: Workspace, asked: Asked) -> None:
+    store.claim(asked)
+    store.release(asked.id)
+    assert store.claim(request(workspace, OTHER)) is None
+
+
+def test_an_answer_is_not_released(workspace: Workspace, asked: Asked) -> None:
+    store.claim(asked)
+    store.keep(kept(asked), packed(ANSWER))
+    store.release(asked.id)
+    assert isinstance(store.claim(request(workspace)), Kept)
+
+
+def test_the_key_of_a_process_that_died_is_free_when_its_lease_ends(workspace: Workspace, asked: Asked) -> None:
+    store.claim(asked)
+    shift(lease_until=store.LEASE)
+    assert isinstance(store.claim(request(workspace, OTHER)), OtherRequest)
+    heir = request(workspace)
+    assert store.claim(heir) is None
+    # It was not dead: its word does not count any more.
+    assert store.renew(asked.id) is False
+    store.keep(kept(asked, status=400), packed(ANSWER))
+    store.release(asked.id)
+    assert isinstance(store.claim(request(workspace)), Running)
+    store.keep(kept(heir), packed(ANSWER))
+    assert store.claim(request(workspace)) == kept(heir)
+
+
+def test_a_renewed_lease_holds(workspace: Workspace, asked: Asked) -> None:
+    store.claim(asked)
+    shift(lease_until=store.LEASE)
+    assert store.renew(asked.id) is True
+    assert isinstance(store.claim(request(workspace)), Running)
+
+
+def test_after_a_start_of_the_database_holders_have_a_moment_to_renew(
+    workspace: Workspace, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "GRACE", timedelta(days=1))
+    store.claim(asked)
+    shift(lease_until=store.LEASE)
+    assert isinstance(store.claim(request(workspace)), Running)
+
+
+def test_after_a_day_the_key_is_new(workspace: Workspace, asked: Asked) -> None:
+    store.claim(asked)
+    store.keep(kept(asked), packed(ANSWER))
+    shift(expires_at=store.KEPT_FOR - timedelta(minutes=1))
+    assert isinstance(store.claim(request(workspace, OTHER)), OtherRequest)
+    shift(expires_at=timedelta(minutes=1))
+    later = request(workspace, OTHER)
+    assert store.claim(later) is None
+    row = IdempotentRequest.objects.get()
+    assert (str(row.id), row.status, row.sealed) == (later.id, None, None)
+
+
+def test_the_beat_removes_what_is_a_day_old(
+    workspace: Workspace, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "BATCH", 2)
+    for number in range(5):
+        store.claim(Asked(uuid7_text(), str(workspace.id), KEY, bytes([number]) * 32, BODY))
+    shift(expires_at=store.KEPT_FOR)
+    store.claim(asked)
+    tasks.delete_expired_answers()
+    assert [str(row.id) for row in IdempotentRequest.objects.all()] == [asked.id]
+
+
+def test_a_workspaces_answers_go_with_it(workspace: Workspace, asked: Asked) -> None:
+    store.claim(asked)
+    workspace.delete()
+    assert not IdempotentRequest.objects.exists()
+
+
+def test_answers_are_sealed_and_sealed_anew_with_the_vault(
+    workspace: Workspace, asked: Asked, settings: Settings
+) -> None:
+    store.claim(asked)
+    store.keep(kept(asked), packed(ANSWER))
+    sealed = bytes(IdempotentRequest.objects.get().sealed or b"")
+    with pytest.raises(zlib.error):
+        zlib.decompress(sealed)
+    assert b"quick" not in sealed
+
+    old = settings.ENCRYPTION_KEYS
+    settings.ENCRYPTION_KEYS = (Fernet.generate_key().decode(), *old)
+    vault.rotate()
+    settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS[:1]
+    assert store.claim(request(workspace)) == kept(asked)
+
+    settings.ENCRYPTION_KEYS = old
+    found = store.claim(request(workspace))
+    assert isinstance(found, Kept)
+    assert found.body is None
