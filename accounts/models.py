@@ -133,6 +133,11 @@ class Membership(Limited):
     def __str__(self) -> str:
         return f"{self.user_id} is {self.role} of {self.workspace_id}"
 
+    @property
+    def audit_name(self) -> str:
+        """What the audit trail calls it."""
+        return self.user.email
+
 
 class ApiSession(models.Model):
     """One sign-in through the API: the family of tokens that descends from it.
@@ -174,3 +179,43 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.workspace_id}"
+
+
+class AuditEntry(models.Model):
+    """One change: who made it, when, from where, and what was before and after it. Written by `accounts.audit` alone.
+
+    Append-only: a trigger refuses every update and delete. So nothing here refers to a row whose end would change it,
+    and the trail outlives the workspace and the people that it names.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # null: of an account, in no workspace.
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="+"
+    )
+    # A user's id and address as they were; null and "": the installation itself, by its variables or by the clock.
+    actor_id = models.UUIDField(null=True)
+    actor = models.CharField(max_length=254, blank=True)
+    # console, api, admin; "": no request.
+    via = models.CharField(max_length=10, blank=True)
+    address = models.CharField(max_length=45, blank=True)
+    user_agent = models.CharField(max_length=120, blank=True)
+    request_id = models.CharField(max_length=36, blank=True)
+    # `<kind of object>.<what was done>`
+    action = models.CharField(max_length=60)
+    object_id = models.CharField(max_length=420, blank=True)
+    object_name = models.CharField(max_length=420, blank=True)
+    # Of a change only what differs; null: there was nothing before, or is nothing after.
+    old = models.JSONField(null=True)
+    new = models.JSONField(null=True)
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        indexes = [
+            models.Index(fields=["workspace", "-created_at", "-id"], name="audit_by_workspace"),
+            models.Index(fields=["workspace", "object_id", "-created_at"], name="audit_by_object"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.object_name}"

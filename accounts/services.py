@@ -10,6 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
+from accounts import audit
 from accounts.access import Caller
 from accounts.models import ApiSession, Membership, Role, User, Workspace
 from accounts.workspaces import create_workspace, workspace_created
@@ -49,6 +50,7 @@ def sign_up(email: str, password: str, name: str = "", *, address: str = "") -> 
         with transaction.atomic():
             user.is_staff = user.is_superuser = _is_first_user()
             user.save()
+            audit.record_account(user, "user.signed_up", administrator=user.is_superuser)
             workspace = create_workspace(user, _personal_name(user))
     except IntegrityError:
         raise _taken() from None
@@ -79,6 +81,7 @@ def log_in(email: str, password: str, *, address: str = "") -> User:
     per_account.reset(email)
     if group:
         per_address.forgive(group)
+    audit.record_account(user, "user.logged_in")
     return user
 
 
@@ -106,8 +109,10 @@ def change_password(user: User, current: str, new: str) -> None:
         raise InvalidRequest("current: is not your password.", param="current")
     throttle.reset(user.email)
     _check_password(new, user, "new")
-    user.set_password(new)
-    user.save(update_fields=["password"])
+    with transaction.atomic():
+        user.set_password(new)
+        user.save(update_fields=["password"])
+        audit.record_account(user, "user.password_changed")
 
 
 def change_name(user: User, name: str) -> None:

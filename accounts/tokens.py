@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from accounts import audit
 from accounts.models import ApiSession, User
 from gateway_project.lib.errors import NotAuthenticated
 from gateway_project.lib.ids import uuid7
@@ -70,6 +71,7 @@ def refresh(token: str) -> tuple[User, TokenPair]:
             session.save(update_fields=["refresh_id", "expires_at"])
             return session.user, _pair(session, now)
         end_session(session)
+        audit.record_account(session.user, "user.tokens_revoked", reason="a refresh token was used twice")
     raise _refused("This refresh token was used before, so all tokens of this login were revoked; log in again.")
 
 

@@ -5,8 +5,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.dispatch import Signal
 
+from accounts import audit
 from accounts.access import Action, Caller, parse_id, require
-from accounts.limits import LimitFields, set_limits
+from accounts.limits import LimitFields, set_limits, show_limits
 from accounts.models import Membership, Role, User, Workspace
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.lib.throttle import Throttle
@@ -20,21 +21,27 @@ MAX_WORKSPACES = 100
 def create_workspace(owner: User, name: str) -> Workspace:
     """A workspace that `owner` owns. Raises InvalidRequest naming `name`, Conflict when they have too many."""
     workspace = Workspace(name=_clean_name(name))
+    caller = Caller(owner, workspace, Role.OWNER)
     if Membership.objects.filter(user=owner).count() >= MAX_WORKSPACES:
         raise Conflict(f"You belong to {MAX_WORKSPACES} workspaces; leave one first.")
     with transaction.atomic():
         workspace.save()
         Membership.objects.create(user=owner, workspace=workspace, role=Role.OWNER)
+        audit.record(caller, "workspace.created", workspace, new={"name": workspace.name, "owner": owner.email})
         workspace_created.send(Workspace, workspace=workspace)
     return workspace
 
 
+@transaction.atomic
 def rename_workspace(caller: Caller, name: str) -> Workspace:
     """Raises PermissionDenied, InvalidRequest naming `name`."""
     require(caller, Action.OWN)
-    caller.workspace.name = _clean_name(name)
-    caller.workspace.save(update_fields=["name"])
-    return caller.workspace
+    name = _clean_name(name)
+    locked = _locked_workspace(caller)
+    with audit.changes(caller, "workspace.changed", locked, _workspace_facts):
+        locked.name = name
+        locked.save(update_fields=["name"])
+    return locked
 
 
 @transaction.atomic
@@ -42,7 +49,8 @@ def limit_workspace(caller: Caller, fields: LimitFields) -> Workspace:
     """Set the limits and the budget of all that happens in the workspace. Raises PermissionDenied, InvalidRequest."""
     require(caller, Action.MANAGE_LIMITS)
     locked = _locked_workspace(caller)
-    locked.save(update_fields=set_limits(locked, fields))
+    with audit.changes(caller, "workspace.changed", locked, _workspace_facts):
+        locked.save(update_fields=set_limits(locked, fields))
     return locked
 
 
@@ -59,7 +67,9 @@ def add_member(caller: Caller, email: str, role: Role) -> Membership:
     throttle.forgive(str(caller.user.pk))
     try:
         with transaction.atomic():
-            return Membership.objects.create(user=user, workspace=caller.workspace, role=role)
+            membership = Membership.objects.create(user=user, workspace=caller.workspace, role=role)
+            audit.record(caller, "member.added", membership, new=_member_facts(membership))
+            return membership
     except IntegrityError:
         raise Conflict(f"email: {user.email} is a member already.", param="email") from None
 
@@ -71,8 +81,9 @@ def change_role(caller: Caller, membership_id: str, role: Role) -> Membership:
     _require_right_over(caller, membership.role, role)
     if membership.role == Role.OWNER and role != Role.OWNER:
         _keep_an_owner(membership)
-    membership.role = role
-    membership.save(update_fields=["role"])
+    with audit.changes(caller, "member.changed", membership, _member_facts):
+        membership.role = role
+        membership.save(update_fields=["role"])
     return membership
 
 
@@ -84,7 +95,8 @@ def limit_member(caller: Caller, membership_id: str, fields: LimitFields) -> Mem
     """
     membership = _locked(caller, membership_id)
     _require_right_over(caller, membership.role)
-    membership.save(update_fields=set_limits(membership, fields))
+    with audit.changes(caller, "member.changed", membership, _member_facts):
+        membership.save(update_fields=set_limits(membership, fields))
     return membership
 
 
@@ -96,7 +108,16 @@ def remove_member(caller: Caller, membership_id: str) -> None:
         _require_right_over(caller, membership.role)
     if membership.role == Role.OWNER:
         _keep_an_owner(membership)
+    audit.record(caller, "member.removed", membership, old=_member_facts(membership))
     membership.delete()
+
+
+def _workspace_facts(workspace: Workspace) -> audit.Facts:
+    return {"name": workspace.name, **show_limits(workspace)}
+
+
+def _member_facts(membership: Membership) -> audit.Facts:
+    return {"email": membership.user.email, "role": membership.role, **show_limits(membership)}
 
 
 def without_owner(lost: Q) -> QuerySet[Workspace]:

@@ -165,5 +165,5 @@ def test_another_method(anonymous: ApiClient) -> None:
 def test_it_takes_few_queries(django_assert_max_num_queries: DjangoAssertNumQueries) -> None:
     sign_up("first@example.com", PASSWORD)
 
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(15):
         ApiClient().post(SIGN_UP, email="ada@example.com", password=PASSWORD)
