@@ -24,7 +24,7 @@ from gateway_project.lib.errors import (
     RequestTooLarge,
 )
 from gateway_project.lib.wire import WireRequest
-from gateway_project.openapi import document_errors
+from gateway_project.openapi import document
 from keys.api import router as keys_router
 from routing.api import router as gateway_router
 from routing.policy_api import router as routing_router
@@ -78,7 +78,7 @@ class GatewayAPI(NinjaAPI):
         # A page of the reference shows the tags in this order, the ones that it names first.
         schema["tags"] = TAGS
         schema["components"].setdefault("securitySchemes", {})["GatewayKey"] = {"type": "http", "scheme": "bearer"}
-        document_errors(schema)
+        document(schema)
         return schema
 
 

@@ -1,5 +1,6 @@
-"""What the OpenAPI document says of errors: the contract's one shape, and where which status is to be expected."""
+"""What the OpenAPI document says of every operation: the contract's one shape of errors, and the gateway's headers."""
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -7,6 +8,7 @@ from typing import Any
 
 from gateway_project.lib.errors import ApiError
 from gateway_project.v1 import serves
+from routing.reference import HEADERS, IDEMPOTENCY_KEY, RETRY_AFTER
 
 Operation = dict[str, Any]
 
@@ -29,20 +31,42 @@ ERROR = {
 }
 
 
-def document_errors(schema: dict[str, Any]) -> None:
-    """Add the error object to every operation of an OpenAPI document."""
+# Statuses that say when to come again.
+PASSING = frozenset({409, 429, 503})
+
+
+def document(schema: dict[str, Any]) -> None:
+    """Add the error object to every operation of an OpenAPI document, and the gateway's headers to its answers."""
     components = schema["components"]
     components["schemas"]["Error"] = ERROR
+    components["headers"] = {**HEADERS, **RETRY_AFTER}
     responses = components.setdefault("responses", {})
-    codes = _codes()
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
+            if serves(path):
+                operation["responses"].setdefault("200", {"description": "OK"})["headers"] = _headers()
             for status in sorted(set(_expected(path, method, operation))):
-                name = HTTPStatus(status).phrase.replace(" ", "")
-                responses[name] = _response(f"{HTTPStatus(status).phrase}: {', '.join(codes[status])}")
-                operation["responses"][str(status)] = {"$ref": f"#/components/responses/{name}"}
-            operation["responses"]["default"] = {"$ref": "#/components/responses/Error"}
-    responses["Error"] = _response("Any other error")
+                operation["responses"][str(status)] = _error(responses, status, gateway=serves(path))
+            operation["responses"]["default"] = _error(responses, None, gateway=serves(path))
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*HEADERS, *names)}
+
+
+def _error(responses: dict[str, Any], status: int | None, *, gateway: bool) -> dict[str, Any]:
+    """A reference to the answer of this status (None: any other), which is put among `responses`.
+
+    `gateway`: of an endpoint that gateway keys call, whose errors have its headers, too.
+    """
+    phrase = HTTPStatus(status).phrase if status else "Error"
+    name = f"{'Gateway' if gateway else ''}{phrase.replace(' ', '')}"
+    if name not in responses:
+        described = f"{phrase}: {', '.join(_codes()[status])}" if status else "Any other error"
+        responses[name] = _response(described)
+        if gateway:
+            responses[name]["headers"] = _headers(*(RETRY_AFTER if status in PASSING else ()))
+    return {"$ref": f"#/components/responses/{name}"}
 
 
 def _expected(path: str, method: str, operation: Operation) -> Iterator[int]:
@@ -56,7 +80,9 @@ def _expected(path: str, method: str, operation: Operation) -> Iterator[int]:
         yield 413
     if serves(path):
         if method == "post":
-            yield from (404, 429, 501, 503, 504)
+            yield from (404, 503)
+        if IDEMPOTENCY_KEY in operation.get("parameters", []):  # a provider is asked, and paid
+            yield from (402, 409, 429, 501, 504)
     elif method != "get":
         yield 409
     if path.startswith("/api/auth/") and "requestBody" in operation:
@@ -70,6 +96,7 @@ def _response(description: str) -> dict[str, Any]:
     }
 
 
+@functools.cache
 def _codes() -> dict[int, list[str]]:
     """The codes that go with each status."""
     found: defaultdict[int, set[str]] = defaultdict(set)

@@ -1,57 +1,16 @@
 """The OpenAI-compatible endpoints. Each only names its endpoint; `http.serve` does the rest."""
 
-from typing import Any, cast
+from typing import cast
 
 from django.http import HttpRequest
 from ninja import Router
 
 from gateway_project.lib.wire import WireRequest, WireResponse
 from routing import feedback, http, listing, simple
-from routing.endpoints import CHAT, COMPLETIONS, Endpoint
+from routing.endpoints import CHAT, COMPLETIONS
+from routing.reference import MESSAGE, MESSAGE_ANSWER, MESSAGES, PROMPT, described, taking
 
 router = Router(tags=["Gateway"])
-
-
-def described(endpoint: Endpoint, content: dict[str, Any], summary: str) -> dict[str, Any]:
-    """What the OpenAPI document says of an endpoint whose body is not parsed by a schema."""
-    properties = {
-        "model": {"type": "string", "description": "auto, <provider>/<model>, or a bare model id."},
-        endpoint.content: content,
-        "stream": {"type": "boolean", "default": False},
-        "privacy_mode": {"type": "string", "enum": ["strict", "flexible"]},
-        "sensitivity": {"type": "string", "enum": ["public", "internal", "confidential"]},
-        "task": {"type": "string", "enum": ["chat", "vision", "ocr"]},
-        "complexity": {"type": "string", "enum": ["simple", "moderate", "complex", "expert"]},
-        "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
-    }
-    return taking(properties, ["model", endpoint.content], summary, others=True)
-
-
-def taking(
-    properties: dict[str, Any],
-    required: list[str],
-    summary: str,
-    *,
-    others: bool = False,
-    answer: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """What the OpenAPI document says of a body of these members, and perhaps others, sent with a gateway key.
-
-    `answer` are the members of what comes back, where no public API's reference says it.
-    """
-    schema = {"type": "object", "required": required, "properties": properties, "additionalProperties": others}
-    answered = {"type": "object", "required": list(answer or ()), "properties": answer or {}}
-    told = {"responses": {200: {"content": {"application/json": {"schema": answered}}}}} if answer else {}
-    return {
-        **told,
-        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
-        "security": [{"GatewayKey": []}],
-        "summary": summary,
-    }
-
-
-MESSAGES = {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["role"]}}
-PROMPT = {"oneOf": [{"type": "string"}, {"type": "array"}]}
 
 
 @router.post("/v1/chat/completions", openapi_extra=described(CHAT, MESSAGES, "Create a chat completion"))
@@ -66,25 +25,7 @@ async def completions(request: HttpRequest) -> WireResponse:
     return await http.serve(cast(WireRequest, request), COMPLETIONS)
 
 
-SIMPLE_FIELDS = {
-    "message": {"type": "string", "minLength": 1, "maxLength": simple.LONGEST_MESSAGE},
-    "sensitivity": {"type": "string", "enum": ["public", "internal", "confidential"]},
-    "complexity": {"type": "string", "enum": ["simple", "moderate", "complex", "expert"]},
-    "temperature": {"type": "number", "minimum": 0, "maximum": simple.HOTTEST},
-    "max_tokens": {"type": "integer", "minimum": 1, "maximum": simple.MOST_TOKENS},
-}
-
-
-SIMPLE_ANSWER = {
-    "message": {"type": "string"},
-    "model_used": {"type": "string"},
-    "tokens_used": {"type": "integer", "description": "Of the prompt and the answer."},
-    "cost": {"type": "string", "description": "USD."},
-    "cached": {"type": "boolean"},
-}
-
-
-@router.post("/chat", openapi_extra=taking(SIMPLE_FIELDS, ["message"], "Send a message", answer=SIMPLE_ANSWER))
+@router.post("/chat", openapi_extra=taking(MESSAGE, ["message"], "Send a message", asks=True, answer=MESSAGE_ANSWER))
 async def chat(request: HttpRequest) -> WireResponse:
     """The policy chooses the model that answers; what is `confidential` goes to local models alone."""
     return await http.serve(cast(WireRequest, request), simple.SIMPLE)
@@ -92,7 +33,7 @@ async def chat(request: HttpRequest) -> WireResponse:
 
 @router.post(
     "/chat/stream",
-    openapi_extra=taking(SIMPLE_FIELDS, ["message"], "Send a message, and read the answer as it is written"),
+    openapi_extra=taking(MESSAGE, ["message"], "Send a message, and read the answer as it is written", asks=True),
 )
 async def chat_stream(request: HttpRequest) -> WireResponse:
     """Server-sent events: `{"model"}`, then `{"content"}` for each piece of the answer, then `[DONE]`."""

@@ -43,7 +43,12 @@ def test_every_operation_documents_the_contracts_error(document: dict[str, Any])
 @pytest.mark.parametrize(
     ("path", "method", "statuses"),
     [
-        ("/v1/chat/completions", "post", {"400", "401", "403", "404", "413", "429", "501", "503", "504"}),
+        (
+            "/v1/chat/completions",
+            "post",
+            {"400", "401", "402", "403", "404", "409", "413", "429", "501", "503", "504"},
+        ),
+        ("/v1/feedback", "post", {"400", "401", "403", "404", "413", "503"}),
         ("/v1/models", "get", {"400", "401", "403"}),
         ("/api/auth/login", "post", {"400", "401", "403", "409", "413", "429"}),
         ("/api/keys/providers/{provider_id}", "patch", {"400", "401", "403", "404", "409", "413"}),
@@ -65,3 +70,34 @@ def test_real_errors_are_as_documented(document: dict[str, Any], anonymous: ApiC
     ):
         assert set(described["required"]) <= answer.error.keys()
         assert f"`{answer.error['code']}`" in document["components"]["responses"][response]["description"]
+
+
+ASKING = ("/v1/chat/completions", "/v1/completions", "/chat", "/chat/stream")
+
+
+@pytest.mark.parametrize("path", ASKING)
+def test_what_asks_a_provider_takes_an_idempotency_key(document: dict[str, Any], path: str) -> None:
+    operation = document["paths"][path]["post"]
+    [header] = [each for each in operation["parameters"] if each["in"] == "header"]
+    assert header["name"] == "Idempotency-Key"
+    assert header["schema"]["maxLength"] == 255
+    conflict = resolved(document, operation["responses"]["409"])
+    assert "`idempotency_key_in_use`" in conflict["description"]
+    assert "retry-after" in conflict["headers"]
+
+
+def test_the_gateways_headers_are_on_every_answer_to_a_gateway_key(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        if path.split("/")[1] not in ("v1", "chat"):
+            continue
+        for status, answer in operation["responses"].items():
+            headers = (answer if status == "200" else resolved(document, answer))["headers"]
+            assert {"x-request-id", "x-gateway-cost-usd", "x-gateway-attempts"} <= headers.keys(), (path, method)
+            assert all(resolved(document, header)["description"] for header in headers.values())
+
+
+def test_a_model_may_be_a_policy(document: dict[str, Any]) -> None:
+    body = document["paths"]["/v1/chat/completions"]["post"]["requestBody"]
+    properties = body["content"]["application/json"]["schema"]["properties"]
+    assert "`policy/<name>`" in properties["model"]["description"]
+    assert properties["complexity"]["enum"] == ["simple", "moderate", "complex", "expert"]
