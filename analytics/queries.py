@@ -1,26 +1,24 @@
-"""Reads of the ledger, for the API and the console. Every one is scoped to the caller's workspace.
+"""Reads of the ledger's records, for the API and the console. Every one is scoped to the caller's workspace.
 
-Lists begin their scan in an index and stop at the page's end; sums cost what the rows of their period cost.
+Lists begin their scan in an index and stop at the page's end. What records come to is in `sums`.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.apps import apps
-from django.db.models import Aggregate, Count, IntegerField, Q, QuerySet, Sum
-from django.db.models.functions import TruncDate
+from django.db.models import Q, QuerySet
 
 from accounts.access import Caller, scoped
+from accounts.models import User
 from analytics.models import UsageRecord
 
 MILLION = 1_000_000
 FAILED = Q(status__gte=400)
-# Tokens whose price nobody knows count as zero in a sum, which is then the least that it can be.
-UNPRICED = Q(cost_usd=0) & Q(prompt_tokens__gt=0) & Q(price__source="unknown")
 
 
 # --- Lists ---------------------------------------------------------------------------------------
@@ -31,18 +29,31 @@ class Filters:
     """Which requests a list shows; a field that is None or "" lets all of them pass.
 
     `since` is included, `until` is not. `status` is a condition on the field of that name. `id` is a request's own
-    id, or the one that its client gave it.
+    id, or the one that its client gave it. `model_like` is a part of the model's name, the one that was asked for or
+    the one that answered.
     """
 
     model: str = ""
     provider: str = ""
     key: UUID | None = None
-    status: Q | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    user: UUID | None = None
+    policy: str = ""
+    privacy: str = ""
     cache: str = ""
     complexity: str = ""
+    status: Q | None = None
+    stream: bool | None = None
+    since: datetime | None = None
+    until: datetime | None = None
     id: str = ""
+    model_like: str = ""
+
+    @property
+    def dimensions(self) -> dict[str, Any]:
+        """What records and rollups have in common: the columns that are filtered by, with their values."""
+        equal = {"model": self.model, "provider": self.provider, "key_id": self.key, "user_id": self.user}
+        equal |= {"policy": self.policy, "privacy": self.privacy, "cache": self.cache, "complexity": self.complexity}
+        return {column: value for column, value in equal.items() if value}
 
 
 def records(caller: Caller, filters: Filters | None = None) -> QuerySet[UsageRecord]:
@@ -50,12 +61,18 @@ def records(caller: Caller, filters: Filters | None = None) -> QuerySet[UsageRec
     rows = scoped(UsageRecord.objects.all(), caller)
     if filters is None:
         return rows
-    equal: dict[str, Any] = {"model": filters.model, "provider": filters.provider, "key_id": filters.key}
-    equal |= {"cache": filters.cache, "complexity": filters.complexity}
-    equal |= {"created_at__gte": filters.since, "created_at__lt": filters.until}
-    rows = rows.filter(**{name: value for name, value in equal.items() if value})
+    rows = rows.filter(**filters.dimensions)
+    if filters.since:
+        rows = rows.filter(created_at__gte=filters.since)
+    if filters.until:
+        rows = rows.filter(created_at__lt=filters.until)
     if filters.status is not None:
         rows = rows.filter(filters.status)
+    if filters.stream is not None:
+        rows = rows.filter(stream=filters.stream)
+    if filters.model_like:
+        part = filters.model_like
+        rows = rows.filter(Q(model__icontains=part) | Q(requested_model__icontains=part))
     return rows.filter(_is_called(filters.id)) if filters.id else rows
 
 
@@ -87,89 +104,19 @@ def _keys(caller: Caller) -> QuerySet[Any]:
     return scoped(apps.get_model("keys", "GatewayKey")._default_manager.all(), caller)
 
 
-# --- Sums ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What happened in a period. Latencies are those of answered requests, in ms; None when there were none.
-
-    `cost_usd` is without the `unpriced` requests, which cost something that nobody knows.
-    """
-
-    requests: int
-    errors: int
-    prompt_tokens: int
-    completion_tokens: int
-    cost_usd: Decimal
-    unpriced: int
-    p50_ms: int | None
-    p95_ms: int | None
-
-    @property
-    def tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """What happened on a day (UTC); `cost_usd` and `unpriced` as in `Summary`."""
-
-    day: date
-    requests: int
-    errors: int
-    tokens: int
-    cost_usd: Decimal
-    unpriced: int
-
-
-class _Percentile(Aggregate):
-    """The value that `share` of the rows do not exceed."""
-
-    function = "percentile_disc"
-    template = "%(function)s(%(share)s) WITHIN GROUP (ORDER BY %(expressions)s)"
-
-    def __init__(self, field: str, share: float, **extra: Any) -> None:
-        super().__init__(field, share=share, output_field=IntegerField(), **extra)
-
-
-def summary(caller: Caller, since: datetime, until: datetime) -> Summary:
-    """Requests that arrived from `since` to before `until`; a status of 400 or more is an error."""
-    sums = records(caller, Filters(since=since, until=until)).aggregate(
-        requests=Count("id"),
-        errors=Count("id", filter=FAILED),
-        # Before the sums, whose names are those of columns that it reads.
-        unpriced=Count("id", filter=UNPRICED),
-        prompt_tokens=Sum("prompt_tokens", default=0),
-        completion_tokens=Sum("completion_tokens", default=0),
-        cost_usd=Sum("cost_usd", default=Decimal(0)),
-        p50_ms=_Percentile("latency_ms", 0.5, filter=~FAILED),
-        p95_ms=_Percentile("latency_ms", 0.95, filter=~FAILED),
-    )
-    return Summary(**sums)
-
-
-def per_day(caller: Caller, since: datetime, until: datetime) -> list[Day]:
-    """The same by day, oldest first, days without requests included. `since` and `until` as in `summary`."""
-    sums = {
-        row["day"]: row
-        for row in records(caller, Filters(since=since, until=until))
-        .annotate(day=TruncDate("created_at", tzinfo=UTC))
-        .values("day")
-        .annotate(
-            requests=Count("id"),
-            errors=Count("id", filter=FAILED),
-            unpriced=Count("id", filter=UNPRICED),
-            tokens=Sum("prompt_tokens") + Sum("completion_tokens"),
-            cost_usd=Sum("cost_usd"),
-        )
-    }
-    first, last = since.astimezone(UTC).date(), (until - timedelta(microseconds=1)).astimezone(UTC).date()
-    days = [first + timedelta(days=count) for count in range((last - first).days + 1)]
-    return [Day(**sums[day]) if day in sums else Day(day, 0, 0, 0, Decimal(0), 0) for day in days]
+def member_names(caller: Caller, ids: Iterable[UUID | None]) -> dict[UUID, str]:
+    """Names of those of the workspace's members, by id; the address of one without a name."""
+    wanted = {id for id in ids if id}
+    members = User.objects.filter(pk__in=wanted, memberships__workspace=caller.workspace)
+    return {user.pk: user.name or user.email for user in members}
 
 
 # --- One request ---------------------------------------------------------------------------------
+
+
+def is_unpriced(record: UsageRecord) -> bool:
+    """Whether its tokens cost something that nobody knows, so that its cost is zero; as `rollups.MEASURES` counts."""
+    return not record.cost_usd and record.prompt_tokens > 0 and record.price.get("source") == "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Where a visitor lands: `/`, and the console's overview."""
 
-from datetime import timedelta
+from datetime import UTC
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect, JsonResponse
@@ -13,6 +13,9 @@ from django.views.decorators.http import require_safe
 from accounts.access import Action, Caller, scoped
 from accounts.web import ConsoleRequest, console_view
 from analytics import queries as analytics
+from analytics import sums
+from analytics.period import PRESETS, preset
+from analytics.sums_sql import Question
 from analytics.views import with_key_names
 from gateway_project import VERSION
 from gateway_project.lib.htmx import render_part
@@ -21,7 +24,7 @@ from keys.live import refused_secrets
 from keys.models import GatewayKey, Provider
 
 LATEST = 8
-PERIODS = {"24h": ("24 hours", timedelta(hours=24)), "7d": ("7 days", timedelta(days=7))}
+PERIODS = ("24h", "7d")
 # htmx stops to poll on this status.
 STOP_POLLING = 286
 
@@ -52,18 +55,17 @@ def overview(request: ConsoleRequest) -> HttpResponse:
     steps = _steps(request)
     if not steps["finished"]:
         return render(request, "gateway/checklist.html", steps)
-    period = request.GET.get("period", "24h")
-    period = period if period in PERIODS else "24h"
-    label, length = PERIODS[period]
+    chosen = request.GET.get("period", "")
+    chosen = chosen if chosen in PERIODS else PERIODS[0]
     now = timezone.now()
-    days = analytics.per_day(request.caller, now - length, now)[::-1] if period == "7d" else []
+    found = sums.by_day(Question(request.caller, preset(chosen, now)), now.astimezone(UTC).date())
     context = {
-        "period": period,
-        "period_label": label,
-        "periods": [{"id": id, "label": text} for id, (text, _) in PERIODS.items()],
-        "days": days,
-        "busiest_day": max((day.requests for day in days), default=0) or 1,
-        "summary": analytics.summary(request.caller, now - length, now),
+        "period": chosen,
+        "period_label": PRESETS[chosen][0],
+        "periods": [{"id": id, "label": PRESETS[id][0]} for id in PERIODS],
+        "days": found.groups[::-1] if chosen == "7d" else [],
+        "busiest_day": max((day.sums.requests for day in found.groups), default=0) or 1,
+        "total": found.total,
         "rows": with_key_names(request.caller, analytics.latest(request.caller, LATEST)),
         "providers": _providers(request.caller),
     }

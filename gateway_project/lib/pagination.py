@@ -76,9 +76,9 @@ def paginate_named(
 
     For rows that are in memory. Raises InvalidRequest naming `cursor`.
     """
-    after = _decode_names(cursor, 1)[0] if cursor else ""
+    after = values_of(cursor, 1)[0] if cursor else ""
     found = sorted((row for row in rows if name(row) > after), key=name)
-    return found[:limit], _encode_names([name(found[limit - 1])]) if len(found) > limit else None
+    return found[:limit], cursor_of([name(found[limit - 1])]) if len(found) > limit else None
 
 
 def _after(order: tuple[str, ...], values: list[Any]) -> Q:
@@ -94,29 +94,32 @@ def _after(order: tuple[str, ...], values: list[Any]) -> Q:
 
 
 def _encode(row: Model, order: tuple[str, ...]) -> str:
-    return _encode_names([str(getattr(row, name.lstrip("-"))) for name in order])
+    return cursor_of([str(getattr(row, name.lstrip("-"))) for name in order])
 
 
-def _encode_names(values: list[str]) -> str:
+def cursor_of(values: list[str]) -> str:
+    """The cursor of a page that begins behind the row with `values`, for lists that `paginate` cannot make."""
     return base64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
 
 
-def _wrong() -> InvalidRequest:
+def wrong_cursor() -> InvalidRequest:
+    """What a cursor is refused with that no page ended with."""
     return InvalidRequest("cursor: must be the next_cursor of the page before, unchanged.", param="cursor")
 
 
-def _decode_names(cursor: str, count: int) -> list[str]:
+def values_of(cursor: str, count: int) -> list[str]:
+    """What `cursor_of` was given: `count` values. Raises InvalidRequest naming `cursor`."""
     try:
         values = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError):
-        raise _wrong() from None
+        raise wrong_cursor() from None
     if not isinstance(values, list) or len(values) != count or not all(isinstance(value, str) for value in values):
-        raise _wrong()
+        raise wrong_cursor()
     return values
 
 
 def _decode(cursor: str, model: type[Model], order: tuple[str, ...]) -> list[Any]:
-    values = _decode_names(cursor, len(order))
+    values = values_of(cursor, len(order))
     return [_typed(model, name.lstrip("-"), value) for name, value in zip(order, values, strict=True)]
 
 
@@ -124,11 +127,11 @@ def _typed(model: type[Model], name: str, value: str) -> Any:
     field = model._meta.pk if name == "pk" else model._meta.get_field(name)
     assert isinstance(field, ModelField)  # noqa: S101  (the order is the programmer's, not the client's)
     if "\0" in value:
-        raise _wrong()
+        raise wrong_cursor()
     try:
         typed = field.to_python(value)
     except ValidationError:
-        raise _wrong() from None
+        raise wrong_cursor() from None
     if typed is None:
-        raise _wrong()
+        raise wrong_cursor()
     return typed

@@ -8,7 +8,6 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.access import Caller
-from analytics.models import UsageRecord
 from gateway_project import VERSION
 from keys.models import GatewayKey, Provider
 from tests.analytics.ledger import record
@@ -74,12 +73,11 @@ def test_a_viewer_is_told_who_can_do_the_steps(viewer: Caller) -> None:
 
 
 def test_the_overview_sums_its_period_alone(browser: Browser, owner: Caller, stranger: Caller) -> None:
-    recent = record(owner.workspace)
-    older = record(owner.workspace, status=503, cost_usd=1)
-    record(stranger.workspace)
     now = timezone.now()
-    UsageRecord.objects.exclude(pk=older.pk).update(created_at=now - timedelta(hours=1))
-    UsageRecord.objects.filter(pk=older.pk).update(created_at=now - timedelta(days=3))
+    recent = record(owner.workspace, created_at=now - timedelta(hours=1))
+    record(owner.workspace, status=503, cost_usd=1, created_at=now - timedelta(days=3))
+    record(owner.workspace, cost_usd=1, created_at=now - timedelta(days=8))
+    record(stranger.workspace, created_at=now - timedelta(hours=1))
 
     day, week = browser.get("overview"), browser.get("overview", period="7d")
 
@@ -92,9 +90,9 @@ def test_the_overview_sums_its_period_alone(browser: Browser, owner: Caller, str
 
 
 def test_a_sum_says_when_the_price_of_some_is_unknown(browser: Browser, owner: Caller) -> None:
-    record(owner.workspace)
-    record(owner.workspace, cost_usd=0, price={"source": "unknown"})
-    UsageRecord.objects.update(created_at=timezone.now() - timedelta(minutes=1))
+    now = timezone.now()
+    record(owner.workspace, created_at=now)
+    record(owner.workspace, created_at=now, cost_usd=0, price={"source": "unknown"})
 
     page = browser.get("overview", period="7d")
 

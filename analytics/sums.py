@@ -1,0 +1,135 @@
+"""What the requests of a period come to, exactly: days that are whole from the rollups, days that are cut from records.
+
+Rollups and records are read in one statement, so that none is counted twice or left out while others are entered.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+
+from analytics.rollups import percentile
+from analytics.sums_sql import NAMES, Place, Question, Row, aggregate, histograms
+from gateway_project.lib.pagination import DEFAULT_LIMIT, cursor_of, values_of, wrong_cursor
+
+# What sums are grouped by, as the API calls it -> the columns.
+GROUPINGS: dict[str, tuple[str, ...]] = {
+    "model": ("model",), "provider": ("provider",), "key": ("key_id",), "policy": ("policy",), "user": ("user_id",),
+    "day": ("day",), "target": ("provider", "model"),
+}  # fmt: skip
+# What groups may be ordered by, the most first.
+ORDERS = ("cost_usd", "requests", "tokens", "errors", "saved_usd")
+# A row of `aggregate` ends with its place, which is what a cursor holds.
+PLACE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """Sums over requests; the names that they share with a rollup's columns mean what they mean there.
+
+    `cost_usd` is without the `unpriced` requests, which cost something that nobody knows. Of `cache_asked` requests
+    the cache was asked for an answer, and it had one for `cache_hits`. `local` ones were answered by local models.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    streams: int = 0
+    estimated: int = 0
+    unpriced: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_usd: Decimal = Decimal(0)
+    saved_usd: Decimal = Decimal(0)
+    latency_ms_sum: int = 0
+    ttft_ms_sum: int = 0
+    ttft_count: int = 0
+    cache_hits: int = 0
+    cache_asked: int = 0
+    local: int = 0
+
+    @property
+    def answered(self) -> int:
+        return self.requests - self.errors
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def mean_ms(self) -> int | None:
+        """The mean latency of answered requests, in whole ms."""
+        return round(self.latency_ms_sum / self.answered) if self.answered else None
+
+    @property
+    def mean_ttft_ms(self) -> int | None:
+        """The mean time to the first byte, of the answered requests that have one, in whole ms."""
+        return round(self.ttft_ms_sum / self.ttft_count) if self.ttft_count else None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What the requests with the same `values` in a grouping's columns come to; "" and None are values, too.
+
+    `p50_ms` and `p95_ms` are latencies of answered requests, as near as `rollups.percentile` is; None without any.
+    """
+
+    values: Row
+    sums: Sums
+    p50_ms: int | None = None
+    p95_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """Some groups, what all groups come to together, and where the next page begins."""
+
+    groups: list[Group]
+    total: Group
+    next_cursor: str | None = None
+
+
+def by_day(question: Question, today: date) -> Breakdown:
+    """Each day of the period, oldest first, days without requests included; `today` is where an open period ends."""
+    total, *groups = aggregate(question, ("day",))
+    hists = histograms(question, ("day",))
+    found = {row[:1]: _group(row, 1, hists.get(row[:1])) for row in groups}
+    days = sorted({(day,) for day in question.period.days(today)} | found.keys())
+    together = [sum(counts) for counts in zip(*hists.values(), strict=True)]
+    return Breakdown([found.get(day) or Group(day, Sums()) for day in days], _group(total, 1, together))
+
+
+def breakdown(
+    question: Question, by: str, *, order: str = "cost_usd", limit: int = DEFAULT_LIMIT, cursor: str | None = None
+) -> Breakdown:
+    """The groups of `by`, one of GROUPINGS, with the most of `order`, one of ORDERS, first; days go by the calendar.
+
+    The total has no percentiles. Raises InvalidRequest naming `cursor`.
+    """
+    columns = GROUPINGS[by]
+    order, behind = "" if by == "day" else order, _decoded(cursor) if cursor else None
+    total, *rows = aggregate(question, columns, order=order, behind=behind, limit=limit)
+    following = cursor_of([str(value) for value in rows[limit - 1][-PLACE:]]) if len(rows) > limit else None
+    shown = {row[: len(columns)]: row for row in rows[:limit]}
+    hists = histograms(question, columns, only=shown) if shown else {}
+    groups = [_group(row, len(columns), hists.get(values)) for values, row in shown.items()]
+    return Breakdown(groups, _group(total, len(columns)), following)
+
+
+def _group(row: Row, columns: int, hist: Sequence[int] | None = None) -> Group:
+    sums = Sums(**dict(zip(NAMES, row[columns:-PLACE], strict=True)))
+    percentiles = [percentile(hist, share) for share in (0.5, 0.95)] if hist else ()
+    return Group(row[:columns], sums, *percentiles)
+
+
+def _decoded(cursor: str) -> Place:
+    """The place of the last group of the page before. Raises InvalidRequest for what is no such cursor."""
+    measure, requests, name = values_of(cursor, PLACE)
+    try:
+        place = Decimal(measure), int(requests), name
+    except (InvalidOperation, ValueError):
+        raise wrong_cursor() from None
+    if not place[0].is_finite() or abs(place[0].adjusted()) > 30 or len(requests) > 20 or "\0" in name:
+        raise wrong_cursor()
+    return place
