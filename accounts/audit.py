@@ -99,7 +99,7 @@ def _enter(
         user_agent=source.user_agent,
         request_id=source.request_id,
         action=action,
-        object_id=str(obj.pk) if isinstance(obj, Model) else "",
+        object_id=str(obj.pk if isinstance(obj, Model) else obj)[:NAME_LENGTH],
         object_name=str(getattr(obj, "audit_name", obj))[:NAME_LENGTH],
         old=before,
         new=after,

@@ -10,6 +10,8 @@ import hmac
 import secrets
 from typing import NoReturn
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.core.signing import BadSignature
 from django.db import connection, transaction
@@ -21,6 +23,7 @@ from keys.models import InstallationSecret, Provider
 
 PEPPER = "gateway-key-pepper"
 BATCH = 200
+FINGERPRINT_BYTES = 6
 
 
 class VaultError(Exception):
@@ -106,6 +109,12 @@ def open_bytes(ciphertext: bytes | memoryview) -> bytes:
     raise VaultError("no key of ENCRYPTION_KEY opens this secret")
 
 
+def derived(purpose: bytes) -> bytes:
+    """A key of 32 bytes for `purpose` alone. Another one as soon as the ring has a newer key: for what may be lost."""
+    newest = settings.ENCRYPTION_KEYS[0].encode()
+    return HKDF(hashes.SHA256(), length=32, salt=None, info=purpose).derive(newest)
+
+
 def _try(fernet: Fernet, ciphertext: bytes) -> bytes | None:
     try:
         opened: bytes = fernet.decrypt(ciphertext)
@@ -157,6 +166,14 @@ def verify_ring() -> None:
     row = InstallationSecret.objects.filter(name=PEPPER).first()
     if row is not None:
         _open_pepper(row)
+
+
+def fingerprint(secret: Secret) -> str:
+    """What the audit trail tells secrets apart by, in hexadecimal. It is keyed: nobody can try secrets on it."""
+    keyed = hashlib.blake2b(
+        secret.reveal().encode(), key=pepper(), digest_size=FINGERPRINT_BYTES, person=b"fingerprint"
+    )
+    return keyed.hexdigest()
 
 
 # --- Rotation ------------------------------------------------------------------------------------

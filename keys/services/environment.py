@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import transaction
 
+from accounts import audit
 from accounts.models import Workspace
 from gateway_project.env import BadEnvironment
 from gateway_project.lib.errors import InvalidRequest
 from keys import vault
 from keys.kinds import KINDS, Kind
 from keys.models import Provider
-from keys.services.providers import check_base_url, default_locality, set_secret
+from keys.services.providers import audit_facts, check_base_url, default_locality, set_secret
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,16 @@ def sync_environment_providers() -> None:
         return
     existing = list(Provider.objects.filter(from_environment=True))
     kept = {_sync(workspace, provider, existing).pk for provider in wanted}
-    Provider.objects.filter(pk__in=[row.pk for row in existing if row.pk not in kept]).delete()
+    for row in existing:
+        if row.pk not in kept:
+            audit.record(None, "provider.removed", row, old=audit_facts(row), workspace=row.workspace)
+            row.delete()
 
 
 def _sync(workspace: Workspace, wanted: Declared, existing: list[Provider]) -> Provider:
     """The row of `wanted`, made or changed where it has to be."""
     row = next((row for row in existing if row.workspace_id == workspace.pk and _is(row, wanted)), None)
+    old = audit_facts(row) if row is not None else None
     if row is None:
         row = Provider(workspace=workspace, from_environment=True, name=_free_name(workspace, wanted))
     elif _matches(row, wanted):
@@ -93,6 +98,8 @@ def _sync(workspace: Workspace, wanted: Declared, existing: list[Provider]) -> P
     row.locality = default_locality(wanted.kind, destination)
     set_secret(row, wanted.kind, wanted.api_key)
     row.save()
+    done = "provider.created" if old is None else "provider.changed"
+    audit.record(None, done, row, old=old, new=audit_facts(row), workspace=workspace)
     return row
 
 

@@ -10,11 +10,12 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts import audit
 from accounts.access import Caller, scoped
-from accounts.limits import set_limits
+from accounts.limits import set_limits, show_limits
 from gateway_project.lib.errors import Conflict
 from gateway_project.lib.schemas import parse
-from keys import tokens
+from keys import tokens, vault
 from keys.models import GatewayKey, KeySecret, all_scopes
 from keys.policies import checked_policy
 from keys.schemas import KeyChange, NewKey, Rotation
@@ -35,7 +36,9 @@ def create_key(caller: Caller, data: NewKey | Mapping[str, Any]) -> tuple[Gatewa
     key = GatewayKey(workspace=caller.workspace, created_by=caller.user, spent_usd=Decimal(0))
     _set(key, fields)
     key.save(force_insert=True)
-    return key, _add_secret(key)
+    secret = _add_secret(key)
+    audit.record(caller, "key.created", key, new={**_facts(key), **_secret_facts(key)})
+    return key, secret
 
 
 @transaction.atomic
@@ -45,9 +48,10 @@ def change_key(caller: Caller, key: GatewayKey, data: KeyChange | Mapping[str, A
     # Before the key's row is locked: whoever renames a policy locks the policy first, then the keys that name it.
     _check_policy(caller, fields)
     locked = _lock(key)
-    changed = _set(locked, fields)
-    if changed:
-        locked.save(update_fields=changed)
+    with audit.changes(caller, "key.changed", locked, _facts):
+        changed = _set(locked, fields)
+        if changed:
+            locked.save(update_fields=changed)
     return locked
 
 
@@ -59,18 +63,23 @@ def rotate_key(caller: Caller, key: GatewayKey, overlap_seconds: int = 0) -> tup
     """
     overlap = timedelta(seconds=parse(Rotation, {"overlap_seconds": overlap_seconds}).overlap_seconds)
     locked = _lock(key)
-    now = timezone.now()
+    now, former = timezone.now(), _secret_facts(locked)
     locked.secrets.filter(expires_at__lt=now - REMEMBER_EXPIRED).delete()
     # A secret in its overlap already may end sooner, never later.
     locked.secrets.filter(Q(expires_at=None) | Q(expires_at__gt=now + overlap)).update(expires_at=now + overlap)
     secret = _add_secret(locked)
+    until = {"former_works_until": now + overlap}
+    audit.record(caller, "key.rotated", locked, old=former, new={**_secret_facts(locked), **until})
     logger.info("gateway key %s rotated by user %s, overlap %s s", key.id, caller.user.pk, overlap_seconds)
     return locked, secret
 
 
+@transaction.atomic
 def revoke_key(caller: Caller, key: GatewayKey) -> None:
     """End `key` for good. Revoking it again changes nothing."""
-    if GatewayKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
+    now = timezone.now()
+    if GatewayKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
+        audit.record(caller, "key.revoked", key, new={"revoked_at": now})
         logger.info("gateway key %s revoked by user %s", key.id, caller.user.pk)
 
 
@@ -113,6 +122,18 @@ def _set(key: GatewayKey, fields: KeyChange) -> set[str]:
             value = all_scopes()
         setattr(key, name, value)
     return limits | others
+
+
+def _facts(key: GatewayKey) -> audit.Facts:
+    """What the audit trail keeps of a key."""
+    names = ("name", "expires_at", "allowed_models", "policy", "privacy_mode", "scopes")
+    return {**{name: getattr(key, name) for name in names}, **show_limits(key)}
+
+
+def _secret_facts(key: GatewayKey) -> audit.Facts:
+    """The newest secret's ends, and its fingerprint: the beginning of the keyed hash that is stored of it."""
+    newest = key.secrets.latest("created_at", "id")
+    return {"secret": str(newest), "fingerprint": bytes(newest.digest)[: vault.FINGERPRINT_BYTES].hex()}
 
 
 def _add_secret(key: GatewayKey, expires_at: datetime | None = None) -> str:

@@ -9,6 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from yarl import URL
 
+from accounts import audit
 from accounts.access import Caller, scoped
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.lib.net import Destination, look_up
@@ -37,7 +38,9 @@ def create_provider(caller: Caller, data: NewProvider | Mapping[str, Any]) -> Pr
         raise Conflict(f"A workspace has at most {MAX_PROVIDERS} providers; remove one first.")
     provider = Provider(workspace=caller.workspace, created_by=caller.user, kind=fields.kind)
     _set(provider, fields)
-    _save(provider, force_insert=True)
+    with transaction.atomic():
+        _save(provider, force_insert=True)
+        audit.record(caller, "provider.created", provider, new=audit_facts(provider))
     _ask(provider, CREATION_PATIENCE)
     return provider
 
@@ -57,18 +60,21 @@ def change_provider(caller: Caller, provider: Provider, data: ProviderChange | M
         if locked is None:
             raise NotFound("There is no such provider.")
         provider, was_enabled = locked, locked.enabled
-        _set(provider, fields)
-        if changed:
-            _save(provider)
+        with audit.changes(caller, "provider.changed", provider, audit_facts):
+            _set(provider, fields)
+            if changed:
+                _save(provider)
     if changed & {"base_url", "api_key"} or (provider.enabled and not was_enabled):
         _ask(provider, CREATION_PATIENCE)
     return provider
 
 
+@transaction.atomic
 def remove_provider(caller: Caller, provider: Provider) -> None:
     """Remove `provider` with its secret. Raises `Conflict` when it comes from the environment."""
     if provider.from_environment:
         raise Conflict("This provider comes from the environment: unset its variable, or disable it here.")
+    audit.record(caller, "provider.removed", provider, old=audit_facts(provider))
     provider.delete()
 
 
@@ -120,7 +126,28 @@ def recheck_locality(provider: Provider) -> None:
         logger.warning("provider %s is not local any more: its host resolves to a public address", provider.id)
         provider.locality = Locality.CLOUD
         same = Provider.objects.filter(pk=provider.pk, base_url=provider.base_url)
-        same.update(locality=Locality.CLOUD)
+        with transaction.atomic():
+            if same.update(locality=Locality.CLOUD):
+                facts = {"locality": Locality.LOCAL}, {"locality": Locality.CLOUD}
+                audit.record(
+                    None, "provider.changed", provider, old=facts[0], new=facts[1], workspace=provider.workspace
+                )
+
+
+def audit_facts(provider: Provider) -> audit.Facts:
+    """What the audit trail keeps of a provider: of its secret the fingerprint."""
+    names = ("kind", "name", "base_url", "locality", "enabled", "from_environment")
+    facts = {name: getattr(provider, name) for name in names}
+    return {**facts, "models": provider.model_ids, "api_key": _fingerprint(provider)}
+
+
+def _fingerprint(provider: Provider) -> str | None:
+    if provider.secret is None:
+        return None
+    try:
+        return vault.fingerprint(vault.open_(provider.secret))
+    except vault.VaultError:  # it can be replaced and removed all the same
+        return "unreadable"
 
 
 # --- Setting fields ------------------------------------------------------------------------------

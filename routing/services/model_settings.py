@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from django.db import transaction
 from pydantic import Field, StrictBool, StrictInt
 
+from accounts import audit
 from accounts.access import Caller, scoped
 from gateway_project.lib.errors import InvalidRequest, NotFound
 from gateway_project.lib.schemas import Strict, Usd, parse
@@ -48,11 +49,19 @@ def set_model(caller: Caller, model_id: str, data: ModelChange | Mapping[str, An
     if not changes:
         row = provider.model_settings.filter(model=model).first()
         return provider, row or ModelSettings(provider=provider, model=model)
+    settings = provider.model_settings.select_for_update().filter(model=model)
+    before = _facts(settings.first() or ModelSettings())
     row, _ = ModelSettings.objects.update_or_create(
         provider=provider, model=model, defaults=changes, create_defaults={**changes, "workspace": caller.workspace}
     )
+    audit.record(caller, "model.changed", f"{provider.name}/{model}", old=before, new=_facts(row))
     logger.info("model %s of provider %s: %s set by user %s", model, provider.pk, sorted(changes), caller.user.pk)
     return provider, row
+
+
+def _facts(row: ModelSettings) -> audit.Facts:
+    """What the audit trail keeps of a model: what can be set."""
+    return {name: getattr(row, name) for name in ModelChange.model_fields if name != "id"}
 
 
 def find(caller: Caller, model_id: str) -> tuple[Provider, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
+from accounts import audit
 from accounts.access import Caller, scoped
 from accounts.models import Workspace
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
@@ -38,7 +39,9 @@ def create_policy(caller: Caller, data: NewPolicy | Mapping[str, Any]) -> Policy
     if scoped(Policy.objects.all(), caller).count() >= MAX_POLICIES:
         raise Conflict(f"A workspace has at most {MAX_POLICIES} policies; remove one first.")
     policy = Policy(workspace=caller.workspace, created_by=caller.user, name=fields.name, version=0)
-    return _next_version(caller, policy, as_json(fields), "Created", is_default=fields.default)
+    _next_version(caller, policy, as_json(fields), "Created", is_default=fields.default)
+    audit.record(caller, "policy.created", policy, new=_facts(policy))
+    return policy
 
 
 @transaction.atomic
@@ -53,12 +56,13 @@ def change_policy(caller: Caller, policy: Policy, data: PolicyChange | Mapping[s
     policy = _locked(caller, policy)
     old = current_version(policy).document
     document = as_json(parse(PolicyDocument, merged(old, fields)))
-    former, is_default = policy.name, fields.default if "default" in changed else policy.is_default
+    former, before, followers = policy.name, _facts(policy), 0
+    is_default = fields.default if "default" in changed else policy.is_default
     done = []
     if "name" in changed and fields.name != former:
         _check_name(caller, fields.name, policy)
         policy.name = fields.name
-        rename_policy(caller, former, fields.name)
+        followers = rename_policy(caller, former, fields.name)
         done.append(f"Renamed from '{former}'")
     if is_default != policy.is_default:
         done.append("Made the default" if is_default else "No longer the default")
@@ -67,7 +71,10 @@ def change_policy(caller: Caller, policy: Policy, data: PolicyChange | Mapping[s
         done.append(f"Changed {', '.join(different)}")
     if not done:
         return policy
-    return _next_version(caller, policy, document, "; ".join(done), is_default=is_default)
+    _next_version(caller, policy, document, "; ".join(done), is_default=is_default)
+    before, after = {**before, "keys_that_follow": 0}, {**_facts(policy), "keys_that_follow": followers}
+    audit.record(caller, "policy.changed", policy, old=before, new=after)
+    return policy
 
 
 @transaction.atomic
@@ -81,8 +88,10 @@ def roll_back(caller: Caller, policy: Policy, version: int) -> Policy:
     if old is None:
         raise InvalidRequest(f"version: this policy has the versions 1 to {policy.version}.", param="version")
     # Checked as new: what was allowed then need not be now.
-    document = as_json(parse(PolicyDocument, old.document))
-    return _next_version(caller, policy, document, f"Rolled back to version {version}", is_default=policy.is_default)
+    document, before = as_json(parse(PolicyDocument, old.document)), _facts(policy)
+    _next_version(caller, policy, document, f"Rolled back to version {version}", is_default=policy.is_default)
+    audit.record(caller, "policy.rolled_back", policy, old=before, new=_facts(policy))
+    return policy
 
 
 @transaction.atomic
@@ -97,6 +106,7 @@ def remove_policy(caller: Caller, policy: Policy) -> None:
         shown = ", ".join(f"'{name}'" for name in keys[:NAMED_KEYS]) + (", …" if len(keys) > NAMED_KEYS else "")
         raise Conflict(f"Gateway keys name this policy: {shown}. Give them another one, or revoke them, first.")
     logger.info("policy %s removed by user %s", policy.pk, caller.user.pk)
+    audit.record(caller, "policy.removed", policy, old=_facts(policy))
     policy.delete()
 
 
@@ -122,6 +132,12 @@ def policy_names(workspace: Workspace) -> list[str]:
 def current_version(policy: Policy) -> PolicyVersion:
     """The version of `policy` that is in force."""
     return policy.versions.get(version=policy.version)
+
+
+def _facts(policy: Policy) -> audit.Facts:
+    """What the audit trail keeps of a policy: all that it says."""
+    named = {"name": policy.name, "version": policy.version, "default": policy.is_default}
+    return {**named, **current_version(policy).document}
 
 
 # --- Parts ---------------------------------------------------------------------------------------
@@ -151,7 +167,9 @@ def _check_name(caller: Caller, name: str, but: Policy | None = None) -> None:
 def _next_version(caller: Caller, policy: Policy, document: dict[str, Any], note: str, *, is_default: bool) -> Policy:
     """Save `policy` with a version that says `document`."""
     if is_default and not policy.is_default:
-        scoped(Policy.objects.filter(is_default=True), caller).update(is_default=False)
+        for former in scoped(Policy.objects.filter(is_default=True), caller):
+            audit.record(caller, "policy.changed", former, old={"default": True}, new={"default": False})
+            Policy.objects.filter(pk=former.pk).update(is_default=False)
     policy.is_default = is_default
     policy.version += 1
     policy.save()
