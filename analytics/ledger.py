@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import psycopg
 from django.conf import settings
 from psycopg import sql
 
-from analytics import rollups
+from analytics import clock, partitions, rollups
 from analytics.models import UsageRecord
 from analytics.spool import Spool
 from gateway_project.lib import database
@@ -31,19 +32,26 @@ COLUMNS = sql.SQL(", ").join([sql.Identifier(str(field.column)) for field in FIE
 DEFAULTS = {str(field.column): field.get_default() for field in FIELDS if field.has_default()}
 
 # Control characters cannot stand unescaped in JSON, so this CSV takes a line of JSON exactly as it is.
-COPY = "COPY spooled FROM STDIN (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')"
+COPY = "COPY spooled (doc) FROM STDIN (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')"
 STAGE = sql.SQL(
     """
-    CREATE TEMP TABLE IF NOT EXISTS spooled (doc text) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE IF NOT EXISTS spooled (line int GENERATED ALWAYS AS IDENTITY, doc text) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS entered (LIKE {table}) ON COMMIT DELETE ROWS
     """
 ).format(table=sql.Identifier(TABLE))
+# An id is entered once, whatever time comes with it: partitions make Postgres's own key one of id and time, but no two
+# batches are entered at once (`clock`), so that what is not there yet will not be when this one is. The look-up stands
+# in a subquery of its own so that it goes by the index of each month, and never through the ledger as a whole.
 ENTER = sql.SQL(
     """
-    WITH new AS (
+    WITH fresh AS (
+        SELECT DISTINCT ON (id) {columns}
+        FROM spooled, jsonb_populate_record(NULL::{table}, {defaults}::jsonb || doc::jsonb)
+        ORDER BY id, line
+    ), new AS (
         INSERT INTO {table} ({columns})
-        SELECT {columns} FROM spooled, jsonb_populate_record(NULL::{table}, {defaults}::jsonb || doc::jsonb)
-        ON CONFLICT (id) DO NOTHING
+        SELECT {columns} FROM fresh
+        WHERE (SELECT true FROM {table} known WHERE known.id = fresh.id LIMIT 1) IS NULL
         RETURNING {columns}
     )
     INSERT INTO entered ({columns}) SELECT {columns} FROM new
@@ -51,6 +59,8 @@ ENTER = sql.SQL(
 ).format(
     table=sql.Identifier(TABLE), columns=COLUMNS, defaults=sql.Literal(orjson.dumps(DEFAULTS, default=str).decode())
 )
+# What Postgres says of a record that it does not take, and of a month that has no partition yet.
+REFUSED = (psycopg.DataError, psycopg.IntegrityError)
 
 
 def on_enter(hook: EnterHook) -> None:
@@ -122,14 +132,15 @@ def move(segment: bytes) -> None:
         _connection.execute(STAGE)
     try:
         _enter(_connection, segment)
-    except (psycopg.DataError, psycopg.IntegrityError):
-        _one_by_one(_connection, segment)
+    except REFUSED:
+        _make_months(_connection, segment)
+        _in_parts(_connection, segment.splitlines(keepends=True))
 
 
 def _enter(connection: psycopg.Connection[Any], lines: bytes) -> None:
     with connection.transaction(), connection.cursor() as cursor:
         # First, so that the writers of all processes take turns, and a batch's number tells what is in the sums.
-        (batch,) = cursor.execute(rollups.TICK).fetchone() or (0,)
+        batch = clock.tick(cursor)
         with cursor.copy(COPY) as copy:
             copy.write(lines)
         if cursor.execute(ENTER).rowcount:
@@ -137,6 +148,45 @@ def _enter(connection: psycopg.Connection[Any], lines: bytes) -> None:
             for hook in _on_enter:
                 hook(cursor)
     _tell(batch, lines)
+
+
+def _make_months(connection: psycopg.Connection[Any], segment: bytes) -> None:
+    """Make the partitions that records in `segment` need: whatever a clock says, its records are entered."""
+    months = {month for line in segment.splitlines() if (month := _month(line))}
+    with connection.transaction():
+        clock.hold(connection)
+        made = partitions.ensure(connection, months)
+    if made:
+        logger.info("partitions of the ledger were made for %s", ", ".join(f"{month:%Y-%m}" for month in made))
+
+
+def _month(line: bytes) -> date | None:
+    """The month of a record; None where there is none to make, since Postgres will not take the record."""
+    try:
+        month = partitions.month_of(datetime.fromisoformat(orjson.loads(line)["created_at"]))
+        partitions.after(month)
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
+    return month
+
+
+def _in_parts(connection: psycopg.Connection[Any], lines: list[bytes]) -> None:
+    """Enter what can be of `lines`; halving them finds a few that are refused among many in few steps."""
+    try:
+        _enter(connection, b"".join(lines))
+    except REFUSED as error:
+        if len(lines) == 1:
+            _set_aside(lines[0], error)
+            _tell(_batch(connection), lines[0])
+        else:
+            middle = len(lines) // 2
+            _in_parts(connection, lines[:middle])
+            _in_parts(connection, lines[middle:])
+
+
+def _batch(connection: psycopg.Connection[Any]) -> int:
+    with connection.transaction():
+        return clock.hold(connection)[0]
 
 
 def _tell(batch: int, lines: bytes) -> None:
@@ -160,21 +210,6 @@ def _id(line: bytes) -> str:
         return str(orjson.loads(line)["id"])
     except (ValueError, KeyError, TypeError):
         return ""
-
-
-def _one_by_one(connection: psycopg.Connection[Any], segment: bytes) -> None:
-    for line in segment.splitlines(keepends=True):
-        try:
-            _enter(connection, line)
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
-            _set_aside(line, error)
-            _tell(_batch(connection), line)
-
-
-def _batch(connection: psycopg.Connection[Any]) -> int:
-    """The clock's number now."""
-    (batch,) = connection.execute(rollups.NOW).fetchone() or (0,)
-    return int(batch)
 
 
 def _set_aside(line: bytes, error: psycopg.Error) -> None:

@@ -4,6 +4,8 @@ Each record is entered once, in the transaction that also adds it here, so that 
 `rebuild` makes them anew from the records, a day at a time, while batches go on to be entered.
 """
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -11,27 +13,16 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from analytics.models import DailyTotal, DailyUsage, LedgerClock, Rollup, UsageRecord
+from analytics import clock
+from analytics.models import DailyTotal, DailyUsage, Rollup, UsageRecord
 
 _RECORDS = sql.Identifier(UsageRecord._meta.db_table)
-_CLOCK = sql.Identifier(LedgerClock._meta.db_table)
-# The clock's row is made by whoever is first.
-TICK = sql.SQL(
-    "INSERT INTO {0} AS clock (id, batch) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET batch = clock.batch + 1 "
-    "RETURNING batch"
-).format(_CLOCK)
-NOW = sql.SQL("SELECT coalesce(max(batch), 0) FROM {0}").format(_CLOCK)
-_HOLD_CLOCK = sql.SQL(
-    "INSERT INTO {0} AS clock (id, batch) VALUES (1, 0) ON CONFLICT (id) DO UPDATE SET batch = clock.batch "
-    "RETURNING kept_since"
-).format(_CLOCK)
-_EXTENT = sql.SQL(
-    "SELECT (min(created_at) AT TIME ZONE 'UTC')::date, (max(created_at) AT TIME ZONE 'UTC')::date FROM {}"
-).format(_RECORDS)
+_UTC_DAY = "(created_at AT TIME ZONE 'UTC')::date"
 
 # Where one bucket of `latency_hist` ends and the next begins, in ms: four to each doubling, up to a quarter of an hour.
 # Bucket 0 is what took less than 1 ms, bucket i begins at BOUNDS[i - 1], the last has no end.
 BOUNDS = sorted({round(2 ** (step / 4)) for step in range(81)})
+ACCURACY = 0.1
 
 _PERSONAL = ("key_id", "user_id")
 _SHARED = ("provider", "provider_kind", "model", "policy", "privacy", "cache", "complexity")
@@ -59,7 +50,7 @@ MEASURES = {
 # Sums by dimensions and bucket first, then by dimensions; a histogram is the counts of its buckets, in their order.
 _ADD = """
 WITH told AS (
-    SELECT *, (created_at AT TIME ZONE 'UTC')::date AS day,
+    SELECT *, {day} AS day,
            CASE WHEN status < 400 THEN width_bucket(latency_ms, {bounds}::int[]) END AS bucket
     FROM {source}
 ), counted AS (
@@ -86,6 +77,7 @@ def _statement(model: type[Rollup], source: sql.Composable) -> sql.Composed:
     dimensions = [sql.Identifier(name) for name in ("workspace_id", "day", *DIMENSIONS[model])]
     return sql.SQL(_ADD).format(
         source=source,
+        day=sql.SQL(_UTC_DAY),
         table=sql.Identifier(model._meta.db_table),
         bounds=sql.Literal(BOUNDS),
         last=sql.Literal(len(BOUNDS)),
@@ -112,18 +104,17 @@ def add(cursor: "psycopg.Cursor[Any]") -> None:
 def percentile(hist: Sequence[int | None], share: float) -> int | None:
     """The latency in ms that `share` of those in `hist` do not exceed; None when there are none.
 
-    Within its bucket it is where it would be if the bucket's latencies lay evenly, so it is off by 10% at most.
+    It is the (geometric) middle of the bucket where that latency lies, so it is off by 10% at most.
     """
-    wanted = share * sum(count or 0 for count in hist)
-    if not wanted:
+    total = sum(count or 0 for count in hist)
+    if not total:
         return None
-    for bucket, count in enumerate(hist):
-        if count and wanted <= count:
-            start = BOUNDS[bucket - 1] if bucket else 0
-            end = BOUNDS[bucket] if bucket < len(BOUNDS) else start
-            return round(start + (end - start) * wanted / count)
-        wanted -= count or 0
-    return BOUNDS[-1]
+    wanted = max(1, math.ceil(share * total))
+    up_to = itertools.accumulate(count or 0 for count in hist)
+    bucket = next(bucket for bucket, seen in enumerate(up_to) if seen >= wanted)
+    if bucket in (0, len(BOUNDS)):
+        return BOUNDS[-1] if bucket else 0
+    return round(math.sqrt(BOUNDS[bucket - 1] * (BOUNDS[bucket] - 1)))
 
 
 # --- Making them anew ----------------------------------------------------------------------------
@@ -137,32 +128,31 @@ def rebuild(
     Holds the ledger's clock for one day at a time: batches wait for that long, in the spool, and none is counted twice
     or left out. Days whose records retention has dropped keep what they have. `connection` is in autocommit mode.
     """
-    for day in _days(connection, first, last):
+    for day in _days(connection, first or date.min, last or date.max):
         with connection.transaction():
-            (kept_since,) = connection.execute(_HOLD_CLOCK).fetchone() or (None,)
-            if kept_since is None or day >= kept_since:
-                _rebuild_day(connection, day)
-                yield day
+            _, kept_since = clock.hold(connection)
+            if kept_since is not None and day < kept_since:
+                continue
+            _rebuild_day(connection, day)
+        yield day
 
 
-def _days(connection: "psycopg.Connection[Any]", first: date | None, last: date | None) -> list[date]:
-    """The days of the period on which there are records or rollups."""
-    bounds = [connection.execute(_EXTENT).fetchone()]
-    for model in DIMENSIONS:
-        table = sql.Identifier(model._meta.db_table)
-        bounds.append(connection.execute(sql.SQL("SELECT min(day), max(day) FROM {}").format(table)).fetchone())
-    known = [bound for pair in bounds if pair for bound in pair if bound]
-    if not known:
-        return []
-    start, end = max(min(known), first or date.min), min(max(known), last or date.max)
-    return [start + timedelta(days=count) for count in range((end - start).days + 1)]
+_SOME_DAYS = "SELECT DISTINCT {day} FROM {table} WHERE {day} BETWEEN %(first)s AND %(last)s"
+
+
+def _days(connection: "psycopg.Connection[Any]", first: date, last: date) -> list[date]:
+    """The days of the period on which there are records or rollups, oldest first."""
+    sources = [(UsageRecord, sql.SQL(_UTC_DAY)), *((model, sql.SQL("day")) for model in DIMENSIONS)]
+    parts = [sql.SQL(_SOME_DAYS).format(day=day, table=sql.Identifier(model._meta.db_table)) for model, day in sources]
+    query = sql.SQL(" UNION ").join(parts) + sql.SQL(" ORDER BY 1")
+    return [day for (day,) in connection.execute(query, {"first": first, "last": last})]
 
 
 def _rebuild_day(connection: "psycopg.Connection[Any]", day: date) -> None:
-    source = sql.SQL(
-        "(SELECT * FROM {} WHERE created_at >= {}::timestamp AT TIME ZONE 'UTC' "
-        "AND created_at < {}::timestamp AT TIME ZONE 'UTC') of_day"
-    ).format(_RECORDS, sql.Literal(day), sql.Literal(day + timedelta(days=1)))
+    start, end = (f"{each.isoformat()} 00:00:00+00" for each in (day, day + timedelta(days=1)))
+    source = sql.SQL("(SELECT * FROM {} WHERE created_at >= {} AND created_at < {}) of_day").format(
+        _RECORDS, sql.Literal(start), sql.Literal(end)
+    )
     for model in DIMENSIONS:
         table = sql.Identifier(model._meta.db_table)
         connection.execute(sql.SQL("DELETE FROM {} WHERE day = {}").format(table, sql.Literal(day)))

@@ -20,6 +20,11 @@ else:
 
 # Up to here a count is exact; beyond it, it is the planner's estimate, or this number for a search.
 EXACT_UP_TO = 10_000
+# What was counted last: of a partitioned table, in its partitions.
+ESTIMATE = """
+SELECT coalesce(sum(reltuples) FILTER (WHERE reltuples > 0 AND relkind <> 'p'), 0)::bigint FROM pg_class
+WHERE oid = %(table)s::regclass OR oid IN (SELECT relid FROM pg_partition_tree(%(table)s::regclass))
+"""
 
 
 class EstimatingPaginator(AnyPaginator):
@@ -32,9 +37,7 @@ class EstimatingPaginator(AnyPaginator):
         if counted < EXACT_UP_TO or rows.query.where:
             return counted
         with connections[rows.db].cursor() as cursor:
-            cursor.execute(
-                "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [rows.model._meta.db_table]
-            )
+            cursor.execute(ESTIMATE, {"table": rows.model._meta.db_table})
             (estimate,) = cursor.fetchone()
         return max(counted, int(estimate))
 

@@ -5,13 +5,16 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
+from django.db import connection
 
 from accounts.models import Workspace
+from analytics import ledger, partitions, rollups
 from analytics.models import UsageRecord
 from gateway_project.lib.ids import uuid7
 from keys.models import GatewayKey
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+COLUMNS = ", ".join(str(field.column) for field in ledger.FIELDS)
 
 
 def record(workspace: Workspace, minutes: float = 0, **columns: Any) -> UsageRecord:
@@ -27,9 +30,22 @@ def record(workspace: Workspace, minutes: float = 0, **columns: Any) -> UsageRec
         },
         "attempts": [{"provider": "openai", "model": "gpt-5", "status": 200, "error": "", "ms": 790}],
     }  # fmt: skip
-    return UsageRecord.objects.create(
-        id=uuid7(), workspace=workspace, created_at=NOON + timedelta(minutes=minutes), **{**defaults, **columns}
-    )
+    defaults |= {"id": uuid7(), "created_at": NOON + timedelta(minutes=minutes)}
+    values = defaults | columns
+    make_month(values["created_at"])
+    made = UsageRecord.objects.create(workspace=workspace, **values)
+    with connection.cursor() as cursor:
+        cursor.execute(ledger.STAGE)
+        cursor.execute("TRUNCATE entered")
+        cursor.execute(f"INSERT INTO entered ({COLUMNS}) SELECT {COLUMNS} FROM {ledger.TABLE} WHERE id = %s", [made.pk])
+        rollups.add(cursor)  # type: ignore[arg-type]
+    return made
+
+
+def make_month(at: datetime) -> None:
+    """Make the partition that a row of that time belongs to; the ledger's writer does this by itself."""
+    connection.ensure_connection()
+    partitions.ensure(connection.connection, [partitions.month_of(at)])
 
 
 def spooled(key: GatewayKey, **changed: Any) -> dict[str, Any]:
