@@ -4,6 +4,8 @@
 """
 
 import asyncio
+import threading
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing
 from io import BytesIO
@@ -14,6 +16,7 @@ from django.http.response import HttpResponseBase
 from django.utils.functional import cached_property
 
 from gateway_project.lib.errors import InvalidRequest, RequestTooLarge
+from gateway_project.lib.event_loop import running_loop
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -50,28 +53,66 @@ class ClientLeft(asyncio.CancelledError):
 class _Watch:
     """Cancels the task that serves a request when the request's client leaves."""
 
+    __slots__ = ("client_left", "receive", "serving", "watching")
+
     def __init__(self, receive: Receive) -> None:
-        self.receive = receive
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
+        self.receive: Receive | None = receive
         self.serving = asyncio.current_task(loop)
         self.client_left = False
         self.watching: asyncio.Task[None] | None = None
-        self.timer = loop.call_later(WATCH_AFTER, self._begin)
+        roster = _here.roster
+        if roster is None or roster.loop is not loop:
+            roster = _here.roster = _Roster(loop)
+        roster.enter(self)
 
-    def _begin(self) -> None:
-        self.watching = asyncio.ensure_future(self._watch())
+    def begin(self) -> None:
+        """Watch, unless the request is served by now."""
+        if self.receive is not None:
+            self.watching = asyncio.ensure_future(self._watch(self.receive))
 
-    async def _watch(self) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
             pass
         self.client_left = True
         if self.serving is not None:
             self.serving.cancel()
 
     def stop(self) -> None:
-        self.timer.cancel()
+        """Nobody need watch any more."""
+        # The roster knows it for a moment longer, and shall keep nothing of the request.
+        self.receive = self.serving = None
         if self.watching is not None:
             self.watching.cancel()
+
+
+class _Roster:
+    """Begins one event loop's watches when they are due: one timer for all, since they fall due in their order."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._entered: deque[tuple[float, _Watch]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def enter(self, watch: _Watch) -> None:
+        """Begin `watch` in `WATCH_AFTER` seconds."""
+        due = self.loop.time() + WATCH_AFTER
+        self._entered.append((due, watch))
+        if self._timer is None:
+            self._timer = self.loop.call_at(due, self._begin_due)
+
+    def _begin_due(self) -> None:
+        entered, now = self._entered, self.loop.time()
+        while entered and entered[0][0] <= now:
+            entered.popleft()[1].begin()
+        self._timer = self.loop.call_at(entered[0][0], self._begin_due) if entered else None
+
+
+class _Here(threading.local):
+    roster: _Roster | None = None
+
+
+_here = _Here()
 
 
 class WireRequest(ASGIRequest):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from gateway_project.lib.event_loop import running_loop
 from gateway_project.lib.net import Guard
 from routing.http1.connection import Connection
 from routing.http1.dial import Dialer
@@ -85,7 +86,7 @@ _pools: dict[tuple[asyncio.AbstractEventLoop, bool], Pool] = {}
 
 def pool(*, local: bool = False) -> Pool:
     """This event loop's pool for providers that must be `local`, or for all others."""
-    key = (asyncio.get_running_loop(), local)
+    key = (running_loop(), local)
     found = _pools.get(key)
     if found is None:
         found = _pools[key] = Pool(local=local)
