@@ -154,6 +154,7 @@ class RequestDetail(RequestRow):
     client_request_id: str
     error_code: str
     usage_estimated: bool
+    saved_usd: str
     price: dict[str, Any]
     cost_lines: list[CostLine]
     metadata: dict[str, Any]
@@ -175,6 +176,7 @@ def show_request(request: ApiRequest, request_id: str) -> dict[str, Any]:
     return {
         **_row(record),
         **{name: getattr(record, name) for name in (*own, *decided, *kept)},
+        "saved_usd": as_text(record.saved_usd),
         "cost_lines": [
             {
                 "label": line.label,

@@ -15,6 +15,9 @@ LATENCY = Histogram(
 COST = Counter("gateway_cost_usd_total", "Spent, in USD.", ("kind", "model"))
 CACHE_HITS = Counter("gateway_cache_hits_total", "Requests answered from the cache.", ("layer",))
 CACHE_MISSES = Counter("gateway_cache_misses_total", "Requests looked up in the cache in vain.", ("layer",))
+CACHE_UNREADABLE = Counter(
+    "gateway_cache_unreadable_total", "Answers in Redis that do not open: cut, changed, or of another ENCRYPTION_KEY."
+)
 PROVIDER_ERRORS = Counter("gateway_provider_errors_total", "Attempts that failed, by how.", ("kind", "failure"))
 BREAKERS_OPENED = Counter(
     "gateway_breakers_opened_total", "Circuit breakers of targets that opened, by the provider's kind.", ("kind",)

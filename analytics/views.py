@@ -12,6 +12,7 @@ from accounts.web import ConsoleRequest, console_view
 from analytics import queries
 from analytics.forms import RequestFilter
 from analytics.models import UsageRecord
+from analytics.pricing import as_text
 from gateway_project.lib.errors import InvalidRequest
 from gateway_project.lib.htmx import render_part
 from gateway_project.lib.pagination import Page, paginate
@@ -22,6 +23,8 @@ KEY_CHOICES = 100
 NO_KEY = "Console"
 GONE_KEY = "Removed key"
 CLIENT_LEFT = 499
+# What `cache` says of a request whose answer was made for another one.
+CACHED = ("hit", "semantic")
 
 
 @require_safe
@@ -98,6 +101,9 @@ def _announcement(page: Page[UsageRecord]) -> str:
 def _price_words(record: UsageRecord) -> dict[str, Any]:
     """Where the price is from, and why there are no cost lines when there are none."""
     source = record.price.get("source", "")
+    if record.cache in CACHED:
+        saved = f", which saved ${as_text(record.saved_usd)}" if record.saved_usd else ""
+        return {"price_source": "", "no_cost_reason": f"The answer came from the cache{saved}."}
     if record.status >= 400 and record.status != CLIENT_LEFT and not record.cost_usd:
         return {"price_source": "", "no_cost_reason": "No model answered, so nothing was charged."}
     if source == "provider":

@@ -61,6 +61,7 @@ class Environment:
     jwt_algorithm: str
     jwt_expiration: int
     cache_max_size: int
+    cache_max_bytes: int
     cache_ttl: int
     rate_limit_requests: int
     rate_limit_window: int
@@ -222,6 +223,7 @@ def load(source: Mapping[str, str], base_dir: Path) -> Environment:
         jwt_algorithm=read("JWT_ALGORITHM", "HS256", values.one_of(*JWT_ALGORITHMS)),
         jwt_expiration=read("JWT_EXPIRATION", "86400", values.integer(60, 31_536_000)),
         cache_max_size=read("CACHE_MAX_SIZE", "1000", values.integer(0, 10_000_000)),
+        cache_max_bytes=read("CACHE_MAX_BYTES", str(64 * 1024 * 1024), values.integer(0, 2**40)),
         cache_ttl=read("CACHE_TTL", "3600", values.integer(1, 31_536_000)),
         rate_limit_requests=read("RATE_LIMIT_REQUESTS", "60", values.integer(0, 1_000_000_000)),
         rate_limit_window=read("RATE_LIMIT_WINDOW", "60", values.integer(1, 86_400)),

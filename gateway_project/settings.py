@@ -202,6 +202,13 @@ SIGNUPS_PER_ACCOUNT = (10, 600)
 UNKNOWN_MEMBERS_PER_USER = (30, 600)
 LIMITS_FAIL = ENV.limits_fail
 
+# --- The cache of answers ------------------------------------------------------------------------
+
+# What each web process holds at most (0 answers: there is no cache), and for how many seconds an answer is given again.
+CACHE_MAX_SIZE = ENV.cache_max_size
+CACHE_MAX_BYTES = ENV.cache_max_bytes
+CACHE_TTL = ENV.cache_ttl
+
 # --- Keys ----------------------------------------------------------------------------------------
 
 # Of a key that has no rate_limit_requests of its own; 0 is no limit.

@@ -16,7 +16,13 @@ from routing.providers.base import Target
 from routing.snapshot import Caller
 
 if TYPE_CHECKING:
+    from routing.budgets.hold import Hold
+    from routing.cache.layer import Search
     from routing.idempotency import Claim
+
+
+# Bytes of a stream that are kept while it passes.
+KEPT = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -95,15 +101,27 @@ class Exchange:
     # On its idempotency key, where it carries one.
     claim: "Claim | None" = None
     decision: Decision | None = None
+    # What is reserved of the budgets that hold for it; None where none does, or nobody is to be asked.
+    hold: "Hold | None" = None
     attempts: list[Attempt] = field(default_factory=list)
+    # Targets that were not asked although it was their turn, each with why.
+    passed_over: list[Attempt] = field(default_factory=list)
     target: Target | None = None
     # The attempt whose answer was taken, until its end.
     flight: Flight | None = None
     # What came of the attempt that succeeded: a whole answer's JSON, or a stream's first block.
     answer: dict[str, Any] = field(default_factory=dict)
     first_block: bytes = b""
+    # A whole answer's bytes.
+    whole: bytes = b""
     # A stream's blocks as far as `meter` keeps them; they grow as it passes.
     streamed: list[bytes] = field(default_factory=list)
+
+    # Its search in the cache, and what came of it: "off" without one, "miss", "hit", or a further layer's word.
+    search: "Search | None" = None
+    cache_state: str = "off"
+    # What the answer cost when it was made, for who is given it from the cache, in picodollars.
+    saved: int = 0
 
     # Seconds spent waiting for upstreams, so that the rest is the gateway's own.
     upstream_seconds: float = 0.0
@@ -114,3 +132,15 @@ class Exchange:
     error: str = ""
     cost: str = "0"
     settled: bool = False
+
+    @property
+    def turns(self) -> list[Attempt]:
+        """The attempts, and in between the targets that were passed over."""
+        if not self.passed_over:
+            return self.attempts
+        return sorted([*self.attempts, *self.passed_over], key=lambda attempt: attempt.started)
+
+    @property
+    def from_cache(self) -> bool:
+        """Whether nobody was asked, as the cache had an answer."""
+        return self.cache_state not in ("off", "miss")

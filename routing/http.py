@@ -102,7 +102,7 @@ def describe(exchange: Exchange | None) -> Headers:
         (b"x-gateway-provider", _header(target.provider) if target else b""),
         (b"x-gateway-model", _header(target.model) if target else b""),
         (b"x-gateway-complexity", label.complexity.encode() if label else b""),
-        (b"x-gateway-cache", b"off"),
+        (b"x-gateway-cache", exchange.cache_state.encode()),
         (b"x-gateway-attempts", b"%d" % len(exchange.attempts)),
         (b"x-gateway-privacy", (b"local" if target.local else b"cloud") if target else b""),
         (b"x-gateway-overhead-ms", b"%.2f" % own_ms),

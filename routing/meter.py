@@ -11,13 +11,10 @@ from analytics import tokens
 from analytics.usage import Usage, usage_from
 from gateway_project.lib.errors import UpstreamTimeout
 from gateway_project.lib.wire import LastPart
-from routing.exchange import Exchange
+from routing.exchange import KEPT, Exchange
 from routing.providers import sse
 from routing.providers.base import Failure, Reply, UpstreamError
 from routing.settle import settle
-
-# Bytes of a stream kept to count its tokens, in case no usage comes; what is beyond is counted in proportion.
-KEPT = 1024 * 1024
 
 # Bytes of a block in which its first event stands, or enough of it.
 FIRST_EVENT = 1024
@@ -59,7 +56,7 @@ class _Stream:
     def pass_on(self, block: bytes) -> bytes:
         """`block` as the client is to see it; its usage, if it has one, is taken."""
         self.seen_bytes += len(block)
-        if self.kept_bytes < KEPT:
+        if self.kept_bytes < KEPT:  # what is beyond is counted in proportion, if no usage comes
             self.kept.append(block)
             self.kept_bytes += len(block)
         last = block.rfind(sse.USAGE)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.wire import WireRequest
-from routing import health, idempotency, loops, policy, snapshot, sticky
+from routing import cache, health, idempotency, loops, policy, snapshot, sticky
+from routing.cache.replay import Replay
 from routing.classify import classify
 from routing.decision import Decision
 from routing.exchange import Exchange
@@ -48,6 +49,9 @@ async def run(exchange: Exchange, request: WireRequest) -> Answer | Kept:
             kept = await idempotency.first_answer(exchange, raw, request.wire_headers)
             if kept is not None:
                 return _replayed(exchange, kept)
+        found = await cache.current.look(exchange, view)
+        if found is not None:
+            return _given(exchange, Replay(exchange, found.body))
         exchange.label = classify(exchange.endpoint, exchange.body, exchange.wishes, kind=exchange.policy.classifier)
         exchange.decision = policy.decide(exchange, view, health.current, sticky.current)
         reply = await reach(exchange, exchange.decision)
@@ -79,8 +83,17 @@ def _answered(exchange: Exchange, decision: Decision, reply: Reply) -> Answer:
     if reply.blocks is not None:
         return Answer(None, metered(exchange, reply, reply.blocks), reply)
     read_usage(exchange)
+    exchange.whole = reply.body or b""
     settle(exchange)
     return Answer(reply.body, None, reply)
+
+
+def _given(exchange: Exchange, reply: Replay) -> Answer:
+    """An answer that was kept, as the reply of nobody; a stream is settled when it is sent."""
+    exchange.status = 200
+    if reply.blocks is None:
+        settle(exchange)
+    return Answer(reply.body, reply.blocks, reply)
 
 
 def _replayed(exchange: Exchange, kept: Kept) -> Kept:

@@ -6,6 +6,9 @@ from types import MappingProxyType
 
 from routing.providers.base import DEFAULT_TIMEOUTS, Timeouts
 
+# What the policy of a workspace without one is called, everywhere; `default` sounds like the workspace's own default.
+BUILT_IN = "Balanced"
+RESERVED = frozenset({BUILT_IN.lower(), "default"})
 COMPLEXITIES = ("simple", "moderate", "complex", "expert")
 TASKS = ("chat", "vision", "ocr")
 
@@ -36,7 +39,7 @@ class PolicyFacts:
     """One version of a policy, validated. The defaults are those of a workspace without one."""
 
     id: str = ""
-    name: str = "default"
+    name: str = BUILT_IN
     version: int = 0
     weights: Weights = BALANCED
     # Bare model ids or `<provider>/<model>` among which to choose; None: every target that chats.
@@ -55,6 +58,8 @@ class PolicyFacts:
     # Whether what was learnt of the models' answers moves their quality; whether a late answer is raced by a second.
     calibrate: bool = False
     hedge: bool = False
+    # Which requests use the exact cache: all, none, or (None) those at temperature 0.
+    cache_exact: bool | None = None
     timeouts: Timeouts = DEFAULT_TIMEOUTS
 
 

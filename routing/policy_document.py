@@ -105,9 +105,12 @@ class MinQuality(Strict):
 
 
 class CacheIn(Strict):
-    """Which answers may be given again; `threshold` is how alike a prompt must be to one that was answered before."""
+    """Which answers may be given again; `threshold` is how alike a prompt must be to one that was answered before.
 
-    exact: StrictBool = True
+    `exact`: of identical requests, all (true), none (false), or those at temperature 0 (null).
+    """
+
+    exact: StrictBool | None = None
     semantic: StrictBool = False
     threshold: Fraction = 0.95
 
@@ -193,7 +196,7 @@ class PolicyDocument(Strict):
     calibrate: Flag = Field(False, description="Whether what was learnt of the models' answers moves their quality.")
     hedge: Flag = Field(False, description="Whether a late answer is raced by a second target; both are billed.")
     timeouts: Annotated[TimeoutsIn, _or_default(TimeoutsIn)] = Field(default_factory=TimeoutsIn)
-    cache: CacheIn | None = Field(None, description="null: the gateway's own rule.")
+    cache: CacheIn | None = Field(None, description="null: identical requests at temperature 0.")
     rag: RagIn | None = Field(None, description="null: a request searches only what it names.")
 
 
@@ -250,5 +253,6 @@ def facts(policy_id: str, name: str, version: int, document: Mapping[str, Any]) 
         classifier=said["classifier"],
         calibrate=said["calibrate"],
         hedge=said["hedge"],
+        cache_exact=None if said["cache"] is None else said["cache"]["exact"],
         timeouts=Timeouts(**said["timeouts"]),
     )

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from analytics import ledger, metrics, pricing
 from analytics.usage import Usage
-from routing import signals
+from routing import cache, signals
 from routing.exchange import Exchange
 from routing.flight import Flight
 
@@ -27,13 +27,18 @@ def settle(exchange: Exchange) -> None:
         _land(exchange.flight, exchange)
     now = time.perf_counter()
     target, usage = exchange.target, exchange.usage or NOTHING
-    cost = Decimal(0)
+    cost = answer_cost = Decimal(0)
     price: pricing.Price | None = None
-    if target is not None:
+    if target is not None and not exchange.from_cache:
         price = target.facts.price
+        answer_cost = pricing.cost(price, usage)
         # With what an attempt cost that lost a race: it is billed, too.
-        cost = sum((attempt.cost for attempt in exchange.attempts if attempt.cost), pricing.cost(price, usage))
+        cost = sum((attempt.cost for attempt in exchange.attempts if attempt.cost), answer_cost)
         exchange.cost = f"{cost:f}"
+    if exchange.hold is not None:
+        # Before the record is entered: from then on the ledger may have it at any moment.
+        exchange.hold.settle(cost)
+    cache.current.settle(exchange, answer_cost)
     caller, label, policy = exchange.caller, exchange.label, exchange.policy
     if caller is not None:
         ledger.enter(
@@ -54,19 +59,20 @@ def settle(exchange: Exchange) -> None:
                 "complexity_score": round(label.score, 4) if label else None,
                 "task": label.task if label else None,
                 "privacy": ("local" if target.local else "cloud") if target else "",
-                "cache": "off",
+                "cache": exchange.cache_state,
                 "policy": policy.name if policy.id else "",
                 "policy_version": policy.version if policy.id else None,
                 "status": exchange.status,
                 "error_code": _clean(exchange.error_code, 60),
                 "error": _clean(exchange.error, 500),
-                "attempts": [attempt.summary() for attempt in exchange.attempts],
+                "attempts": [attempt.summary() for attempt in exchange.turns],
                 "prompt_tokens": usage.prompt,
                 "cached_tokens": usage.cached,
                 "completion_tokens": usage.completion,
                 "reasoning_tokens": usage.reasoning,
                 "usage_estimated": usage.estimated,
                 "cost_usd": exchange.cost,
+                "saved_usd": f"{Decimal(exchange.saved).scaleb(-12):f}" if exchange.saved else "0",
                 "price": pricing.record(price, usage) if price else {},
                 "latency_ms": round((now - exchange.started) * 1000),
                 "ttft_ms": round((exchange.first_byte - exchange.started) * 1000) if exchange.first_byte else None,

@@ -25,7 +25,8 @@ SAMPLED = frozenset(f"{number:02x}" for number in range(0, 256, calibration.ANSW
 def found(exchange: Exchange) -> list[dict[str, Any]]:
     """The evidence in an exchange that is being settled: `{model, complexity, signal}` for each signal.
 
-    `answered` also has `prior`, the quality that was taken for granted. The fixed text of a demo says nothing.
+    `answered` also has `prior`, the quality that was taken for granted. The fixed text of a demo says nothing,
+    nor does an answer that was given before.
     Raises nothing: no oddity of an answer may cost the ledger its record.
     """
     try:
@@ -37,7 +38,9 @@ def found(exchange: Exchange) -> list[dict[str, Any]]:
 
 def _found(exchange: Exchange) -> list[dict[str, Any]]:
     target, label, caller = exchange.target, exchange.label, exchange.caller
-    if exchange.status != 200 or target is None or label is None or caller is None or target.kind.wire == "demo":
+    if exchange.from_cache or exchange.status != 200 or target is None or label is None or caller is None:
+        return []
+    if target.kind.wire == "demo":
         return []
     # A client may name models that nobody lists, and there is no end of names.
     if target.model not in snapshot.current.workspace(caller.workspace_id).by_model:

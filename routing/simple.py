@@ -54,7 +54,7 @@ class SimpleChat:
                 "model_used": _model(exchange),
                 "tokens_used": usage.prompt + usage.completion if usage else 0,
                 "cost": exchange.cost,
-                "cached": False,
+                "cached": exchange.from_cache,
             }
         )
 

@@ -1,14 +1,17 @@
 """What one workspace's requests can be routed to, and by which rules: the part of the snapshot that a request reads."""
 
+import hashlib
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import orjson
+
 from keys.queries import ProviderFacts
 from routing import catalog
 from routing.catalog import ModelSettingsFacts
-from routing.policies import DEFAULT, PolicyFacts
+from routing.policies import BUILT_IN, DEFAULT, PolicyFacts
 from routing.providers.base import Target
 from routing.queries import EvidenceSums, ModelKey, WorkspacePolicies
 
@@ -45,8 +48,20 @@ class WorkspaceTargets:
     evidence: EvidenceSums = field(default_factory=dict)
     # Grows with every change, so that what is derived from this can be kept by it.
     version: int = 0
+    # A digest of which targets can be asked, and where: another one as soon as an answer may come from elsewhere.
+    imprint: str = ""
     # What `routing.plan` made of this view for the kinds of requests that came; each view has its own.
     plans: dict[Any, Any] = field(init=False, default_factory=dict, repr=False, compare=False)
+
+    def policy(self, name: str) -> PolicyFacts | None:
+        """The policy of that name, whatever its case; one of the workspace's own goes before the built-in one."""
+        return self.policies.get(name.lower()) or (DEFAULT if name.lower() == BUILT_IN.lower() else None)
+
+    @property
+    def policy_names(self) -> list[str]:
+        """What policies can be named here, the built-in one last."""
+        own = [policy.name for policy in self.policies.values()]
+        return own if BUILT_IN.lower() in self.policies else [*own, BUILT_IN]
 
     @classmethod
     def build(
@@ -85,6 +100,7 @@ class WorkspaceTargets:
         view.all = tuple(target for targets in view.targets.values() for target in targets)
         chats = [target for target in view.all if target.facts.enabled and catalog.chats(target.kind, target.model)]
         view.automatic = tuple([target for target in chats if target.kind.wire != "demo"] or chats)
+        view.imprint = _imprint(view)
         return view
 
     def with_evidence(self, evidence: EvidenceSums) -> "WorkspaceTargets":
@@ -121,6 +137,18 @@ def make_target(provider: ProviderFacts, model: str, settings: ModelSettingsFact
         secret=provider.secret,
         facts=catalog.facts_at(provider, model, settings),
     )
+
+
+def _imprint(view: WorkspaceTargets) -> str:
+    """The same in every process, whatever the order of a provider's list."""
+    offered = [
+        [
+            provider.id, name, provider.kind.id, provider.base_url, provider.local,
+            sorted(target.model for target in view.targets[name] if target.facts.enabled),
+        ]
+        for name, provider in sorted(view.providers.items())
+    ]  # fmt: skip
+    return hashlib.blake2b(orjson.dumps(offered), digest_size=16).hexdigest()
 
 
 EMPTY = WorkspaceTargets()

@@ -1,0 +1,86 @@
+"""Which requests are the same: a digest of everything that may change an answer, and of who may be given it.
+
+In it are the workspace, the privacy that the request asks for, what its key may use, the policy's version, the
+workspace's enabled targets, and the whole body, known fields and unknown ones. So whatever changes makes another key,
+and the answers under the former one are found by nobody any more. Out of it are `BESIDE`, `metadata` and the order of
+fields, except for one: a schema's properties are filled in by models in the order in which they stand there.
+
+The digest is keyed by the vault, so that names in Redis cannot be compared with prompts that somebody guesses.
+"""
+
+import functools
+import hashlib
+from typing import Any
+
+import orjson
+from django.conf import settings
+
+from keys import vault
+from routing.exchange import Exchange
+from routing.privacy import INTERNAL, Privacy, privacy_of
+from routing.snapshot import WorkspaceTargets
+
+# Of this module's own meaning: another one wherever what it hashes, or what is stored under it, is changed.
+FORM = 1
+DIGEST_SIZE = 20
+# Who asks, and how the answer is to be sent: nothing that changes what it says.
+BESIDE = ("user", "stream", "stream_options")
+
+
+def key_of(exchange: Exchange, view: WorkspaceTargets) -> tuple[bytes, bool] | None:
+    """The key of what `exchange` asks, and whether its answer is strict: not to leave this process.
+
+    None for a body that is nested too deeply to be written. Raises `PermissionDenied` as `privacy_of` does.
+    """
+    caller, policy, wishes, body = exchange.caller, exchange.policy, exchange.wishes, exchange.body
+    if caller is None:
+        return None
+    privacy = privacy_of(exchange, view)
+    content = exchange.endpoint.content
+    asked = {name: value for name, value in body.items() if name not in BESIDE}
+    shaped = {name: value for name, value in asked.items() if type(value) in (dict, list) and name != content}
+    material = [
+        FORM,
+        caller.workspace_id,
+        # Of equal strictness, and yet kept apart: a strict answer is given to strict requests alone.
+        [int(privacy), wishes.sensitivity == INTERNAL],
+        [_listed(caller.allowed_models), caller.budgeted],
+        [policy.id, policy.version],
+        view.imprint,
+        exchange.endpoint.path,
+        [wishes.complexity, wishes.task],
+        asked,
+        _orders(shaped) if shaped else [],
+    ]
+    try:
+        written = orjson.dumps(material, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        return None
+    digest = hashlib.blake2b(written, digest_size=DIGEST_SIZE, key=_secret(settings.ENCRYPTION_KEYS)).digest()
+    return digest, privacy is Privacy.LOCAL_ONLY
+
+
+def _orders(value: Any) -> list[list[str]]:
+    """The names of the properties of every schema in `value`, as they are ordered, by the order of all other names."""
+    found: list[list[str]] = []
+    unseen = [value]
+    while unseen:
+        value = unseen.pop()
+        if type(value) is dict:
+            properties = value.get("properties")
+            if type(properties) is dict:
+                found.append(list(properties))
+            unseen += [value[name] for name in sorted(value) if type(value[name]) in (dict, list)]
+        else:
+            unseen += [member for member in value if type(member) in (dict, list)]
+    return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _listed(models: frozenset[str] | None) -> list[str] | None:
+    return None if models is None else sorted(models)
+
+
+@functools.lru_cache(maxsize=2)
+def _secret(ring: tuple[str, ...]) -> bytes:
+    return vault.derived(b"routing.cache.keys")

@@ -1,0 +1,38 @@
+"""What a layer of the cache is, behind the process's memory; they are asked in their order."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from routing.cache.answer import KeptAnswer
+from routing.cache.collapse import Run
+from routing.exchange import Exchange
+
+
+@dataclass(slots=True)
+class Search:
+    """A request's way through the cache."""
+
+    key: bytes
+    workspace_id: str
+    policy_id: str
+    # Whether its answer must not leave this process.
+    strict: bool
+    # When it began (`time.monotonic`): what is purged later must not be kept.
+    began: float
+    # What others wait for, if this request asks for them, too.
+    run: Run | None = None
+
+
+class Layer(Protocol):
+    """`name` is its label in the metrics, `state` what `x-gateway-cache` and the ledger say of its hits."""
+
+    name: str
+    state: str
+
+    async def look(self, exchange: Exchange, search: Search) -> KeptAnswer | None:
+        """An answer to `exchange`, or None; raises nothing of its own."""
+        ...
+
+    def keep(self, exchange: Exchange, search: Search, answer: KeptAnswer) -> None:
+        """Keep the answer that was made for `exchange`. Does not wait, and raises nothing of its own."""
+        ...

@@ -1,0 +1,245 @@
+"""The way of a request through the cache, and of its answer into it."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import orjson
+from django.conf import settings
+
+from analytics import metrics
+from routing.cache import reshape, rules, shared
+from routing.cache.answer import KeptAnswer
+from routing.cache.collapse import Run, Runs
+from routing.cache.keys import key_of
+from routing.cache.layer import Layer, Search
+from routing.cache.memory import Memory
+from routing.exchange import KEPT, Exchange, Label
+from routing.providers import sse
+from routing.providers.base import Target
+from routing.snapshot import WorkspaceTargets
+
+logger = logging.getLogger(__name__)
+
+Matches = Callable[[KeptAnswer], bool]
+
+MISS, HIT = "miss", "hit"
+EXACT = "exact"
+PICODOLLARS = 10**12
+CLIENT_LEFT = 499
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer as the request wants it: JSON, or all events of a stream; and the target that made it."""
+
+    answer: KeptAnswer
+    target: Target
+    body: bytes = field(repr=False)
+
+
+class Cache:
+    """One process's cache. `layers` are asked in their order, after the memory and who asks the same right now."""
+
+    def __init__(self, memory: Memory, layers: tuple[Layer, ...], seconds: float) -> None:
+        self.memory = memory
+        self.layers = layers
+        self.seconds = seconds
+        self.runs = Runs()
+        # What hits and misses are counted under, in the order in which they are looked for.
+        self._names = tuple(dict.fromkeys((EXACT, *(layer.name for layer in layers))))
+        # By workspace, when something in it was purged last (`time.monotonic`).
+        self._purged: dict[str, float] = {}
+        self._cleared = 0.0
+
+    # --- Looking ---------------------------------------------------------------------------------
+
+    async def look(self, exchange: Exchange, view: WorkspaceTargets) -> Found | None:
+        """The answer to `exchange`, which is then all settled but for its entry in the ledger; None: ask for it.
+
+        Whoever asks ends with `settle`, whatever comes of it: others may be waiting. Raises `PermissionDenied` as
+        `privacy_of` does.
+        """
+        if not self.memory.most_answers or not rules.uses_cache(exchange):
+            return None
+        named = key_of(exchange, view)
+        if named is None or exchange.caller is None:
+            return None
+        exchange.cache_state = MISS
+        key, strict = named
+        search = exchange.search = Search(
+            key, exchange.caller.workspace_id, exchange.policy.id, strict, began=time.monotonic()
+        )
+        found = self._shown(exchange, view, self.memory.get(key))
+        if found is None and rules.may_wait(exchange):
+            found = await self._turn(exchange, view, search)
+        if found is not None:
+            return self._give(exchange, found, HIT, EXACT)
+        for layer in self.layers:
+            found = self._shown(exchange, view, await layer.look(exchange, search))
+            if found is not None:
+                exact = layer.state == HIT
+                if exact:
+                    self._hold(search, found.answer)
+                if search.run is not None:
+                    self.runs.end(search.run, found.answer if exact else None)
+                return self._give(exchange, found, layer.state, layer.name)
+        self._count("")
+        return None
+
+    async def _turn(self, exchange: Exchange, view: WorkspaceTargets, search: Search) -> Found | None:
+        """What an identical request under way is answered; None where this one is to ask."""
+        patience = exchange.policy.timeouts.total - (time.perf_counter() - exchange.started)
+        waited = time.perf_counter()
+        turn = await self.runs.turn(search.key, patience)
+        exchange.upstream_seconds += time.perf_counter() - waited
+        if isinstance(turn, Run):
+            search.run = turn
+            return None
+        return self._shown(exchange, view, turn)
+
+    def _shown(self, exchange: Exchange, view: WorkspaceTargets, answer: KeptAnswer | None) -> Found | None:
+        """`answer` as `exchange` wants it; None when its target is gone, or it cannot be given in that form."""
+        if answer is None:
+            return None
+        target = _target_of(answer, view)
+        if target is None or (exchange.search is not None and exchange.search.strict and not target.local):
+            return None
+        try:
+            return Found(answer, target, _as_wanted(exchange, answer))
+        except (reshape.NotUnderstood, orjson.JSONDecodeError) as error:
+            logger.warning("an answer of '%s' could not be given in another form: %s", answer.model, error)
+            return None
+
+    def _give(self, exchange: Exchange, found: Found, state: str, layer: str) -> Found:
+        """`exchange` is answered with what was found: as it was made the first time, but for what it costs."""
+        answer = found.answer
+        exchange.cache_state = state
+        exchange.target = found.target
+        exchange.label = Label(answer.complexity, answer.score, answer.task, answer.usage.prompt)
+        exchange.usage = answer.usage
+        exchange.saved = answer.cost
+        self._count(layer)
+        return found
+
+    def _count(self, found_in: str) -> None:
+        """Count a request that was answered by the layer of that name, by none of them ("")."""
+        for name in self._names:
+            if name == found_in:
+                metrics.CACHE_HITS.labels(name).inc()
+                return
+            metrics.CACHE_MISSES.labels(name).inc()
+
+    # --- Keeping ---------------------------------------------------------------------------------
+
+    def settle(self, exchange: Exchange, cost: Decimal) -> None:
+        """Keep the answer of `exchange` if it is one to keep, and tell who waits for it. It cost `cost` USD.
+
+        Synchronous, and raises nothing: what fails here costs a hit, never the ledger its record.
+        """
+        search = exchange.search
+        if search is None or exchange.cache_state != MISS:
+            return
+        run, search.run = search.run, None
+        answer = None
+        try:
+            answer = self._made(exchange, search, cost)
+            if answer is not None and self._hold(search, answer):
+                for layer in self.layers:
+                    layer.keep(exchange, search, answer)
+        except Exception:
+            logger.exception("the answer to request %s could not be kept", exchange.id)
+        finally:
+            if run is not None and exchange.status != 200:
+                self.runs.hand_on(run, failed=exchange.status != CLIENT_LEFT)
+            elif run is not None:
+                self.runs.end(run, answer)
+
+    def _made(self, exchange: Exchange, search: Search, cost: Decimal) -> KeptAnswer | None:
+        """What was made for `exchange`, if it is an answer to keep."""
+        target, label, caller, usage = exchange.target, exchange.label, exchange.caller, exchange.usage
+        if exchange.status != 200 or target is None or label is None or caller is None or usage is None:
+            return None
+        body = exchange.whole
+        if exchange.streamed:
+            body = b"".join(exchange.streamed)
+            if len(body) >= KEPT:  # there may have been more of it
+                return None
+            if not sse.ends(body):
+                body += sse.DONE
+        if not rules.is_kept(exchange, body):
+            return None
+        return KeptAnswer(
+            workspace_id=search.workspace_id,
+            key_id=caller.id,
+            requested_model=exchange.model,
+            policy_id=exchange.policy.id,
+            policy=exchange.policy.name,
+            provider_id=target.provider_id,
+            provider=target.provider,
+            model=target.model,
+            complexity=label.complexity,
+            score=label.score,
+            task=label.task,
+            usage=usage,
+            cost=int(cost * PICODOLLARS),
+            expires_at=time.time() + self.seconds,
+            streamed=bool(exchange.streamed),
+            body=body,
+        )
+
+    def _hold(self, search: Search, answer: KeptAnswer) -> bool:
+        """Keep `answer` in memory for the rest of its time. False where a purge came after its request."""
+        if max(self._cleared, self._purged.get(search.workspace_id, 0.0)) >= search.began:
+            return False
+        # Another host's clock may be wrong.
+        self.memory.put(search.key, answer, min(answer.expires_at - time.time(), self.seconds))
+        return True
+
+    # --- Forgetting ------------------------------------------------------------------------------
+
+    def forget(self, workspace_id: str, matches: Matches) -> int:
+        """Remove the workspace's answers that match, and do not keep those of requests under way. In any thread."""
+        self._purged[workspace_id] = time.monotonic()
+        return self.memory.remove(lambda answer: answer.workspace_id == workspace_id and matches(answer))
+
+    def clear(self) -> None:
+        """Remove everything that this process holds: what was purged elsewhere is not known. In any thread."""
+        self._cleared = time.monotonic()
+        self.memory.clear()
+
+
+def _target_of(answer: KeptAnswer, view: WorkspaceTargets) -> Target | None:
+    """The target that made `answer`, as the workspace has it now."""
+    provider = view.providers.get(answer.provider)
+    if provider is None or provider.id != answer.provider_id:
+        return None
+    for target in view.by_model.get(answer.model, ()):
+        if target.provider_id == answer.provider_id:
+            return target
+    return view.unlisted(provider, answer.model)
+
+
+def _as_wanted(exchange: Exchange, answer: KeptAnswer) -> bytes:
+    """The bytes that `exchange` is answered with. Raises `NotUnderstood`."""
+    if exchange.stream:
+        if answer.streamed:
+            return reshape.as_asked(answer.body, usage_wanted=exchange.usage_wanted)
+        return reshape.as_stream(orjson.loads(answer.body), usage_wanted=exchange.usage_wanted)
+    if answer.streamed:
+        exchange.answer = reshape.as_whole(answer.body, path=exchange.endpoint.path)
+        return orjson.dumps(exchange.answer)
+    if exchange.endpoint.dialect is not None:
+        exchange.answer = orjson.loads(answer.body)
+    return answer.body
+
+
+def _configured() -> Cache:
+    layer = shared.configured()
+    memory = Memory(settings.CACHE_MAX_SIZE, settings.CACHE_MAX_BYTES)
+    return Cache(memory, () if layer is None else (layer,), settings.CACHE_TTL)
+
+
+current = _configured()

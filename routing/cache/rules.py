@@ -1,0 +1,85 @@
+"""Which requests use the cache, and which answers are kept.
+
+Without a word from anybody: requests at temperature 0, whose answers are meant to be the same each time. A policy's
+`cache.exact` says every request (true) or none (false), and a request's own `cache` wins over both.
+
+Kept are answers that came to their end: `stop`, and `length` where the client set the limit, as the same request is cut
+at the same place again. An answer that calls a tool is kept only where the request itself says `cache: on`: acting on
+it a second time may not be harmless.
+"""
+
+import re
+from typing import Any
+
+from routing.exchange import Exchange
+
+ON, OFF = "on", "off"
+# Parameters that ask the provider for more than an answer, or for one that is of its moment.
+NOT_OF_ITSELF = ("store", "web_search_options")
+OFFERS_TOOLS = ("tools", "functions")
+LIMITS = ("max_tokens", "max_completion_tokens")
+CALLS = frozenset({"tool_calls", "function_call"})
+
+# Within a JSON string a quotation mark is escaped, so nothing of this is found in what a model wrote.
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"([^"]*)"')
+_CALLED = re.compile(rb'"(?:tool_calls|function_call)"\s*:\s*(?:\[\s*)?\{')
+
+
+def uses_cache(exchange: Exchange) -> bool:
+    """Whether the answer to `exchange` may come from the cache, and be kept there."""
+    wish = exchange.wishes.cache
+    if wish:
+        return wish == ON
+    body = exchange.body
+    if any(body.get(name) for name in NOT_OF_ITSELF):
+        return False
+    exact = exchange.policy.cache_exact
+    return is_certain(body) if exact is None else exact
+
+
+def is_certain(body: dict[str, Any]) -> bool:
+    """Whether a request asks for the likeliest answer, rather than for one of many."""
+    temperature = body.get("temperature")
+    return type(temperature) in (int, float) and temperature == 0
+
+
+def may_wait(exchange: Exchange) -> bool:
+    """Whether an identical request may wait for the answer to `exchange`.
+
+    Not where tools are offered: that answer may be a call of one, which is nobody else's.
+    """
+    return exchange.wishes.cache == ON or not any(exchange.body.get(name) for name in OFFERS_TOOLS)
+
+
+def is_kept(exchange: Exchange, answer: bytes) -> bool:
+    """Whether `answer`, whole or all events of a stream, to `exchange` is one to be given again.
+
+    Linear in its length, and parses nothing of a stream.
+    """
+    asked = exchange.wishes.cache == ON
+    if exchange.streamed:
+        reasons = [found.decode("latin-1") for found in _FINISH.findall(answer)]
+        wanted, calls = _choices(exchange.body), _CALLED.search(answer) is not None
+    else:
+        choices = exchange.answer.get("choices") or []
+        reasons = [choice.get("finish_reason") for choice in choices if type(choice) is dict]
+        wanted, calls = max(len(choices), 1), any(map(_calls, choices))
+    if len(reasons) < wanted or (calls and not asked):
+        return False
+    limited = any(exchange.body.get(name) is not None for name in LIMITS)
+    ends = {"stop"} | ({"length"} if limited else set()) | (CALLS if asked else set())
+    return all(type(reason) is str and reason in ends for reason in reasons)
+
+
+def _choices(body: dict[str, Any]) -> int:
+    """How many choices were asked for; of a legacy completion, for each of its prompts."""
+    count, prompts = body.get("n"), body.get("prompt")
+    each = count if type(count) is int and count > 0 else 1
+    if type(prompts) is list and prompts and type(prompts[0]) is not int:  # not the tokens of one
+        return each * len(prompts)
+    return each
+
+
+def _calls(choice: Any) -> bool:
+    message = choice.get("message") if type(choice) is dict else None
+    return type(message) is dict and any(message.get(name) for name in CALLS)
