@@ -24,6 +24,7 @@ ALLOWED = {
         Action.MANAGE_ROUTING,
         Action.MANAGE_MEMBERS,
         Action.MANAGE_LIMITS,
+        Action.READ_AUDIT,
     },
     Role.MEMBER: {Action.READ, Action.USE_KEYS},
     Role.VIEWER: {Action.READ},

@@ -120,3 +120,81 @@ def test_accounts_leave_a_trail_of_no_workspace(owner: Caller) -> None:
     ]  # fmt: skip
     assert {row.actor for row in rows} == {owner.user.email}
     assert PASSWORD not in str(list(rows.values()))
+
+
+# --- /api/audit ----------------------------------------------------------------------------------
+
+
+def test_the_api_shows_the_trail_newest_first(api: ApiClient, owner: Caller) -> None:
+    made = api.post("/api/keys/gateway", name="ci", budget_usd="5").json
+    api.patch(f"/api/keys/gateway/{made['id']}", budget_usd="7.5", budget_period="month")
+
+    changed, created = api.get("/api/audit", object=made["id"]).json["data"]
+
+    assert (changed["action"], changed["object"]) == ("key.changed", {"kind": "key", "id": made["id"], "name": "ci"})
+    assert changed["old"] == {"budget_usd": "5", "budget_period": "total"}
+    assert changed["new"] == {"budget_usd": "7.5", "budget_period": "month"}
+    assert changed["actor"] == {"id": str(owner.user.pk), "email": owner.user.email}
+    assert (changed["via"], changed["address"]) == ("api", "127.0.0.1")
+    assert (created["old"], created["new"]["name"], created["new"]["budget_usd"]) == (None, "ci", "5")
+    assert made["key"] not in str(created)
+    assert created["new"]["secret"] == f"{made['prefix']}…{made['last4']}"
+
+
+def test_the_trail_is_filtered(api: ApiClient, owner: Caller, admin: Caller) -> None:
+    key = api.post("/api/keys/gateway", name="ci").json
+    ApiClient.of(admin).post("/api/keys/gateway", name="theirs")
+    api.post(f"/api/keys/gateway/{key['id']}/rotate")
+    audit.record(None, "provider.removed", "gone", workspace=owner.workspace)
+
+    def found(**filters: str) -> list[str]:
+        return [row["action"] for row in api.get("/api/audit", **filters).json["data"]]
+
+    assert found(action="key") == ["key.rotated", "key.created", "key.created"]
+    assert found(action="key.created", actor=admin.user.email.upper()) == ["key.created"]
+    assert found(actor=str(owner.user.pk)) == ["key.rotated", "key.created", "workspace.created"]
+    assert found(actor="system") == ["provider.removed"]
+    assert found(object=key["id"]) == ["key.rotated", "key.created"]
+    assert found(object="ci", to="2020-01-01") == found(object="ci", **{"from": "2999-01-01"}) == []
+    assert found(action="ke") == found(actor="nobody@example.com") == []
+
+
+def test_the_trail_is_read_page_by_page(api: ApiClient) -> None:
+    for number in range(3):
+        api.post("/api/keys/gateway", name=str(number))
+
+    first = api.get("/api/audit", limit=2, action="key").json
+    second = api.get("/api/audit", limit=2, action="key", cursor=first["next_cursor"]).json
+
+    assert [row["object"]["name"] for row in first["data"] + second["data"]] == ["2", "1", "0"]
+    assert second["next_cursor"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"from": "yesterday"}, "from"),
+        ({"to": "x"}, "to"),
+        ({"from": "2026-02-01", "to": "2026-01-01"}, "from"),
+        ({"actor": "a\0"}, "actor"),
+        ({"object": "x" * 421}, "object"),
+        ({"limit": "0"}, "limit"),
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_named(api: ApiClient, query: dict[str, str], param: str) -> None:
+    answer = api.get("/api/audit", **query)
+
+    assert (answer.status, answer.error["param"]) == (400, param)
+
+
+def test_admins_read_it_and_nobody_reads_anothers(
+    admin: Caller, member: Caller, viewer: Caller, stranger: Caller, anonymous: ApiClient
+) -> None:
+    assert ApiClient.of(admin).get("/api/audit").json["data"]
+    for caller in (member, viewer):
+        assert ApiClient.of(caller).get("/api/audit").status == 403
+    assert {row["actor"]["email"] for row in ApiClient.of(stranger).get("/api/audit").json["data"]} == {
+        stranger.user.email
+    }
+    assert anonymous.get("/api/audit").status == 401
+    assert ApiClient.of(admin).post("/api/audit").status == 405
