@@ -14,7 +14,7 @@ INSTALL := $(RUN) -m pip install -qq --disable-pip-version-check --no-input --re
 
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-profile bench-scale bench-faults eval-routing lock clean
+.PHONY: help run test lint format bench bench-profile bench-scale bench-faults soak eval-routing lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /	/' | expand -t 16
@@ -49,6 +49,9 @@ bench-scale: $(VENV)/.dev-$(ML)  ## the same with 10,000 keys and 1,000,000 ledg
 
 bench-faults: $(VENV)/.dev-$(ML)  ## success, calls and recovery while providers fail, hang and die
 	@exec $(RUN) -m bench faults
+
+soak: $(VENV)/.dev-$(ML)  ## ten minutes of mixed traffic while everything fails in turn, and the sums it ends with
+	@exec $(RUN) -m bench soak
 
 eval-routing: $(VENV)/.dev-$(ML)  ## how well the classifier ranks and labels
 	@exec $(RUN) -m bench.routing_eval

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import faults, ledger, measures, profile, report, scale, wire
+from bench import faults, ledger, measures, profile, report, scale, soak, wire
 from bench.gateway import running_gateway
 from bench.processes import free_port, running
 
@@ -61,6 +61,10 @@ def _faults(options: argparse.Namespace) -> int:
     return faults.run()
 
 
+def _soak(options: argparse.Namespace) -> int:
+    return soak.run(options.seconds)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmark of the request path.")
     parser.set_defaults(action=_run)
@@ -84,6 +88,10 @@ def _arguments() -> argparse.Namespace:
 
     failing = actions.add_parser("faults", help="what failing providers cost the gateway's clients")
     failing.set_defaults(action=_faults)
+
+    soaking = actions.add_parser("soak", help="mixed traffic while everything fails in turn, and the sums it ends with")
+    soaking.add_argument("--seconds", type=float, default=600)
+    soaking.set_defaults(action=_soak)
     return parser.parse_args()
 
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,8 +37,9 @@ class Gateway:
 
     name = "gateway"
 
-    def __init__(self, data_dir: Path, upstream_port: int) -> None:
+    def __init__(self, data_dir: Path, upstream_port: int, variables: Mapping[str, str] | None = None) -> None:
         self.data_dir = data_dir
+        self._variables = dict(variables or {})
         self.port = free_port()
         self.key = ""
         self.workspace = ""
@@ -55,6 +56,7 @@ class Gateway:
             "DATA_DIR": str(self.data_dir),
             "PORT": str(self.port),
             "RATE_LIMIT_REQUESTS": "1000000000",
+            **self._variables,
         }
         with (self.data_dir.parent / "gateway.log").open("ab") as log:
             self._process = subprocess.Popen(

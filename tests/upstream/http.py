@@ -57,6 +57,8 @@ class Connection:
 
     async def send(self, data: bytes) -> None:
         """Send a part of the body. Raises PeerLeft."""
+        if self.writer.is_closing():
+            raise PeerLeft
         self.writer.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
         await self.flush()
 
