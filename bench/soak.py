@@ -28,7 +28,7 @@ MODELS = ("gpt-4o-mini", "gpt-4.1-mini")
 # Seconds between two looks at the memory.
 LOOK_EVERY = 10.0
 # Shares of requests that fail, hang and break off while the provider is ill.
-ILL, WELL = {"fail": 0.2, "hang": 0.02, "break": 0.05}, {"fail": 0.0, "hang": 0.0, "break": 0.0}
+ILL, WELL = {"fail": 0.1, "hang": 0.02, "break": 0.05}, {"fail": 0.0, "hang": 0.0, "break": 0.0}
 
 
 class Redis:
