@@ -142,8 +142,9 @@ _SOME_DAYS = "SELECT DISTINCT {day} FROM {table} WHERE {day} BETWEEN %(first)s A
 
 def _days(connection: "psycopg.Connection[Any]", first: date, last: date) -> list[date]:
     """The days of the period on which there are records or rollups, oldest first."""
-    sources = [(UsageRecord, sql.SQL(_UTC_DAY)), *((model, sql.SQL("day")) for model in DIMENSIONS)]
-    parts = [sql.SQL(_SOME_DAYS).format(day=day, table=sql.Identifier(model._meta.db_table)) for model, day in sources]
+    parts = [sql.SQL(_SOME_DAYS).format(day=sql.SQL(_UTC_DAY), table=_RECORDS)]
+    for model in DIMENSIONS:
+        parts.append(sql.SQL(_SOME_DAYS).format(day=sql.SQL("day"), table=sql.Identifier(model._meta.db_table)))
     query = sql.SQL(" UNION ").join(parts) + sql.SQL(" ORDER BY 1")
     return [day for (day,) in connection.execute(query, {"first": first, "last": last})]
 

@@ -41,6 +41,11 @@ beat_schedule: dict[str, dict[str, Any]] = {
         "schedule": 3600.0,
         "options": {"expires": 3600},
     },
+    "keep-ledger": {
+        "task": "analytics.tasks.keep_ledger",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
     "delete-expired-sessions": {
         "task": "accounts.tasks.delete_expired_sessions",
         "schedule": 6 * 3600.0,

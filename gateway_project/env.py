@@ -86,6 +86,8 @@ class Environment:
     otel_exporter_otlp_endpoint: str
     server: str
     limits_fail: str
+    retention_days: int
+    spool_max_bytes: int
     metrics_token: str
     trusted_proxies: tuple[str, ...]
     cors_allowed_origins: tuple[str, ...]
@@ -250,6 +252,8 @@ def load(source: Mapping[str, str], base_dir: Path) -> Environment:
         otel_exporter_otlp_endpoint=read("OTEL_EXPORTER_OTLP_ENDPOINT", "", values.url("http", "https")),
         server=read("SERVER", "uvicorn", values.one_of("uvicorn", "daphne")),
         limits_fail=read("LIMITS_FAIL", "local", values.one_of("local", "closed")),
+        retention_days=read("RETENTION_DAYS", "0", values.integer(0, 36_500)),
+        spool_max_bytes=read("SPOOL_MAX_BYTES", str(1024**3), values.integer(1024**2, 2**50)),
         metrics_token=read("METRICS_TOKEN", "", values.credential),
         trusted_proxies=read("TRUSTED_PROXIES", "", values.networks),
         cors_allowed_origins=read("CORS_ALLOWED_ORIGINS", "", values.origins),

@@ -209,6 +209,13 @@ CACHE_MAX_SIZE = ENV.cache_max_size
 CACHE_MAX_BYTES = ENV.cache_max_bytes
 CACHE_TTL = ENV.cache_ttl
 
+# --- The ledger ----------------------------------------------------------------------------------
+
+# Days after which a month of records goes, once all of it is older; 0 is never. Sums by day stay.
+RETENTION_DAYS = ENV.retention_days
+# Bytes of records that may wait on this machine's disk while Postgres is away, before requests are refused.
+SPOOL_MAX_BYTES = ENV.spool_max_bytes
+
 # --- Keys ----------------------------------------------------------------------------------------
 
 # Of a key that has no rate_limit_requests of its own; 0 is no limit.

@@ -19,7 +19,7 @@ COLUMNS = ", ".join(str(field.column) for field in ledger.FIELDS)
 
 def record(workspace: Workspace, minutes: float = 0, **columns: Any) -> UsageRecord:
     """A request that arrived `minutes` after `NOON` and was answered, unless `columns` say otherwise."""
-    defaults = {
+    defaults: dict[str, Any] = {
         "endpoint": "/v1/chat/completions", "requested_model": "gpt-5", "provider": "openai",
         "provider_kind": "openai", "model": "gpt-5", "complexity": "simple", "privacy": "cloud", "cache": "off",
         "status": 200, "prompt_tokens": 1200, "cached_tokens": 1000, "completion_tokens": 300,
