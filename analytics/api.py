@@ -1,198 +1,130 @@
 """`/api/analytics`: the ledger of the caller's workspace."""
 
-import re
-from datetime import UTC, datetime
+from datetime import UTC, date
 from typing import Any
-from uuid import UUID
 
-from django.db.models import Q
-from ninja import Field, Query, Router, Schema
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+from ninja import Query, Router
 
 from accounts.access import get_or_404
 from accounts.auth import ApiRequest, api_auth
-from analytics import queries
+from analytics import queries, sums
+from analytics.export import csv_response
 from analytics.models import UsageRecord
-from analytics.pricing import as_text
-from gateway_project.lib.errors import InvalidRequest
-from gateway_project.lib.pagination import ListOf, PageQuery, paginate
+from analytics.params import BreakdownQuery, ExportQuery, PagedSumsQuery, RequestsQuery, SumsQuery
+from analytics.schemas import (
+    BreakdownOut,
+    DistributionOut,
+    OverviewOut,
+    RequestDetail,
+    RequestRow,
+    share,
+    show_period,
+    show_request,
+    show_row,
+    show_sums,
+)
+from analytics.sums_sql import Question
+from gateway_project.lib.pagination import ListOf, paginate
 
 router = Router(auth=api_auth, tags=["analytics"])
 
-_CLASS = re.compile(r"[1-5]xx")
-_CODE = re.compile(r"[1-5]\d\d")
-# An offset whose plus sign was not encoded arrives as a space.
-_LOST_PLUS = re.compile(r" (?=\d\d:?\d\d$)")
+CSV = {"responses": {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}}
 
 
-class RequestsQuery(PageQuery):
-    """The filters of the list of requests."""
+@router.get("/overview", response=OverviewOut, by_alias=True, summary="Sum up a period")
+def overview(request: ApiRequest, filters: Query[SumsQuery]) -> dict[str, Any]:
+    """What the requests of a period come to, and each of its days (UTC).
 
-    model: str = Field("", max_length=300, description="The model that was asked upstream, exactly.")
-    provider: str = Field("", max_length=60, description="The provider's name.")
-    key: str = Field("", max_length=60, description="A gateway key's id.")
-    status: str = Field("", max_length=10, description="A status (404), a class (4xx), or `error` for 400 and more.")
-    since: str = Field("", max_length=60, alias="from", description="RFC 3339 time or date, included.")
-    until: str = Field("", max_length=60, alias="to", description="RFC 3339 time or date, not included.")
-    cache: str = Field("", max_length=10, description="miss, hit, semantic or off.")
-    complexity: str = Field("", max_length=10, description="simple, moderate, complex or expert.")
-    q: str = Field("", max_length=200, description="A request's id, or the one its client sent as x-request-id.")
-
-    def filters(self) -> queries.Filters:
-        """Raises InvalidRequest naming the parameter that makes no sense."""
-        for name in ("model", "provider", "cache", "complexity", "q"):
-            if "\0" in getattr(self, name):
-                raise InvalidRequest(f"{name}: must hold no NUL.", param=name)
-        since, until = _moment("from", self.since), _moment("to", self.until)
-        if since and until and since > until:
-            raise InvalidRequest("from: must not be after to.", param="from")
-        return queries.Filters(
-            model=self.model,
-            provider=self.provider,
-            key=_key(self.key),
-            status=_status(self.status),
-            since=since,
-            until=until,
-            cache=self.cache,
-            complexity=self.complexity,
-            id=self.q,
-        )
-
-
-def _moment(name: str, text: str) -> datetime | None:
-    """A time, in UTC where it does not say otherwise."""
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(_LOST_PLUS.sub("+", text))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidRequest(
-            f"{name}: must be an RFC 3339 time such as 2027-01-31T00:00:00Z, or a date.", param=name
-        ) from None
-
-
-def _key(text: str) -> UUID | None:
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        raise InvalidRequest("key: must be a gateway key's id.", param="key") from None
-
-
-def _status(text: str) -> Q | None:
-    if not text:
-        return None
-    if text == "error":
-        return queries.FAILED
-    if _CLASS.fullmatch(text):
-        return Q(status__gte=int(text[0]) * 100, status__lt=int(text[0]) * 100 + 100)
-    if _CODE.fullmatch(text):
-        return Q(status=int(text))
-    raise InvalidRequest("status: must be a status such as 404, a class such as 4xx, or error.", param="status")
-
-
-class RequestRow(Schema):
-    """A request, as lists show it. `attempts` counts how often a provider was asked; `error` is there on failures."""
-
-    id: UUID
-    created_at: datetime
-    status: int
-    provider: str
-    model: str
-    key_id: UUID | None
-    stream: bool
-    prompt_tokens: int
-    cached_tokens: int
-    completion_tokens: int
-    reasoning_tokens: int
-    cost_usd: str
-    latency_ms: int
-    ttft_ms: int | None
-    cache: str
-    complexity: str
-    privacy: str
-    attempts: int
-    error: str | None = None
-
-
-class Attempt(Schema):
-    """One try at one provider. `status` is None when it never answered.
-
-    Tokens and cost are there where it was billed although another one's answer was taken: it lost a race.
+    A request belongs to the moment at which it arrived. It is in the sums as soon as it is in the list of requests,
+    within a second of its answer's end. Sums stay when retention drops the requests; a period that begins or ends
+    within such a day is refused, as only the whole day's sum is known.
     """
-
-    provider: str
-    model: str
-    status: int | None
-    error: str
-    ms: int
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    cost_usd: str | None = None
-
-
-class CostLine(Schema):
-    """Tokens of one sort at one rate."""
-
-    label: str
-    tokens: int
-    usd_per_mtok: str
-    cost_usd: str
+    period = filters.period()
+    found = sums.by_day(Question(request.auth, period, filters.filters()), _today())
+    total = found.total.sums
+    return {
+        **show_period(period),
+        **show_sums(found.total),
+        "error_rate": share(total.errors, total.requests),
+        "cache_hit_rate": share(total.cache_hits, total.cache_asked),
+        "days": [{"day": day.values[0], **show_sums(day)} for day in found.groups],
+    }
 
 
-class RequestDetail(RequestRow):
-    """All that the ledger knows of a request."""
+@router.get("/cost-breakdown", response=BreakdownOut, by_alias=True, summary="Sum up a period by model, key, day …")
+def cost_breakdown(request: ApiRequest, filters: Query[BreakdownQuery]) -> dict[str, Any]:
+    """The sums of the overview by what requests have in common. The groups of all pages add up to `total`."""
+    period, by = filters.period(), filters.group_by
+    question = Question(request.auth, period, filters.filters())
+    found = sums.breakdown(question, by, limit=filters.limit, cursor=filters.cursor)
+    names = queries.group_names(request.auth, by, [group.values[0] for group in found.groups])
+    return {
+        "group_by": by,
+        **show_period(period),
+        "total": show_sums(found.total),
+        "data": [
+            {
+                "group": _plain(group.values[0]),
+                "name": names.get(group.values[0]),
+                "cost_share": share(group.sums.cost_usd, found.total.sums.cost_usd),
+                **show_sums(group),
+            }
+            for group in found.groups
+        ],
+        "next_cursor": found.next_cursor,
+    }
 
-    attempts: list[Attempt]  # type: ignore[assignment]
-    endpoint: str
-    requested_model: str
-    provider_kind: str
-    policy: str
-    policy_version: int | None
-    complexity_score: float | None
-    task: str | None
-    user_id: UUID | None
-    client_request_id: str
-    error_code: str
-    usage_estimated: bool
-    saved_usd: str
-    price: dict[str, Any]
-    cost_lines: list[CostLine]
-    metadata: dict[str, Any]
+
+@router.get("/model-distribution", response=DistributionOut, by_alias=True, summary="Tell where requests went")
+def model_distribution(request: ApiRequest, filters: Query[PagedSumsQuery]) -> dict[str, Any]:
+    """The sums of the overview by provider and model. The targets of all pages add up to `total`."""
+    period = filters.period()
+    question = Question(request.auth, period, filters.filters())
+    found = sums.breakdown(question, "target", order="requests", limit=filters.limit, cursor=filters.cursor)
+    total = found.total.sums
+    return {
+        **show_period(period),
+        "total": show_sums(found.total),
+        "data": [
+            {
+                **dict(zip(("provider", "model"), map(_plain, target.values), strict=True)),
+                "request_share": share(target.sums.requests, total.requests),
+                "cost_share": share(target.sums.cost_usd, total.cost_usd),
+                **show_sums(target),
+            }
+            for target in found.groups
+        ],
+        "next_cursor": found.next_cursor,
+    }
 
 
 @router.get("/requests", response=ListOf[RequestRow], exclude_unset=True, summary="List requests, newest first")
 def list_requests(request: ApiRequest, filters: Query[RequestsQuery]) -> dict[str, Any]:
     rows = queries.records(request.auth, filters.filters())
-    return paginate(rows, limit=filters.limit, cursor=filters.cursor).shown(_row)
+    return paginate(rows, limit=filters.limit, cursor=filters.cursor).shown(show_row)
+
+
+@router.get("/requests.csv", response=None, openapi_extra=CSV, summary="Export requests, newest first")
+def export_requests(request: ApiRequest, filters: Query[ExportQuery]) -> StreamingHttpResponse:
+    """The same rows as a table in CSV. Where there are more than `limit`, the header `Link` names the address of the
+    rest (`rel="next"`). A text that a spreadsheet would run as a formula has a `'` before it.
+    """
+    rows = queries.records(request.auth, filters.filters())
+    return csv_response(request, rows, limit=filters.limit, cursor=filters.cursor)
 
 
 @router.get("/requests/{request_id}", response=RequestDetail, exclude_unset=True, summary="Show a request")
-def show_request(request: ApiRequest, request_id: str) -> dict[str, Any]:
+def get_request(request: ApiRequest, request_id: str) -> dict[str, Any]:
     """`request_id` is the answer's `x-request-id`. A record is there within a second of its answer's end."""
-    record = get_or_404(UsageRecord.objects.all(), request.auth, request_id)
-    own = ("endpoint", "requested_model", "provider_kind", "user_id", "client_request_id", "error_code")
-    kept = ("attempts", "usage_estimated", "price", "metadata")
-    decided = ("policy", "policy_version", "complexity_score", "task")
-    return {
-        **_row(record),
-        **{name: getattr(record, name) for name in (*own, *decided, *kept)},
-        "saved_usd": as_text(record.saved_usd),
-        "cost_lines": [
-            {
-                "label": line.label,
-                "tokens": line.tokens,
-                "usd_per_mtok": as_text(line.per_million),
-                "cost_usd": as_text(line.cost),
-            }
-            for line in queries.cost_lines(record)
-        ],
-    }
+    return show_request(get_or_404(UsageRecord.objects.all(), request.auth, request_id))
 
 
-_PLAIN = [name for name in RequestRow.model_fields if name not in ("cost_usd", "attempts", "error")]
+def _today() -> date:
+    return timezone.now().astimezone(UTC).date()
 
 
-def _row(record: UsageRecord) -> dict[str, Any]:
-    row = {name: getattr(record, name) for name in _PLAIN}
-    row |= {"cost_usd": as_text(record.cost_usd), "attempts": len(record.attempts)}
-    return row | {"error": record.error or record.error_code} if record.error or record.error_code else row
+def _plain(value: Any) -> str | None:
+    """A group's value as text; none is null."""
+    return str(value) if value else None

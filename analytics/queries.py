@@ -3,7 +3,7 @@
 Lists begin their scan in an index and stop at the page's end. What records come to is in `sums`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -109,6 +109,15 @@ def member_names(caller: Caller, ids: Iterable[UUID | None]) -> dict[UUID, str]:
     wanted = {id for id in ids if id}
     members = User.objects.filter(pk__in=wanted, memberships__workspace=caller.workspace)
     return {user.pk: user.name or user.email for user in members}
+
+
+def group_names(caller: Caller, by: str, values: Sequence[Any]) -> dict[Any, str]:
+    """What people call the groups of `sums.GROUPINGS[by]`; a key or a member that is gone has no name."""
+    if by == "key":
+        return key_names(caller, values)
+    if by == "user":
+        return member_names(caller, values)
+    return {value: str(value) for value in values if value}
 
 
 # --- One request ---------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
@@ -35,17 +35,22 @@ def test_a_row_is_the_contracts(api: ApiClient, workspace: Workspace) -> None:
                 "provider": "openai",
                 "model": "gpt-5",
                 "key_id": str(key),
+                "user_id": None,
                 "stream": True,
                 "prompt_tokens": 1200,
                 "cached_tokens": 1000,
                 "completion_tokens": 300,
                 "reasoning_tokens": 100,
+                "usage_estimated": False,
                 "cost_usd": "0.003375",
+                "unpriced": False,
+                "saved_usd": "0",
                 "latency_ms": 800,
                 "ttft_ms": 200,
                 "cache": "off",
                 "complexity": "simple",
                 "privacy": "cloud",
+                "policy": "",
                 "attempts": 1,
             }
         ],
@@ -101,6 +106,10 @@ FILTERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"provider": "work"}, {"provider": "work"}),
     ({"cache": "hit"}, {"cache": "hit"}),
     ({"complexity": "expert"}, {"complexity": "expert"}),
+    ({"privacy": "local"}, {"privacy": "local"}),
+    ({"policy": "cheap"}, {"policy": "cheap"}),
+    ({"stream": "true"}, {"stream": True}),
+    ({"user": UUID(int=7)}, {"user_id": UUID(int=7)}),
     ({"status": "404"}, {"status": 404}),
     ({"status": "4xx"}, {"status": 499}),
     ({"status": "5xx"}, {"status": 500}),
@@ -164,7 +173,9 @@ def test_a_period(api: ApiClient, workspace: Workspace, period: dict[str, str], 
         ("to", "2026-11-20T25:00:00Z"), ("to", "9999-12-31T23:59:59-14:00"), ("to", "\0"),
         ("status", "600"), ("status", "6xx"), ("status", "0"), ("status", "4XX "), ("status", "ok"),
         ("key", "5"), ("key", "\0"), ("model", "\0"), ("provider", "a\0b"), ("q", "\0"), ("q", "x" * 300),
-        ("model", "x" * 400), ("cache", "\0"), ("complexity", "\0"),
+        ("model", "x" * 400), ("cache", "\0"), ("complexity", "\0"), ("cache", "warm"), ("complexity", "hard"),
+        ("privacy", "strict"), ("stream", "perhaps"), ("user", "ada"), ("policy", "a\0b"), ("policy", "x" * 200),
+        ("order", "cost"), ("key_id", "5"), ("provider_kind", "openai"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_by_name(api: ApiClient, param: str, value: str) -> None:
@@ -172,6 +183,18 @@ def test_bad_input_is_refused_by_name(api: ApiClient, param: str, value: str) ->
     assert answer.status == 400, answer
     assert answer.error["param"] == param
     assert answer.error["code"] == "invalid_request_error"
+
+
+def test_an_empty_parameter_is_as_good_as_none(api: ApiClient, workspace: Workspace) -> None:
+    made = record(workspace)
+    names = ("cursor", "limit", "model", "key", "user", "status", "stream", "cache", "privacy", "from", "to", "q")
+    assert ids(api, **dict.fromkeys(names, "")) == [str(made.id)]
+
+
+def test_a_price_that_nobody_knows_is_said(api: ApiClient, workspace: Workspace) -> None:
+    record(workspace, cost_usd=0, price={"source": "unknown"})
+    (row,) = api.get(PATH).json["data"]
+    assert (row["cost_usd"], row["unpriced"]) == ("0", True)
 
 
 def test_a_period_that_ends_before_it_begins_is_refused(api: ApiClient) -> None:
