@@ -88,6 +88,8 @@ def reset_budget(caller: Caller, key: GatewayKey) -> GatewayKey:
     """Let what `key` spends count from zero again."""
     locked = GatewayKey.objects.select_for_update().get(pk=key.pk)
     logger.info("gateway key %s: budget reset by user %s at %s USD", key.id, caller.user.pk, locked.spent_usd)
+    after = {"spent_usd": Decimal(0), "reset_at": timezone.now()}
+    audit.record(caller, "key.budget_reset", locked, old={"spent_usd": locked.spent_usd}, new=after)
     locked.spent_usd = Decimal(0)
     locked.save(update_fields=["spent_usd"])
     return locked

@@ -1,0 +1,98 @@
+"""Every endpoint that changes a workspace leaves an entry in the audit trail, and none where it refuses."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from accounts.access import Caller
+from accounts.models import AuditEntry, Membership
+from gateway_project.api import api as endpoints
+from keys import services as keys
+from routing import services as routing
+from tests.api_client import PASSWORD, ApiClient
+
+# operation: the action that it leaves, and its body
+CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "POST /api/workspaces": ("workspace.created", {"name": "Second"}),
+    "PATCH /api/workspaces/{workspace_id}": ("workspace.changed", {"budget_usd": "5"}),
+    "POST /api/workspaces/{workspace_id}/members": ("member.added", {"email": "stranger@example.com"}),
+    "PATCH /api/workspaces/{workspace_id}/members/{member_id}": ("member.changed", {"role": "viewer"}),
+    "DELETE /api/workspaces/{workspace_id}/members/{member_id}": ("member.removed", {}),
+    "POST /api/keys/gateway": ("key.created", {"name": "new"}),
+    "PATCH /api/keys/gateway/{key_id}": ("key.changed", {"rate_limit_requests": 5}),
+    "DELETE /api/keys/gateway/{key_id}": ("key.revoked", {}),
+    "POST /api/keys/gateway/{key_id}/rotate": ("key.rotated", {}),
+    "POST /api/keys/gateway/{key_id}/budget/reset": ("key.budget_reset", {}),
+    "POST /api/keys/providers": ("provider.created", {"kind": "demo", "name": "another"}),
+    "PATCH /api/keys/providers/{provider_id}": ("provider.changed", {"enabled": False}),
+    "DELETE /api/keys/providers/{provider_id}": ("provider.removed", {}),
+    "POST /api/routing/policies": ("policy.created", {"name": "new", "default": True}),
+    "PATCH /api/routing/policies/{policy_id}": ("policy.changed", {"privacy_mode": "strict"}),
+    "DELETE /api/routing/policies/{policy_id}": ("policy.removed", {}),
+    "POST /api/routing/policies/{policy_id}/rollback": ("policy.rolled_back", {"version": 1}),
+    "PATCH /api/routing/models/{model_id}": ("model.changed", {"quality": 0.5}),
+    "POST /api/routing/cache/purge": ("cache.purged", {"model": "demo"}),
+}
+# What changes nothing that a workspace is made of, or is a person's own affair (tests/accounts/test_audit.py).
+NONE = {
+    "POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/refresh", "POST /api/auth/logout",
+    "POST /api/keys/providers/{provider_id}/test", "POST /api/routing/explain",
+}  # fmt: skip
+
+Path = Callable[[str], str]
+
+
+@pytest.fixture
+def path(owner: Caller, member: Caller, stranger: Caller) -> Path:
+    """The path of an operation, about a workspace that has one of each."""
+    provider = keys.create_provider(owner, {"kind": "demo", "name": "demo"})
+    policy = routing.create_policy(owner, {"name": "old"})
+    ids = {
+        "workspace_id": owner.workspace.pk,
+        "member_id": Membership.objects.get(user=member.user, workspace=owner.workspace).pk,
+        "key_id": keys.create_key(owner, {"name": "ci", "budget_usd": "5"})[0].pk,
+        "provider_id": provider.pk,
+        "policy_id": policy.pk,
+        "model_id": f"demo/{provider.discovered_models[0]}",
+    }
+    return lambda operation: operation.partition(" ")[2].format(**ids)
+
+
+def test_no_operation_is_forgotten() -> None:
+    found = {
+        f"{method.upper()} {path}"
+        for path, methods in endpoints.get_openapi_schema()["paths"].items()
+        for method in methods
+        if method != "get" and path.startswith("/api/")
+    }
+    assert found == CHANGES.keys() | NONE
+
+
+@pytest.mark.parametrize("operation", CHANGES)
+def test_it_leaves_an_entry(operation: str, path: Path, api: ApiClient, owner: Caller) -> None:
+    action, body = CHANGES[operation]
+    before = set(AuditEntry.objects.values_list("pk", flat=True))
+
+    answer = api.request(operation.partition(" ")[0], path(operation), body)
+
+    assert answer.status < 300, answer
+    entry = AuditEntry.objects.exclude(pk__in=before).get()
+    assert (entry.action, entry.actor_id, entry.via) == (action, owner.user.pk, "api")
+    assert entry.request_id == answer.headers["x-request-id"]
+    assert entry.old or entry.new
+    assert PASSWORD not in str(entry.__dict__)
+
+
+@pytest.mark.parametrize("operation", sorted(CHANGES.keys() - {"POST /api/workspaces"}))
+def test_one_that_is_refused_leaves_none(operation: str, path: Path, viewer: Caller, stranger: Caller) -> None:
+    method, where, body = operation.partition(" ")[0], path(operation), CHANGES[operation][1]
+    foreign = Caller(stranger.user, viewer.workspace, stranger.role)
+
+    answers = [ApiClient.of(caller).request(method, where, body).status for caller in (viewer, foreign)]
+    wrong = ApiClient.of(viewer).request(method, where, {"no such field": 1}).status
+
+    assert answers == [403, 404]
+    assert wrong >= 400
+    refused = (viewer.user.pk, stranger.user.pk)
+    assert not AuditEntry.objects.filter(workspace=viewer.workspace, actor_id__in=refused).exists()
