@@ -36,6 +36,8 @@ class Exclusion(NamedTuple):
     target: Target
     why: Why
     because: str
+    # Of one whose quality is too low: by how much.
+    shortfall: float = 0.0
 
 
 class Question(NamedTuple):
@@ -67,7 +69,7 @@ def exclusion(
     """
     facts = target.facts
     if policy.models is not None and not by_name and not names(policy.models, target):
-        return Exclusion(target, Why.NOT_CHOSEN, f"the policy '{policy.name}' does not choose among it")
+        return Exclusion(target, Why.NOT_CHOSEN, f"it is not among the models that the policy '{policy.name}' lists")
     if not facts.enabled:
         return Exclusion(target, Why.DISABLED, "it is disabled in this workspace")
     allowed = question.allowed
@@ -85,7 +87,7 @@ def exclusion(
     least = None if by_name else policy.min_quality.get(question.complexity)
     if least is not None and quality < least:
         told = f"its quality {quality:.2f} is under the policy's {least:.2f} for {question.complexity} requests"
-        return Exclusion(target, Why.QUALITY, told)
+        return Exclusion(target, Why.QUALITY, told, least - quality)
     if (policy.max_cost_usd is not None or question.budgeted) and not target.local and not facts.price.known:
         whose = "this gateway key has a budget" if question.budgeted else "the policy caps what a request may cost"
         return Exclusion(target, Why.UNPRICED, f"its price is unknown, and {whose}")

@@ -47,7 +47,7 @@ def _known(caller: Caller) -> dict[str, dict[str, Any]]:
     allowed = caller.allowed_models
     if allowed is not None:
         targets = tuple(target for target in targets if target.model in allowed or target.id in allowed)
-    names = (AUTO, *(f"{POLICY_PREFIX}{policy.name}" for policy in view.policies.values())) if targets else ()
+    names = (AUTO, *(f"{POLICY_PREFIX}{name}" for name in view.policy_names)) if targets else ()
     found = {name: _model(name, "gateway", 0) for name in names}
     for target in targets:
         found.setdefault(target.model, _model(target.model, target.provider, _made(target)))

@@ -1,6 +1,7 @@
 """What the `model` of a request stands for: a policy, one target, or every target that serves a model."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from gateway_project.lib.errors import ModelNotFound, PermissionDenied
 from routing.exchange import Exchange
@@ -10,6 +11,8 @@ from routing.snapshot import WorkspaceTargets
 
 AUTO = "auto"
 POLICY_PREFIX = "policy/"
+# Characters of a policy's name; a longer one resembles none.
+LONGEST_POLICY = 60
 
 
 def is_name(model: str) -> bool:
@@ -27,11 +30,20 @@ def chosen(exchange: Exchange, view: WorkspaceTargets) -> PolicyFacts:
     model = exchange.model
     if model.startswith(POLICY_PREFIX):
         name = model.removeprefix(POLICY_PREFIX)
-        named = view.policies.get(name.lower())
+        named = view.policy(name)
         if named is None:
-            raise ModelNotFound(f"There is no policy '{name}'.", param="model")
+            raise ModelNotFound(_no_policy(name, view), param="model")
         return named
     return policy
+
+
+def _no_policy(name: str, view: WorkspaceTargets) -> str:
+    known = {found.lower(): found for found in view.policy_names}
+    near = get_close_matches(name.lower(), known, cutoff=0.5) if len(name) <= LONGEST_POLICY else []
+    if not near:
+        return f"There is no policy '{name}' here; GET /v1/models lists those that there are."
+    meant = " or ".join(f"'{POLICY_PREFIX}{known[found]}'" for found in near)
+    return f"There is no policy '{name}' here. Did you mean {meant}? GET /v1/models lists all."
 
 
 def own_policy(exchange: Exchange, view: WorkspaceTargets) -> PolicyFacts | None:
@@ -42,7 +54,7 @@ def own_policy(exchange: Exchange, view: WorkspaceTargets) -> PolicyFacts | None
     own = exchange.caller.policy if exchange.caller is not None else ""
     if not own:
         return None
-    found = view.policies.get(own.lower()) or view.former_policies.get(own.lower())
+    found = view.policy(own) or view.former_policies.get(own.lower())
     if found is None:
         raise PermissionDenied(f"This gateway key is bound to the policy '{own}', which does not exist any more.")
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from gateway_project.lib.errors import NoAvailableModel
 from routing import calibration, catalog, naming
-from routing.filters import Exclusion, Question, exclusion, names
+from routing.filters import Exclusion, Question, Why, exclusion, names
 from routing.needs import LARGE_WINDOW
 from routing.policies import TASK_MODELS, PolicyFacts
 from routing.privacy import Privacy
@@ -31,6 +31,7 @@ FLOORS = {"simple": 0.0, "moderate": 0.45, "complex": 0.60, "expert": 0.70}
 # What puts a target behind the others whatever its score; the greater outweighs all smaller together.
 NOT_LOCAL, SMALL_WINDOW, UNDER_FLOOR, FAILING, NOT_CHOICE = 16, 8, 4, 2, 1
 SHIFT = 5
+DEMO = "it is the demo, which 'auto' takes only where no other model is enabled"
 PUT_BACK = {
     NOT_LOCAL: "the request is internal, and local models go first",
     SMALL_WINDOW: f"the prompt is long, and models with a known window of {LARGE_WINDOW} tokens or more go first",
@@ -171,6 +172,8 @@ def _made(view: WorkspaceTargets, policy: PolicyFacts, question: Question) -> Pl
     if named and not any(row.place == 0 for row in rows):
         # A fallback is for a model that fails, not for one that may not be asked.
         rows, excluded = [], [each for each in excluded if each.target.id in ids]
+    if not named:
+        excluded += [Exclusion(target, Why.NOT_CHOSEN, DEMO) for target in _demos(view) if target.id not in ids]
     _mark_choices(rows, policy, question)
     excluded.sort(key=lambda each: (each.why, each.target.id))
     return Plan(question, policy, named, rows, excluded, notes)
@@ -211,6 +214,10 @@ def _candidates(view: WorkspaceTargets, policy: PolicyFacts, notes: list[str]) -
 
 def _mark_choices(rows: list[Row], policy: PolicyFacts, question: Question) -> None:
     """Mark the rows that the policy's table of tasks names.
+
+def _demos(view: WorkspaceTargets) -> list[Target]:
+    return [target for target in view.all if target.kind.wire == "demo" and target.facts.enabled]
+
 
     What the built-in table says of chat holds among local models alone: elsewhere scores decide better.
     """

@@ -4,6 +4,9 @@
 targets. Explain and the request run it alike; `decide` adds the refusal when nobody is left.
 """
 
+from decimal import Decimal
+
+from analytics.pricing import as_text
 from routing.decision import Candidate, Decision
 from routing.exchange import Exchange
 from routing.filters import Exclusion, Question, Why
@@ -149,7 +152,7 @@ def _narrow(table: Table, health: Health) -> list[str]:
             told += f" and {needs.max_output} of an answer" if needs.max_output else ""
             excluded.append(Exclusion(target, Why.CONTEXT, told))
         elif cap is not None and cost > cap:
-            told = f"about ${cost:.6f} is more than the policy's ${cap:.6f} for a request"
+            told = f"about {_usd(cost)} is more than the policy's {_usd(cap)} for a request"
             excluded.append(Exclusion(target, Why.COST, told))
         elif state is not None and state.denied:
             excluded.append(Exclusion(target, Why.DENIED, f"its circuit breaker is open: {state.reason}"))
@@ -177,6 +180,11 @@ def _narrow(table: Table, health: Health) -> list[str]:
 
 
 # --- Score ---------------------------------------------------------------------------------------
+def _usd(amount: float) -> str:
+    """`amount` for people: three digits, wherever they begin."""
+    return f"${as_text(Decimal(f'{amount:.3g}'))}"
+
+
 
 
 def _score(table: Table, rates: dict[int, float]) -> None:

@@ -35,9 +35,7 @@ def refused(exchange: Exchange, plan: Plan, excluded: Sequence[Exclusion], needs
     if last > Why.PRIVACY:
         barred = [each for each in barred if _would_answer(each.target, plan, needs)]
     if barred and max(each.why for each in barred) is Why.NOT_ALLOWED:
-        return PermissionDenied(
-            f"This gateway key may not use the model '{exchange.model}'.", param="model", details=details
-        )
+        return PermissionDenied(_not_allowed(exchange, plan, considered), param="model", details=details)
     if barred:
         targets = [each.target for each in barred if each.why is Why.PRIVACY]
         return PermissionDenied(
@@ -52,6 +50,18 @@ def refused(exchange: Exchange, plan: Plan, excluded: Sequence[Exclusion], needs
         message = f"The model '{exchange.model}' cannot be asked: it is disabled in this workspace."
         return ModelNotFound(message, param="model", details=details)
     return NoAvailableModel(_nobody(exchange, plan, considered), details=details)
+
+
+def _not_allowed(exchange: Exchange, plan: Plan, considered: Sequence[Exclusion]) -> str:
+    if plan.named:
+        return f"This gateway key may not use the model '{exchange.model}'."
+    allowed = sorted(plan.question.allowed or ())
+    if not allowed:
+        return "This gateway key may use no model at all."
+    shown = ", ".join(f"'{name}'" for name in allowed[:NAMED]) + (", …" if len(allowed) > NAMED else "")
+    if all(each.why is Why.NOT_ALLOWED for each in considered):
+        return f"This gateway key may only use {shown}, and no enabled provider here serves that."
+    return f"None of the models that this gateway key may use ({shown}) can answer this request; others here could."
 
 
 def _would_answer(target: Target, plan: Plan, needs: Needs) -> bool:
@@ -83,7 +93,10 @@ def _nobody(exchange: Exchange, plan: Plan, considered: Sequence[Exclusion]) -> 
     shown = "; ".join(f"{each.target.id}: {each.because}" for each in considered[-NAMED:])
     more = f"; and {len(considered) - NAMED} more" if len(considered) > NAMED else ""
     whose = f" under the policy '{plan.policy.name}'" if plan.policy.id else ""
-    return f"No model can answer '{exchange.model}'{whose}. {shown}{more}."
+    short = [each for each in considered if each.why is Why.QUALITY]
+    nearest = min(short, key=lambda each: each.shortfall, default=None)
+    hint = f" The nearest is {nearest.target.id}: {nearest.because}." if nearest and len(considered) > 1 else ""
+    return f"No model can answer '{exchange.model}'{whose}. {shown}{more}.{hint}"
 
 
 def _told(each: Exclusion) -> dict[str, str]:

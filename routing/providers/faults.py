@@ -1,5 +1,6 @@
 """Whose fault it is that an attempt failed, and what follows from that for the request and for the target."""
 
+import re
 from enum import Enum
 from typing import Any
 
@@ -21,14 +22,25 @@ TOO_SLOW = frozenset({Failure.CONNECT_TIMEOUT, Failure.TIMEOUT})
 _MODERATION = frozenset({"flagged_input", "moderation", "content_policy_violation", "content_filter"})
 # Of a provider's words, what is told of an open breaker.
 SHOWN = 160
+# And what means this secret: in codes, types and reasons, which no prompt can write, …
+_CREDENTIAL = re.compile(
+    r"permission_error|authentication_error|invalid_api_key|api_key_|invalid_authentication|insufficient_permissions"
+    r"|access_?denied|unsupported_country|account_|consumer_|service_disabled|billing|organization",
+    re.IGNORECASE,
+)
+# … or in so many words.
+_OF_KEYS = re.compile(
+    r"\bapi[ _-]?keys?\b|\bcredentials?\b|\baccess tokens?\b|\bauthenticat|\bpermission_error\b|\binvalid_api_key\b",
+    re.IGNORECASE,
+)
 
 
 class Blame(Enum):
     """What an attempt's failure says about its target."""
 
     REQUEST = "nothing: the request was at fault"
-    LIMIT = "it limits our rate"
-    CREDENTIAL = "it refuses our secret"
+    LIMIT = "it answered 429, too many requests"
+    CREDENTIAL = "it does not accept the API key that is set for it"
     PROVIDER = "it failed"
 
 
@@ -81,11 +93,12 @@ def blame(error: UpstreamError, *, named: bool) -> Blame:
         return Blame.REQUEST
     if status == 429:
         return Blame.LIMIT
-    if status == 403 and error.body.lstrip()[:1] == b"<":
-        # A page: a firewall's before the provider, which may not like this prompt, and knows nothing of secrets.
-        return Blame.PROVIDER
-    if status == 401 or status == 403:
-        return Blame.REQUEST if _is_moderation(error.body) else Blame.CREDENTIAL
+    if status in (401, 403) and _is_moderation(error.body):
+        return Blame.REQUEST
+    # A 403 may be about this prompt, or come from a firewall before the provider: only one that speaks of the secret
+    # closes the target until there is another. After any other one it rests for a moment and is tried again.
+    if status == 401 or (status == 403 and _is_about_credential(error)):
+        return Blame.CREDENTIAL
     return Blame.PROVIDER
 
 
@@ -96,9 +109,10 @@ def report(flight: Flight, target: Target, error: UpstreamError, *, named: bool)
         case Blame.REQUEST:
             flight.refused()
         case Blame.LIMIT:
-            flight.limited(f"it limits our rate: {said}", error.retry_after)
+            flight.limited(f"it answered 429, too many requests: {said}", error.retry_after)
         case Blame.CREDENTIAL:
-            reason = f"it refuses our secret (HTTP {error.status}: {said}); set another one"
+            told = f"it does not accept the API key that is set for it (HTTP {error.status}: {said})"
+            reason = f"{told}; enter another one for this provider"
             flight.denied(credential(target.secret, target.base_url), reason)
         case Blame.PROVIDER:
             flight.failed(said, retry_after=error.retry_after, too_slow=error.failure in TOO_SLOW)
@@ -106,6 +120,15 @@ def report(flight: Flight, target: Target, error: UpstreamError, *, named: bool)
 
 def _is_moderation(body: bytes) -> bool:
     error = _error(body)
+def _is_about_credential(error: UpstreamError) -> bool:
+    """Whether a 403 says that the secret is at fault. A page never does: it is a firewall's."""
+    said = _error(error.body)
+    details = said.get("details")
+    reasons = [each.get("reason") for each in details if type(each) is dict] if type(details) is list else []
+    identifiers = " ".join(str(each) for each in (said.get("code"), said.get("type"), *reasons) if each)
+    return bool(_CREDENTIAL.search(identifiers) or _OF_KEYS.search(error.message))
+
+
     details = error.get("metadata")
     words = {str(error.get("code")), str(error.get("type")), *(details if type(details) is dict else ())}
     return not _MODERATION.isdisjoint(words)

@@ -17,6 +17,7 @@ from gateway_project.lib.schemas import parse
 from keys.queries import keys_naming_policy
 from keys.services import rename_policy
 from routing.models import Policy, PolicyVersion
+from routing.policies import BUILT_IN, RESERVED
 from routing.policy_document import NewPolicy, PolicyChange, PolicyDocument, as_json, merged
 
 logger = logging.getLogger(__name__)
@@ -121,12 +122,15 @@ def named_policy(workspace: Workspace, name: str) -> str:
         locked = policies.select_for_update(no_key=True).filter(pk=found.pk).first()
         if locked is not None and locked.name.lower() == name.lower():
             return locked.name
+    if name.lower() == BUILT_IN.lower():
+        return BUILT_IN
     raise InvalidRequest(f"policy: there is no policy named '{name}'.", param="policy")
 
 
 def policy_names(workspace: Workspace) -> list[str]:
-    """The names of the workspace's policies."""
-    return list(Policy.objects.filter(workspace=workspace).values_list("name", flat=True))
+    """The names of the workspace's policies, and of the built-in one."""
+    names = list(Policy.objects.filter(workspace=workspace).values_list("name", flat=True))
+    return names if BUILT_IN.lower() in map(str.lower, names) else [*names, BUILT_IN]
 
 
 def current_version(policy: Policy) -> PolicyVersion:
@@ -159,6 +163,8 @@ def _locked(caller: Caller, policy: Policy) -> Policy:
 
 def _check_name(caller: Caller, name: str, but: Policy | None = None) -> None:
     """Compared as the request path compares them: a database's own idea of case may differ from it."""
+    if name.lower() in RESERVED and (but is None or name.lower() != but.name.lower()):
+        raise Conflict(f"The name '{name}' is reserved: the gateway's own policy is called '{BUILT_IN}'.", param="name")
     for policy in scoped(Policy.objects.only("name"), caller):
         if policy.name.lower() == name.lower() and (but is None or policy.pk != but.pk):
             raise Conflict(f"There is a policy named '{policy.name}' already.", param="name")

@@ -18,7 +18,7 @@ from keys.live import unserved_note
 from routing import explain, health, policy_document, services, snapshot
 from routing.forms import PolicyForm, TryForm
 from routing.models import Policy, PolicyVersion
-from routing.policies import DEFAULT, PolicyFacts
+from routing.policies import BUILT_IN, DEFAULT, PolicyFacts
 from routing.policy_document import DEFAULTS, PolicyDocument
 
 PAGE = "routing/policy.html"
@@ -38,7 +38,7 @@ def index(request: ConsoleRequest) -> HttpResponse:
     shown = [_shown(policy, documents.get(policy.pk, {})) for policy in page.data]
     if page.next_cursor is None:
         default = not _policies(request).filter(is_default=True).exists()
-        shown.append(_row("", "Balanced", DEFAULTS, default=default, version=None))
+        shown.append(_row("", BUILT_IN, DEFAULTS, default=default, version=None))
     context = {
         "policies": shown,
         "next_cursor": page.next_cursor,
@@ -91,7 +91,7 @@ def detail(request: ConsoleRequest, id: str) -> HttpResponse:
 @console_view()
 def built_in(request: ConsoleRequest) -> HttpResponse:
     """What holds where a workspace made no default of its own."""
-    context = {"built_in": True, "form": PolicyForm(name="Balanced", document={}), "try_form": TryForm()}
+    context = {"built_in": True, "form": PolicyForm(name=BUILT_IN, document={}), "try_form": TryForm()}
     return render(request, PAGE, context)
 
 

@@ -112,20 +112,30 @@ def test_a_target_that_limits_our_rate_rests_as_long_as_it_says(hasty: Hasty) ->
     assert scene.post(model=first(scene)).headers["x-gateway-provider"] == spare
     row = health_of(scene, first(scene))
     assert (row["state"], row["error_rate"]) == ("open", 0.0)
-    assert "limits our rate" in row["reason"]
+    assert "it answered 429, too many requests" in row["reason"]
     while scene.post(model=first(scene)).headers["x-gateway-provider"] == spare:
         time.sleep(0.05)
     assert 1.9 < time.monotonic() - limited_at < 4
     assert len(scene.received()) == 2
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_secret_is_not_sent_again_until_it_is_changed(scene: Scene, status: int) -> None:
-    scene.behave({"status": status})
+NO_PERMISSION = json.dumps(
+    {"type": "error", "error": {"type": "permission_error", "message": "You may not use the specified resource."}}
+)
+OF_A_KEY = json.dumps({"message": "Incorrect API key provided: sk-***."})
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [{"status": 401}, {"status": 403, "body": NO_PERMISSION}, {"status": 403, "body": OF_A_KEY}],
+    ids=["401", "403 by its type", "403 by its words"],
+)
+def test_a_refused_secret_is_not_sent_again_until_it_is_changed(scene: Scene, behaviour: dict[str, Any]) -> None:
+    scene.behave(behaviour)
     assert scene.post(model=first(scene)).status_code == 503
     refused = scene.post(model=first(scene))
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "no_available_model")
-    assert "refuses our secret" in refused.json()["error"]["message"]
+    assert "does not accept the API key" in refused.json()["error"]["message"]
     assert len(scene.received()) == 1
     row = health_of(scene, first(scene))
     assert (row["state"], row["retry_in_s"]) == ("open", None)
@@ -139,7 +149,7 @@ def test_a_refused_secret_is_not_sent_again_until_it_is_changed(scene: Scene, st
 
 def test_the_same_secret_entered_anew_is_tried(scene: Scene) -> None:
     """What was wrong may have been mended at the provider's: entering it again says so."""
-    scene.behave({"status": 403})
+    scene.behave({"status": 403, "body": NO_PERMISSION})
     assert scene.post(model=first(scene)).status_code == 503
     scene.behave({})
     scene.account.change_provider(scene.provider, api_key=f"sk-upstream-{scene.name}-secret")
@@ -166,6 +176,17 @@ def test_a_prompt_that_a_provider_moderates_closes_it_to_nobody(scene: Scene, er
     scene.behave({"status": 403, "body": json.dumps({"error": error})}, {})
     assert scene.post(model=first(scene)).status_code == 503
     assert scene.post(model=first(scene)).status_code == 200
+
+
+def test_a_403_that_does_not_speak_of_the_secret_closes_the_target_for_a_moment_at_most(scene: Scene) -> None:
+    """A client's words may provoke it: nobody should have to enter a secret anew because of them."""
+    scene.behave(*[{"status": 403, "body": json.dumps({"error": {"message": "This may not be asked."}})}] * 5, {})
+    for _ in range(5):
+        assert scene.post(model=first(scene)).status_code == 503
+    end = time.monotonic() + 10
+    while scene.post(model=first(scene)).status_code != 200:
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def test_a_prompt_that_a_firewall_blocks_closes_the_provider_to_nobody(scene: Scene) -> None:

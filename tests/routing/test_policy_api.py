@@ -107,6 +107,14 @@ def test_a_key_names_a_policy_that_exists_and_follows_its_renaming(api: ApiClien
     assert [key["policy"] for key in api.get(KEYS).json["data"]] == ["frugal"]
 
 
+def test_the_built_in_policy_has_one_name_which_nobody_else_takes(api: ApiClient, policy: Policy) -> None:
+    assert api.post(KEYS, name="ci", policy="balanced").json["policy"] == "Balanced"
+    for name in ("Balanced", "balanced", "default"):
+        for answer in (api.post(PATH, name=name), api.patch(path_of(policy), name=name)):
+            assert (answer.status, answer.error["param"]) == (409, "name")
+            assert f"The name '{name}' is reserved" in answer.error["message"]
+
+
 def test_another_workspaces_policy_and_keys_stay_out_of_it(api: ApiClient, stranger: Caller, policy: Policy) -> None:
     services.create_policy(stranger, {"name": "theirs"})
     services.create_policy(stranger, {"name": "cheap"})

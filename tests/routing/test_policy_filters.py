@@ -222,7 +222,7 @@ def test_a_cap_on_what_a_request_may_cost() -> None:
     policy = policy_with(max_cost_usd=0.01)
     decision = decided(request(tokens=1000, max_tokens=100), view, policy=policy)
     assert ids(decision) == ["cloud/gpt-4o-mini"]
-    assert reasons(decision) == {"cloud/gpt-4o": "about $0.101000 is more than the policy's $0.010000 for a request"}
+    assert reasons(decision) == {"cloud/gpt-4o": "about $0.101 is more than the policy's $0.01 for a request"}
     assert len(decided(request(tokens=1000, max_tokens=5), view, policy=policy).targets) == 2
 
 
@@ -240,14 +240,14 @@ def test_a_key_with_a_budget_may_not_use_what_has_no_price() -> None:
     assert ids(decided(request(caller=limited), view)) == ["cloud/gpt-4o"]
     error = refusal(request("brand-new", caller=limited), view)
     assert (error.status, error.code) == (503, "no_available_model")
-    assert "its price is unknown, and this gateway key has a budget" in error.message
+    assert "its price is unknown, and a budget holds for this request" in error.message
 
 
 def test_a_policy_chooses_among_its_models() -> None:
     view = view_of(provider("a", models=("m", "n")), provider("b", models=("m", "n")))
     decision = decided(request(), view, policy=policy_with(models=frozenset({"a/m", "n", "gone"})))
     assert set(ids(decision)) == {"a/m", "a/n", "b/n"}
-    assert "does not choose among it" in reasons(decision)["b/m"]
+    assert reasons(decision)["b/m"] == "it is not among the models that the policy 'ours' lists"
     assert decision.notes == ["The model 'gone' of the policy 'ours' is skipped: nobody serves it here."]
 
 
@@ -368,7 +368,9 @@ def test_auto_does_not_choose_a_model_that_embeds() -> None:
 
 def test_auto_takes_the_demo_where_nothing_else_is_on() -> None:
     demo, other = provider("toy", "demo", ("demo",)), provider("a", models=("m",))
-    assert ids(decided(request(), view_of(demo, other))) == ["a/m"]
+    decision = decided(request(), view_of(demo, other))
+    assert ids(decision) == ["a/m"]
+    assert reasons(decision) == {"toy/demo": "it is the demo, which 'auto' takes only where no other model is enabled"}
     assert ids(decided(request(), view_of(demo, other, settings={"a/m": settings(enabled=False)}))) == ["toy/demo"]
 
 
@@ -388,9 +390,22 @@ def test_the_policy_is_the_requests_then_the_keys_then_the_workspaces() -> None:
 
 
 def test_an_unknown_policy_is_not_found() -> None:
-    error = refusal(request("policy/nobody"), view_of(provider("a", models=("m",))))
+    view = view_of(provider("a", models=("m",)), policies=(policy_with(name="Frugal"),))
+    error = refusal(request("policy/nobody"), view)
     assert (error.status, error.code) == (404, "model_not_found")
-    assert error.message == "There is no policy 'nobody'."
+    assert error.message == "There is no policy 'nobody' here; GET /v1/models lists those that there are."
+    assert "Did you mean 'policy/Frugal'?" in refusal(request("policy/frugl"), view).message
+
+
+def test_the_built_in_policy_can_be_named_unless_there_is_another_of_its_name() -> None:
+    own = policy_with(name="Ours", models=frozenset({"gone"}))
+    view = view_of(provider("a", models=("m",)), policies=(own,), default=own)
+    decision = decided(request("policy/balanced"), view)
+    assert (decision.policy.name, ids(decision)) == ("Balanced", ["a/m"])
+    assert decided(request("auto", caller=caller_of(policy="Balanced")), view).policy.name == "Balanced"
+    namesake = policy_with(name="balanced", id="1")
+    view = view_of(provider("a", models=("m",)), policies=(namesake,))
+    assert decided(request("policy/Balanced"), view).policy.id == "1"
 
 
 @pytest.mark.parametrize("model", ["auto", "m", "policy/loose"])
@@ -412,6 +427,32 @@ def test_a_policy_that_nobody_can_satisfy_says_why_of_each() -> None:
     told = error.body()["error"]["candidates"]
     assert [(each["provider"], each["model"]) for each in told] == [("a", "m"), ("b", "n")]
     assert all("under the policy's 0.99" in each["excluded_because"] for each in told)
+
+
+def test_who_asks_for_too_much_quality_is_told_what_comes_nearest() -> None:
+    view = view_of(
+        provider("a", models=("m", "n", "o", "p")),
+        settings={f"a/{model}": settings(quality=0.5 + number / 10) for number, model in enumerate("onmp")},
+    )
+    error = refusal(request(), view, policy=policy_with(min_quality={"simple": 0.99}))
+    assert error.message.endswith(
+        "The nearest is a/p: its quality 0.80 is under the policy's 0.99 for simple requests."
+    )
+
+
+def test_a_key_whose_models_nobody_serves() -> None:
+    view = view_of(provider("a", models=("m",)), provider("b", models=("n",)))
+    error = refusal(request(caller=caller_of(allowed_models=frozenset({"gone", "away"}))), view)
+    assert (error.status, error.param) == (403, "model")
+    assert error.message == "This gateway key may only use 'away', 'gone', and no enabled provider here serves that."
+    assert "may use no model" in refusal(request(caller=caller_of(allowed_models=frozenset())), view).message
+
+
+def test_a_key_whose_models_cannot_do_what_others_could() -> None:
+    view = view_of(provider("a", "llamacpp", ("m",)), provider("b", models=("n",)))
+    error = refusal(request(caller=caller_of(allowed_models=frozenset({"m"})), tools=TOOLS), view)
+    assert error.status == 403
+    assert "None of the models that this gateway key may use ('m') can answer" in error.message
 
 
 def test_a_policy_whose_models_are_all_gone() -> None:

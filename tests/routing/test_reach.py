@@ -180,7 +180,7 @@ async def test_targets_that_refuse_our_secret_are_not_asked_and_said_to_be(upstr
         with pytest.raises(NoAvailableModel, match="No provider could answer") as raised:
             await reach(exchange, fleet.decision(exchange))
     assert exchange.attempts == []
-    assert "refuses our secret" in raised.value.message
+    assert "does not accept the API key" in raised.value.message
     assert fleet.calls() == [1]
 
 
