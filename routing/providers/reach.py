@@ -15,7 +15,7 @@ from typing import NoReturn
 from gateway_project.lib.errors import NoAvailableModel, UnsupportedByBackend, UpstreamRateLimited, UpstreamTimeout
 from routing import health
 from routing.decision import Decision
-from routing.exchange import Exchange
+from routing.exchange import Attempt, Exchange
 from routing.flight import Flight
 from routing.providers import faults
 from routing.providers.attempt import Answer, ask
@@ -142,7 +142,9 @@ class _Tour:
         """Who else may answer while `late` does not: one of the decision's, well, and not asked yet."""
         now = health.current.clock()
         for target in self.targets:
-            if target.key == late.key or target.key in self.tries or not health.current.available(target.key, now):
+            if target.key == late.key or target.key in self.tries or target.key in self.spent:
+                continue
+            if not health.current.available(target.key, now):
                 continue
             flight = health.current.begin(target, stream=self.exchange.stream)
             if flight is not None:
@@ -192,7 +194,8 @@ def _give_up(exchange: Exchange, tour: _Tour) -> NoReturn:
     if attempts and all(attempt.status == 429 for attempt in attempts):
         wait = last.retry_after if last and last.retry_after is not None else 1
         raise UpstreamRateLimited(
-            "Every provider that was asked limits our rate.",
+            f"Every provider that was asked answered 429 (too many requests): {_providers(attempts)}. "
+            "The limit is the provider's, not this gateway's.",
             details=details,
             headers={"retry-after": str(max(1, round(wait)))},
         )
@@ -200,3 +203,8 @@ def _give_up(exchange: Exchange, tour: _Tour) -> NoReturn:
     said = tour.passed_by | {attempt.target.id: attempt.error for attempt in attempts}
     told = "; ".join(f"{name}: {error}" for name, error in said.items())
     raise NoAvailableModel(f"No provider could answer. {told}.", details=details)
+
+
+def _providers(attempts: list[Attempt]) -> str:
+    """Their names, each once, in the order in which they were asked."""
+    return ", ".join(dict.fromkeys(f"'{attempt.target.provider}'" for attempt in attempts))
