@@ -37,6 +37,11 @@ def count(text: str, model: str = "") -> int:
     return _count([text])
 
 
+def count_all(text: str) -> int:
+    """Tokens of all of `text`, however long: for who needs to know rather than to guess."""
+    return len(_encoding().encode_ordinary(text))
+
+
 def estimate_messages(messages: Sequence[Any], tools: Sequence[Any] = ()) -> int:
     """Tokens of a chat's prompt, about: messages with their images, and tools as the JSON of their schemas.
 

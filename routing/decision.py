@@ -48,6 +48,8 @@ class Decision:
     # Whether the request must stay in the house. Whoever sends it anywhere asks this once more.
     local_only: bool = False
     notes: list[str] = field(default_factory=list)
+    # The keys of those of `targets` that are a policy's fallbacks for what the client named.
+    fallbacks: frozenset[tuple[str, str]] = frozenset()
     # Makes `candidates`: a request does not need them, so only explain pays for them.
     recall: Callable[[], list[Candidate]] = field(default=_nothing, repr=False)
 

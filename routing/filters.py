@@ -50,7 +50,7 @@ class Question(NamedTuple):
     privacy: Privacy
     complexity: str
     task: str
-    # Whether the key has a budget.
+    # Whether the key, the member who made it or the workspace has a budget.
     budgeted: bool
 
 
@@ -89,7 +89,7 @@ def exclusion(
         told = f"its quality {quality:.2f} is under the policy's {least:.2f} for {question.complexity} requests"
         return Exclusion(target, Why.QUALITY, told, least - quality)
     if (policy.max_cost_usd is not None or question.budgeted) and not target.local and not facts.price.known:
-        whose = "this gateway key has a budget" if question.budgeted else "the policy caps what a request may cost"
+        whose = "a budget holds for this request" if question.budgeted else "the policy caps what a request may cost"
         return Exclusion(target, Why.UNPRICED, f"its price is unknown, and {whose}")
     return None
 

@@ -57,6 +57,8 @@ class Plan:
     quality_scores: list[float] = field(init=False)
     smallest_window: float = field(init=False)
     pooled: bool = field(init=False)
+    # Of a model that the client named: the policy's fallbacks.
+    fallbacks: frozenset[Key] = field(init=False)
     # By whether the prompt is long: each row's place and bits, `place << SHIFT | bits`.
     ranks: dict[bool, list[int]] = field(init=False)
     # By size of prompt, rounded, and of answer.
@@ -72,6 +74,7 @@ class Plan:
         self.quality_scores = rising([row.quality for row in rows]) if rows else []
         self.smallest_window = min((row.window for row in rows if row.window is not None), default=float("inf"))
         self.pooled = _pool(rows)
+        self.fallbacks = frozenset(row.key for row in rows if row.place) if self.named else frozenset()
         self.ranks = {long: self.ranks_of(rows, long=long) for long in (True, False)}
         self._tell_of_floor()
 

@@ -105,7 +105,8 @@ def weigh(
     if conversations is not None and targets and not (plan.named and len(plan.rows) == 1):
         notes = _keep_to_conversation(exchange, table, targets, conversations, notes)
     targets += table.resting
-    decision = Decision(targets, plan.named, policy, privacy is Privacy.LOCAL_ONLY, notes, lambda: _candidates(table))
+    local_only = privacy is Privacy.LOCAL_ONLY
+    decision = Decision(targets, plan.named, policy, local_only, notes, plan.fallbacks, lambda: _candidates(table))
     return decision, table
 
 

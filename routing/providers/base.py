@@ -62,6 +62,7 @@ class Failure(StrEnum):
     STATUS = "status"  # an HTTP status of 400 or more
     JUNK = "junk"  # an answer that is not what the endpoint answers with
     UNSUPPORTED = "unsupported"  # the kind has no such endpoint or capability
+    BUDGET = "budget"  # it was not asked: what it may cost does not fit
 
 
 class UpstreamError(Exception):

@@ -16,6 +16,8 @@ from routing.providers.base import Failure, Target, UpstreamError
 CLIENT_FAULTS = frozenset({400, 409, 411, 413, 414, 415, 416, 422, 424, 431, 451})
 RETRIED_STATUS = frozenset({408, 429})
 RETRIED_FAILURES = frozenset({Failure.CONNECT, Failure.CONNECT_TIMEOUT, Failure.DROPPED})
+# Nothing was generated. After any other failure the provider may send a bill.
+UNBILLED = frozenset({Failure.CONNECT, Failure.CONNECT_TIMEOUT, Failure.STATUS, Failure.UNSUPPORTED, Failure.BUDGET})
 TOO_SLOW = frozenset({Failure.CONNECT_TIMEOUT, Failure.TIMEOUT})
 # What providers say with a 403 that means this prompt, not this secret: else a client's words could close a target
 # to everybody until the operator enters another secret.

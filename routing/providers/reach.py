@@ -14,6 +14,8 @@ from typing import NoReturn
 
 from gateway_project.lib.errors import NoAvailableModel, UnsupportedByBackend, UpstreamRateLimited, UpstreamTimeout
 from routing import health
+from routing.budgets.hold import opened
+from routing.budgets.sums import SpendingUnknown
 from routing.decision import Decision
 from routing.exchange import Attempt, Exchange
 from routing.flight import Flight
@@ -38,6 +40,7 @@ async def reach(exchange: Exchange, decision: Decision) -> Reply:
     Fills `exchange.attempts` and `exchange.target`. Raises what the caller is to be told when every target failed.
     """
     tour = _Tour(exchange, decision)
+    exchange.hold = opened(exchange)
     while (stop := tour.next_stop()) is not None:
         target, ready_at = stop
         if not await tour.waited_for(ready_at):
@@ -78,6 +81,9 @@ class _Tour:
         self.spent: set[tuple[str, str]] = set()
         # Why those were passed by that were not asked at all.
         self.passed_by: dict[str, str] = {}
+        self.fallbacks = decision.fallbacks
+        # Whether a target was passed by because it may cost more than a budget has left.
+        self.over_budget = False
 
     def next_stop(self) -> tuple[Target, float] | None:
         """Whom to ask, and when: the first in order that was not asked, then whoever is ready first.
@@ -91,7 +97,7 @@ class _Tour:
         best: tuple[Target, float] | None = None
         best_rank = (True, float("inf"))
         for target in self.targets:
-            if target.key in self.spent:
+            if target.key in self.spent or (self._is_barred and target.key in self.fallbacks):
                 continue
             available = health.current.available(target.key, now)
             ready_at = self.ready_at.get(target.key, 0.0)
@@ -124,19 +130,48 @@ class _Tour:
                 return await raced(self.exchange, first, late_after, self._rival, self._is_final)
         return await self._call(target, flight, timeouts)
 
+    @property
+    def _is_barred(self) -> bool:
+        """Whether the fallbacks are: they are for a model that fails, not for one that there is no budget for."""
+        return self.over_budget and not self.tries
+
     async def _call(self, target: Target, flight: Flight, timeouts: Timeouts) -> Answer:
+        if self.exchange.hold is not None:
+            await self._cover(target, flight)
         self.calls_left -= 1
         tries = self.tries[target.key] = self.tries.get(target.key, 0) + 1
         try:
             return await ask(self.exchange, target, flight, timeouts, named=self.named)
         except UpstreamError as error:
             self.last = error
+            if self.exchange.hold is not None and error.failure in faults.UNBILLED:
+                self.exchange.hold.uncover(target)
             wait = _wait(error, tries)
             if wait is None:
                 self.spent.add(target.key)
             else:
                 self.ready_at[target.key] = time.monotonic() + wait
             raise
+
+    async def _cover(self, target: Target, flight: Flight) -> None:
+        """Reserve what a call of `target` may cost. Raises `UpstreamError` when that does not fit in the budgets."""
+        assert self.exchange.hold is not None  # noqa: S101  (whoever calls this has looked)
+        why = "it was not decided whether its cost fits in the budgets"
+        try:
+            why = await self.exchange.hold.cover(target)
+        except SpendingUnknown as error:
+            if not self.tries:
+                raise
+            why = error.message
+        finally:
+            if why:
+                flight.given_up()
+        if why:
+            self.over_budget = True
+            self.spent.add(target.key)
+            self.passed_by[target.id] = why
+            self.exchange.passed_over.append(Attempt(target, time.time(), error=f"not asked: {why}"))
+            raise UpstreamError(Failure.BUDGET, why)
 
     def _rival(self, late: Target) -> Rival | None:
         """Who else may answer while `late` does not: one of the decision's, well, and not asked yet."""
@@ -186,7 +221,9 @@ def _wait(error: UpstreamError, tries: int) -> float | None:
 
 def _give_up(exchange: Exchange, tour: _Tour) -> NoReturn:
     attempts, last = exchange.attempts, tour.last
-    details = {"attempts": [attempt.summary() for attempt in attempts]}
+    if not attempts and tour.over_budget and exchange.hold is not None:
+        raise exchange.hold.refusal(tour.passed_by)
+    details = {"attempts": [attempt.summary() for attempt in exchange.turns]}
     if last is not None and last.failure is Failure.UNSUPPORTED and len(attempts) == 1:
         raise UnsupportedByBackend(last.message, details=details)
     if attempts and all(attempt.failure in (Failure.TIMEOUT, Failure.CONNECT_TIMEOUT) for attempt in attempts):

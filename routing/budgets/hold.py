@@ -1,0 +1,88 @@
+"""What one request reserves: a bound for each target that it asks, until it is settled by what it cost."""
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from gateway_project.lib.errors import ApiError, BudgetExceeded
+from keys.limits import pico
+from routing.budgets import till
+from routing.budgets.book import Reservation, Shortfall
+from routing.budgets.bounds import Size, bound, size_of
+from routing.budgets.shortfall import because, budget_exceeded
+from routing.budgets.till import Till
+from routing.providers.base import Target
+
+if TYPE_CHECKING:
+    from routing.exchange import Exchange
+
+UNTOLD = "what it would cost cannot be told beforehand, and a budget holds for this request"
+
+
+class Hold:
+    """Opened before the first target is asked, and settled once, whatever happened in between."""
+
+    __slots__ = ("_body", "_covered", "_least", "_reservation", "_size", "_till")
+
+    def __init__(self, till: Till, reservation: Reservation, body: dict[str, Any]) -> None:
+        self._till = till
+        self._reservation = reservation
+        self._body = body
+        self._size: Size | None = None
+        # What was reserved for each call that may still be billed.
+        self._covered: list[tuple[tuple[str, str], int]] = []
+        self._least: Shortfall | None = None
+
+    async def cover(self, target: Target) -> str:
+        """Reserve what asking `target` may cost. "" when that is done, else why it must not be asked.
+
+        Raises `SpendingUnknown`.
+        """
+        size = self._size
+        if size is None:
+            size = self._size = size_of(self._body)
+        most = bound(target, size)
+        if most == 0:
+            return ""
+        if most is None:
+            return UNTOLD
+        shortfall = await self._till.reserve(self._reservation, most)
+        if shortfall is not None and await size.narrowed():
+            most = bound(target, size) or most
+            shortfall = await self._till.reserve(self._reservation, most)
+        if shortfall is None:
+            self._covered.append((target.key, most))
+            return ""
+        if self._least is None or shortfall.needed < self._least.needed:
+            self._least = shortfall
+        return because(shortfall)
+
+    def uncover(self, target: Target) -> None:
+        """The last call of `target` will not be billed."""
+        for position in range(len(self._covered) - 1, -1, -1):
+            key, amount = self._covered[position]
+            if key == target.key:
+                del self._covered[position]
+                self._till.release(self._reservation, amount)
+                return
+
+    def settle(self, cost: Decimal) -> None:
+        """Replace what is reserved by what the request cost, in USD. Synchronous; a second call does nothing."""
+        self._till.settle(self._reservation, pico(cost))
+
+    def refusal(self, reasons: dict[str, str]) -> ApiError:
+        """What the client is told when no target could be asked; `reasons` are by target's id."""
+        if self._least is not None:
+            return budget_exceeded(self._least, limited=self._size is not None and self._size.output is not None)
+        told = "; ".join(f"{name}: {why}" for name, why in reasons.items())
+        return BudgetExceeded(f"No target may be asked within the budgets that hold for this request. {told}.")
+
+
+def opened(exchange: "Exchange") -> Hold | None:
+    """What `exchange` will reserve of the budgets that hold for it; None where none does."""
+    caller = exchange.caller
+    if caller is None or not caller.budgeted:
+        return None
+    budgets = tuple([scope for scope in caller.limits if scope.budget_pico is not None])
+    current = till.current()
+    reservation = current.open(exchange.id, caller.workspace_id, exchange.arrived, budgets)
+    return Hold(current, reservation, exchange.body)

@@ -1,0 +1,93 @@
+"""Where a request reserves: in this process's book alone, which is all there is without Redis."""
+
+import asyncio
+import logging
+
+import psycopg
+
+from analytics import ledger
+from keys.limits import Scope
+from routing.budgets import sums
+from routing.budgets.book import Book, Reservation, Shortfall, Unopened
+from routing.budgets.collector import Collector
+from routing.budgets.periods import Span
+from routing.budgets.sums import Asked, Postgres, SpendingUnknown
+
+logger = logging.getLogger(__name__)
+
+
+class Till:
+    """The till of a process that is alone. For one event loop, but for `landed`."""
+
+    def __init__(self) -> None:
+        self.book = Book()
+        self.postgres = Postgres()
+        self.collector = Collector(self)
+        self._opening: dict[tuple[str, Span], asyncio.Task[None]] = {}
+        ledger.after_enter(self.collector.landed)
+
+    def open(self, id: str, workspace: str, at: float, budgets: tuple[Scope, ...]) -> Reservation:
+        """A reservation of nothing yet, in each of `budgets`; see `Book.open`."""
+        self.collector.run_soon()
+        return self.book.open(id, workspace, at, budgets)
+
+    async def reserve(self, reservation: Reservation, more: int) -> Shortfall | None:
+        """Hold `more` picodollars, or say which budget has no room. Raises `SpendingUnknown`."""
+        while True:
+            obstacle = self.book.obstacle(reservation, more)
+            if obstacle is None:
+                self.book.hold(reservation, more)
+                return None
+            if type(obstacle) is Shortfall:
+                return obstacle
+            assert type(obstacle) is Unopened  # noqa: S101  (the third of three)
+            await self.opened(obstacle)
+
+    def release(self, reservation: Reservation, less: int) -> None:
+        """Hold so much less."""
+        self.book.release(reservation, less)
+
+    def settle(self, reservation: Reservation, cost: int) -> None:
+        """Hold what the request cost, until the ledger has it. Synchronous; once."""
+        self.book.settle(reservation, cost)
+
+    async def raise_spent(self, read: list[tuple[str, Span, int]], batch: int, landed: list[Reservation]) -> None:
+        """Take the ledger's sums `(ref, span, picodollars)` as of `batch`; then drop what `landed` by then."""
+        for ref, span, amount in read:
+            self.book.raise_spent(ref, span, batch, amount)
+        self.book.collect(landed, batch)
+
+    async def opened(self, unopened: Unopened) -> None:
+        """Returns when a budget's spending was read; many who wait for it ask once. Raises `SpendingUnknown`."""
+        key = unopened.scope.ref, unopened.span
+        opening = self._opening.get(key)
+        if opening is None:
+            opening = self._opening[key] = asyncio.create_task(self._open(unopened))
+            opening.add_done_callback(lambda _: self._opening.pop(key, None))
+        try:
+            # Whoever leaves does not stop it for the others.
+            await asyncio.shield(opening)
+        except psycopg.Error:
+            raise SpendingUnknown from None
+
+    async def _open(self, unopened: Unopened) -> None:
+        scope, workspace, span = unopened
+        asked = [Asked(workspace, scope.kind, scope.id, span)]
+        try:
+            batch, (amount,) = await self.postgres.run(lambda connection: sums.read_first(connection, asked))
+        except psycopg.Error as error:
+            logger.warning("what was spent of a budget could not be read: %s", type(error).__name__)
+            raise
+        # An answer that was overtaken by the collector is not taken; whoever waits asks again.
+        self.book.raise_spent(scope.ref, span, batch, amount)
+
+
+_current: Till | None = None
+
+
+def current() -> Till:
+    """This process's till."""
+    global _current
+    if _current is None:
+        _current = Till()
+    return _current

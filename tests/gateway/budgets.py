@@ -1,0 +1,40 @@
+"""A priced model, keys with budgets, and many requests at once: what the tests of budgets share."""
+
+import concurrent.futures
+from decimal import Decimal
+from typing import Any
+
+import httpx
+
+from tests.gateway.account import Account
+from tests.gateway.scene import CHAT, Scene
+
+# USD per million tokens of output; input is free, so that a bound is what an answer of `max_tokens` costs.
+OUTPUT = 30
+TOKENS = 10
+COST = Decimal(OUTPUT) * TOKENS / 10**6
+
+
+def price(scene: Scene, provider: str = "", *, into: str = "0", out: str = str(OUTPUT), model: str = "") -> None:
+    """Set what a model of the scene costs."""
+    name, model = provider or scene.name, model or scene.model
+    scene.account.call(
+        "PATCH", f"/api/routing/models/{name}/{model}", 200, input_usd_per_mtok=into, output_usd_per_mtok=out
+    )
+
+
+def ask_at_once(urls: list[str], key: str, count: int, body: dict[str, Any]) -> list[httpx.Response]:
+    """The answers to `count` requests that are sent at the same time, to each address in turn."""
+
+    def ask(number: int) -> httpx.Response:
+        with httpx.Client(base_url=urls[number % len(urls)], timeout=60, trust_env=False) as http:
+            return http.post(CHAT, json=body, headers={"authorization": f"Bearer {key}"})
+
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return list(pool.map(ask, range(count)))
+
+
+def spent_of(account: Account, key_id: str) -> Decimal:
+    """What the ledger's records of a key come to."""
+    rows = account.requests(key_id=key_id, limit=500)
+    return sum((Decimal(row["cost_usd"]) for row in rows), Decimal(0))
