@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from routing.budgets.hold import Hold
     from routing.cache.layer import Search
     from routing.idempotency import Claim
+    from routing.limits.permit import Permit, Standing
 
 
 # Bytes of a stream that are kept while it passes.
@@ -94,12 +95,17 @@ class Exchange:
     model: str = ""
     stream: bool = False
     usage_wanted: bool = False
+    # Of the request's body as it came, in bytes.
+    length: int = 0
     body: dict[str, Any] = field(default_factory=dict)
     wishes: Wishes = field(default_factory=Wishes)
     label: Label | None = None
     policy: PolicyFacts = DEFAULT
     # On its idempotency key, where it carries one.
     claim: "Claim | None" = None
+    # What it holds of the limits of its caller's scopes until it is settled, and where the caller stands with them.
+    permit: "Permit | None" = None
+    standing: "Standing | None" = None
     decision: Decision | None = None
     # What is reserved of the budgets that hold for it; None where none does, or nobody is to be asked.
     hold: "Hold | None" = None

@@ -11,7 +11,7 @@ from gateway_project.lib.errors import ApiError, InternalError
 from gateway_project.lib.ids import uuid7_text
 from gateway_project.lib.request_id import request_id
 from gateway_project.lib.wire import WireRequest, WireResponse
-from routing import pipeline
+from routing import limits, pipeline
 from routing.endpoints import Endpoint
 from routing.exchange import Exchange
 from routing.idempotency import Kept
@@ -61,11 +61,13 @@ async def _response(exchange: Exchange, request: WireRequest) -> WireResponse:
     try:
         answer = await pipeline.run(exchange, request)
     except ApiError as error:
+        await _find_standing(exchange)
         return error_answer(error, exchange)
     except Exception:
         logger.exception("unhandled error on %s", exchange.endpoint.public_path)
         return error_answer(InternalError("The gateway failed on this request; the error was logged."), exchange)
     if isinstance(answer, Kept):
+        await _find_standing(exchange)
         return _replay(exchange, answer)
     headers, dialect = describe(exchange), exchange.endpoint.dialect
     if answer.body is not None:
@@ -76,6 +78,12 @@ async def _response(exchange: Exchange, request: WireRequest) -> WireResponse:
     headers += EVENT_STREAM
     blocks = answer.blocks if dialect is None else dialect.stream(exchange, answer.blocks)
     return WireResponse(200, headers, blocks, lambda: pipeline.close(exchange, answer))
+
+
+async def _find_standing(exchange: Exchange) -> None:
+    """Where the caller stands with its limits, for an answer that came before anything was counted."""
+    if exchange.standing is None and exchange.caller is not None:
+        exchange.standing = await limits.current.standing(exchange.caller)
 
 
 def _replay(exchange: Exchange, kept: Kept) -> WireResponse:
@@ -97,6 +105,7 @@ def describe(exchange: Exchange | None) -> Headers:
         return [(b"x-request-id", uuid7_text().encode()), *NOTHING_DONE]
     target, label = exchange.target, exchange.label
     own_ms = (time.perf_counter() - exchange.started - exchange.upstream_seconds) * 1000
+    standing = exchange.standing
     return [
         (b"x-request-id", exchange.id.encode()),
         (b"x-gateway-provider", _header(target.provider) if target else b""),
@@ -106,6 +115,7 @@ def describe(exchange: Exchange | None) -> Headers:
         (b"x-gateway-attempts", b"%d" % len(exchange.attempts)),
         (b"x-gateway-privacy", (b"local" if target.local else b"cloud") if target else b""),
         (b"x-gateway-overhead-ms", b"%.2f" % own_ms),
+        *(standing.headers() if standing is not None else ()),
     ]
 
 

@@ -43,7 +43,7 @@ def read_body(exchange: Exchange, raw: bytes, headers: dict[bytes, bytes]) -> No
         raise InvalidRequest("The body must be a JSON object.", param="body")
     if exchange.endpoint.dialect is not None:
         body = exchange.endpoint.dialect.request(body)
-    exchange.body = body
+    exchange.body, exchange.length = body, len(raw)
     exchange.wishes = _take_wishes(body, headers)
     exchange.model = _model(body)
     exchange.stream = _boolean(body, "stream")

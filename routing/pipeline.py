@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.wire import WireRequest
-from routing import cache, health, idempotency, loops, policy, snapshot, sticky
+from routing import cache, health, idempotency, limits, loops, policy, snapshot, sticky
 from routing.cache.replay import Replay
 from routing.classify import classify
 from routing.decision import Decision
@@ -49,6 +49,7 @@ async def run(exchange: Exchange, request: WireRequest) -> Answer | Kept:
             kept = await idempotency.first_answer(exchange, raw, request.wire_headers)
             if kept is not None:
                 return _replayed(exchange, kept)
+        exchange.permit = await limits.current.admit(exchange)
         found = await cache.current.look(exchange, view)
         if found is not None:
             return _given(exchange, Replay(exchange, found.body))

@@ -9,6 +9,7 @@ from analytics.usage import Usage
 from routing import cache, signals
 from routing.exchange import Exchange
 from routing.flight import Flight
+from routing.limits.estimate import used
 
 NOTHING = Usage()
 # What `meter` enters for a stream that did not come to its end.
@@ -35,6 +36,8 @@ def settle(exchange: Exchange) -> None:
         # With what an attempt cost that lost a race: it is billed, too.
         cost = sum((attempt.cost for attempt in exchange.attempts if attempt.cost), answer_cost)
         exchange.cost = f"{cost:f}"
+    if exchange.permit is not None:
+        exchange.permit.settle(0 if exchange.from_cache else used(exchange))
     if exchange.hold is not None:
         # Before the record is entered: from then on the ledger may have it at any moment.
         exchange.hold.settle(cost)

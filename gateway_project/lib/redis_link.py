@@ -275,6 +275,11 @@ class RedisLink:
         """Whether commands are answered now, as far as is known. To be asked in any thread."""
         return any(held.connection is not None for held in list(self._loops.values()))
 
+    @property
+    def away(self) -> bool:
+        """Whether it was tried and found away. To be asked in any thread."""
+        return self._away
+
     def on_connect(self, callback: Callable[[], None]) -> None:
         """Have `callback` called, in the event loop, whenever a connection was made, before anything else uses it."""
         self._callbacks.append(callback)

@@ -1,0 +1,26 @@
+"""How many tokens a request reserves before anybody has counted: from lengths alone, as it is settled by fact."""
+
+from analytics.usage import Usage
+from routing.exchange import Exchange
+
+# Bytes of a request's JSON to a token, and the tokens of an answer that nobody set a limit for.
+BYTES_PER_TOKEN = 4
+ANSWER = 500
+# What a client may name; more is no number of tokens.
+MOST = 10_000_000
+
+
+def reserved(exchange: Exchange) -> int:
+    """Tokens of the prompt by the request's length, and as many of the answer as may come."""
+    body = exchange.body
+    return exchange.length // BYTES_PER_TOKEN + 1 + _limit(body.get("max_completion_tokens", body.get("max_tokens")))
+
+
+def _limit(given: object) -> int:
+    return min(given, MOST) if type(given) is int and given > 0 else ANSWER
+
+
+def used(exchange: Exchange) -> int:
+    """Tokens that providers have counted for it, attempts that lost a race included."""
+    usages: list[Usage | None] = [exchange.usage, *(attempt.usage for attempt in exchange.attempts)]
+    return sum(usage.prompt + usage.completion for usage in usages if usage is not None)
