@@ -7,6 +7,7 @@ closely, by methods of str and bytes that run in C. Of the rest of the conversat
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from routing.endpoints import CHAT, Endpoint
@@ -24,7 +25,9 @@ FOLLOW_UP = 28
 # How much of a system prompt is looked at.
 SYSTEM_WINDOW = 400
 
-_DIGITS, _CODE = b"0123456789", b"{}[]();=<>_|`"
+_DIGITS, _CODE, _COMMA, _FORMULA = b"0123456789", b"{}[]();=<>_|`", b",;:", b"=^+"
+# All but these: taken out first, since a text has few of them, and each is counted in what is left.
+_NO_SIGNS = bytes(sorted(frozenset(range(256)) - frozenset(_DIGITS + _CODE + _COMMA + _FORMULA)))
 # Signs of formulas outside ASCII: Greek, arrows, operators, indices, squares.
 _NOTATION = (
     b"\xce",
@@ -152,7 +155,8 @@ def _read_messages(found: Features, messages: Any) -> tuple[str, str, str]:
         if message.get("role") in ("system", "developer"):
             found.system_tokens += estimate_tokens(text)
             system = text
-    _read_system(found, system)  # the last one: there is no end of how many a body may have
+    if system:  # the last one: there is no end of how many a body may have
+        found.system_simple = _wants_a_value(system[:SYSTEM_WINDOW])
     found.prompt_tokens = tokens + (characters + 3) // CHARACTERS_PER_TOKEN + found.images * IMAGE_TOKENS
     turns = _user_turns(messages)
     return system, next(turns, ""), next(turns, "")
@@ -195,12 +199,11 @@ def _call_characters(calls: Any) -> int:
     return sum(len(argument) for argument in arguments if type(argument) is str)
 
 
-def _read_system(found: Features, text: str) -> None:
-    if not text:
-        return
-    window = text[:SYSTEM_WINDOW]
-    hits = unpacked(hits_of(window, script_of(window)))
-    found.system_simple = hits[1] + hits[9]
+@lru_cache(maxsize=256)
+def _wants_a_value(system: str) -> int:
+    """How many words of a system prompt's beginning want a bare value or label. Applications often send the same."""
+    hits = unpacked(hits_of(system, script_of(system)))
+    return hits[1] + hits[9]
 
 
 def _read_prompt(found: Features, prompt: Any) -> str:
@@ -239,23 +242,39 @@ def _read_ask(found: Features, ask: str, material: str) -> bool:
         ask = f"{ask.partition('```')[0]}\n{ask.rpartition('```')[2]}"
     whole = ask.encode("utf-8", "replace")
     found.word_length = len(whole) / (whole.count(b" ") + whole.count(b"\n") + 1) - 1
-    found.digits = len(whole) - len(whole.translate(None, _DIGITS))
+    signs = whole.translate(None, _NO_SIGNS)
+    found.digits = _count(signs, _DIGITS)
+    found.code_signs = _count(signs, _CODE)
+    found.indented = _indented(whole)
     ask, choices = without_choices(ask)
     spaced = words_of(ask, found.language)
     found.ask_tokens, found.choice_tokens = estimate_tokens(ask), estimate_tokens(choices)
     _count_words(found, hits_of(ask, found.language, spaced), spaced[:LEAD])
-    _count_signs(found, ask, whole[: len(whole) - len(choices)] if choices else whole)
-    code = whole + material.encode("utf-8", "replace") if material else whole
-    found.code_signs = len(code) - len(code.translate(None, _CODE))
-    found.indented = code.count(b"\n  ") + code.count(b"\n\t")
+    if choices:
+        whole = whole[: len(whole) - len(choices)]
+        signs = whole.translate(None, _NO_SIGNS)
+    _count_signs(found, ask, whole, signs)
+    if material:
+        pasted = material.encode("utf-8", "replace")
+        found.code_signs += _count(pasted, _CODE)
+        found.indented += _indented(pasted)
     return may_claim(spaced)
 
 
-def _count_signs(found: Features, ask: str, encoded: bytes) -> None:
-    size = len(encoded)
+def _count(text: bytes, signs: bytes) -> int:
+    return len(text) - len(text.translate(None, signs))
+
+
+def _indented(text: bytes) -> int:
+    """Lines that begin with a tab or two spaces."""
+    spaces = text.count(b"\n  ")
+    return spaces + text.count(b"\n\t") if b"\t" in text else spaces
+
+
+def _count_signs(found: Features, ask: str, encoded: bytes, signs: bytes) -> None:
     found.questions = encoded.count(b"?")
-    found.commas = size - len(encoded.translate(None, b",;:"))
-    found.notation = size - len(encoded.translate(None, b"=^+"))
+    found.commas = _count(signs, _COMMA)
+    found.notation = _count(signs, _FORMULA)
     if found.language != "latin":
         found.questions += sum([ask.count(mark) for mark in QUESTIONS[1:]])
         found.commas += sum([ask.count(mark) for mark in _COMMAS.get(found.language, "")])

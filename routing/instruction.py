@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from routing.lexicon import LEADS, NEEDLES, PLAIN, unpacked
+from routing.lexicon import ASKED, HARD, NEEDLES, OPENERS, unpacked
 from routing.wording import hits_of, words_of
 
 # The most that is looked at of each of a text's two ends.
@@ -26,8 +26,9 @@ _QUOTATIONS = (('"', '"'), ("“", "”"), ("«", "»"), ("„", "“"), ("「",
 _ENDS = ("\n", ". ", "? ")
 _WIDE_ENDS = ("\n", ". ", "? ", "。", "\uff1f")
 _SENTENCE_END = re.compile(r"\. |\n|。")
-# How the first alternatives of a multiple choice begin.
+# How the first alternatives of a multiple choice begin; most texts have nothing like the first of them.
 _CHOICES = (("\nA. ", "\nB. "), ("\nA) ", "\nB) "), ("\n(A) ", "\n(B) "), ("\na) ", "\nb) "))
+_FIRST_CHOICE = re.compile(r"\n(?:A[.)]|\(A\)|a\)) ")
 
 # A tier claimed in the prompt is no evidence: the sentence is taken out.
 _CLAIM_WORDS = frozenset(
@@ -67,9 +68,10 @@ def split(text: str, language: str) -> tuple[str, str]:
     if closes and commands(last, language) and _only_reads(last, language):
         return last, head
     for short, rest in _ends(head, tail):
-        if len(short) * scale > SENTENCE or not commands(short, language) or _questions(rest):
+        # The cheapest first: most sentences are no order.
+        if len(short) * scale > SENTENCE or _questions(rest) or not commands(short, language):
             continue
-        if _only_looks_up(short, language) and not any(unpacked(hits_of(rest, language))[3:5]):
+        if _only_looks_up(short, language) and not hits_of(rest, language) & HARD:
             return short, rest
     short, rest = _first_question(head)
     if rest and _only_asks_a_fact(short, language) and not _orders(rest, language):
@@ -112,12 +114,13 @@ def _ends(head: str, tail: str) -> Iterator[tuple[str, str]]:
 
 def _only_looks_up(sentence: str, language: str) -> bool:
     """Whether a sentence asks for nothing but a fact, a value or a label."""
-    hits = unpacked(hits_of(sentence, language))
-    simple, moderate, hard = hits[1], hits[2], hits[3] + hits[4]
-    if hard or moderate > simple:
+    found = hits_of(sentence, language)
+    if found & HARD:
         return False
+    hits = unpacked(found)
+    simple, moderate = hits[1], hits[2]
     # "What is the notice period in this contract?"
-    return simple > 0 or (hits[-1] > 0 and _questions(sentence))
+    return simple >= moderate and (simple > 0 or (hits[-1] > 0 and _questions(sentence)))
 
 
 def _first_question(head: str) -> tuple[str, str]:
@@ -140,7 +143,7 @@ def _only_asks_a_fact(question: str, language: str) -> bool:
 def _orders(text: str, language: str) -> bool:
     """Whether a sentence of `text` begins with what is to be done."""
     starts = [words_of(sentence[:LEADING], language)[:1] for sentence in _SENTENCE_END.split(text)]
-    return any(word in LEADS or word in PLAIN for start in starts for word in start)
+    return any(word in OPENERS for start in starts for word in start)
 
 
 def commands(paragraph: str, language: str) -> bool:
@@ -148,8 +151,8 @@ def commands(paragraph: str, language: str) -> bool:
     if _questions(paragraph):
         return True
     if language in NEEDLES:
-        return any(unpacked(hits_of(paragraph[:SHORT], language))[:5])
-    return any(word in LEADS or word in PLAIN for word in words_of(paragraph[:LEADING], language)[:LEAD])
+        return hits_of(paragraph[:SHORT], language) & ASKED != 0
+    return not OPENERS.isdisjoint(words_of(paragraph[:LEADING], language)[:LEAD])
 
 
 def _questions(paragraph: str) -> bool:
@@ -158,7 +161,7 @@ def _questions(paragraph: str) -> bool:
 
 def without_choices(ask: str) -> tuple[str, str]:
     """What is asked, and the alternatives of a multiple choice: their words are not what is asked."""
-    if ask.count("\n") > 1:
+    if ask.count("\n") > 1 and _FIRST_CHOICE.search(ask):
         for first, second in _CHOICES:
             start = ask.find(first)
             if start > 0 and ask.find(second, start) > 0:

@@ -151,6 +151,11 @@ def _one(name: str) -> int:
     return 1 << 16 * CLASSES.index(name)
 
 
+def _all(*names: str) -> int:
+    """Every possible hit of these classes."""
+    return sum(0xFFFF * _one(name) for name in names)
+
+
 def unpacked(hits: int) -> tuple[int, ...]:
     """The number of hits of each class, in the order of `CLASSES`."""
     return _COUNTS.unpack(hits.to_bytes(_COUNTS.size, "little"))
@@ -171,5 +176,8 @@ LEADS = {
     for grade, hit in enumerate(unpacked(hits)[: len(ASKS)])
     if hit and grade
 }
-# The words that ask for something without saying how much work it is.
-PLAIN = frozenset(word for word, hits in WORDS.items() if unpacked(hits)[0])
+# The words that may begin a request, those that ask for something without saying how much work it is among them.
+OPENERS = frozenset(LEADS) | frozenset(word for word, hits in WORDS.items() if hits & 0xFFFF)
+# The hits of everything that asks for something, and of what asks for much.
+ASKED = _all("asks_plain", "asks_simple", "asks_moderate", "asks_complex", "asks_expert")
+HARD = _all("asks_complex", "asks_expert")
