@@ -28,6 +28,7 @@ from gateway_project.lib.wire import WireRequest
 from gateway_project.openapi import document
 from keys.api import router as keys_router
 from routing.api import router as gateway_router
+from routing.cache_api import router as cache_router
 from routing.policy_api import router as routing_router
 
 logger = logging.getLogger(__name__)
@@ -152,6 +153,7 @@ api.add_router("/api", accounts_router)
 api.add_router("/api/audit", audit_router)
 api.add_router("/api/keys", keys_router)
 api.add_router("/api/routing", routing_router)
+api.add_router("/api/routing", cache_router)
 api.add_router("/api/analytics", analytics_router)
 api.add_router("", gateway_router)
 

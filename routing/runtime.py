@@ -5,6 +5,7 @@ import atexit
 from analytics import ledger
 from keys.usage import record_use
 from routing import evidence, health, share, snapshot
+from routing.cache import purge
 from routing.health_sharing import Sharing
 
 _started = False
@@ -19,6 +20,7 @@ def start() -> None:
     ledger.on_enter(record_use)
     ledger.on_enter(evidence.gather)
     ledger.start()
+    purge.start()
     snapshot.start()
     health.current.credential_of = snapshot.current.credential
     if share.current is not None:

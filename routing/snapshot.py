@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from django.db import connection as django_connection
@@ -44,6 +44,10 @@ RETRY_AFTER = 1.0
 LOOK_EVERY = 2.0
 
 Caller = KeyFacts
+
+# What else is announced on the channel, by the word before the colon, and who acts on what is behind it.
+_heard: dict[str, Callable[[set[str]], None]] = {}
+_after_silence: list[Callable[[], None]] = []
 
 
 class Snapshot:
@@ -228,6 +232,8 @@ class Listener(threading.Thread):
     def _listen(self) -> None:
         with database.connect("gateway snapshot") as connection:
             connection.execute(f"LISTEN {CHANNEL}")
+            for callback in _after_silence:
+                callback()
             self.snapshot.read_all()
             read_at = time.monotonic()
             while not self._stopping.is_set():
@@ -251,6 +257,8 @@ class Listener(threading.Thread):
             with django_connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             self._read(named)
+        for what in named.keys() & _heard.keys():
+            _heard[what](named[what])
         self.snapshot.reach(named["mark"])
 
     def _read(self, named: Mapping[str, set[str]]) -> None:
@@ -267,6 +275,25 @@ class Listener(threading.Thread):
             self.snapshot.read_model_settings(named["model"])
         if named["evidence"]:
             self.snapshot.read_evidence(named["evidence"])
+
+
+def hear(what: str, handler: Callable[[set[str]], None], *, after_silence: Callable[[], None]) -> None:
+    """Have `handler` called, in the listener's thread, with what `announce` says in any process.
+
+    `after_silence` is called when the listener begins to listen, after which nothing is missed, and before which
+    anything may have been. Neither may raise.
+    """
+    _heard[what] = handler
+    _after_silence.append(after_silence)
+
+
+def announce(what: str, payload: str) -> None:
+    """Tell every process, this one too, once the transaction around this is committed. Not in an event loop.
+
+    At most some 7,000 bytes.
+    """
+    with django_connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, f"{what}:{payload}"])
 
 
 current = Snapshot()

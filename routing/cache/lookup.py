@@ -200,8 +200,10 @@ class Cache:
 
     # --- Forgetting ------------------------------------------------------------------------------
 
-    def forget(self, workspace_id: str, matches: Matches) -> int:
-        """Remove the workspace's answers that match, and do not keep those of requests under way. In any thread."""
+    def forget(self, workspace_id: str, matches: Matches) -> set[bytes]:
+        """Remove the workspace's answers that match, and do not keep those of requests under way; the keys of what
+        was removed. In any thread.
+        """
         self._purged[workspace_id] = time.monotonic()
         return self.memory.remove(lambda answer: answer.workspace_id == workspace_id and matches(answer))
 

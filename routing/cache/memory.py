@@ -54,19 +54,19 @@ class Memory:
                 self._drop(next(iter(self._held)))
         return True
 
-    def answers(self) -> list[KeptAnswer]:
-        """Those whose time is not over."""
+    def answers(self) -> dict[bytes, KeptAnswer]:
+        """Those whose time is not over, by key."""
         with self._lock:
             now = self._clock()
-            return [answer for until, answer in self._held.values() if until > now]
+            return {key: answer for key, (until, answer) in self._held.items() if until > now}
 
-    def remove(self, matches: Callable[[KeptAnswer], bool]) -> int:
-        """Forget those that match; how many those were."""
+    def remove(self, matches: Callable[[KeptAnswer], bool]) -> set[bytes]:
+        """Forget those that match; the keys of those."""
         with self._lock:
-            gone = [key for key, (_, answer) in self._held.items() if matches(answer)]
+            gone = {key for key, (_, answer) in self._held.items() if matches(answer)}
             for key in gone:
                 self._drop(key)
-        return len(gone)
+        return gone
 
     def clear(self) -> None:
         """Forget everything."""
