@@ -226,6 +226,8 @@ RATE_LIMIT_WINDOW = ENV.rate_limit_window
 ENCRYPTION_KEYS = ENV.encryption_keys
 # Hosts that a provider's base_url may name although they are private.
 ALLOWED_PRIVATE_HOSTS = ENV.allowed_private_hosts
+# Those that an address in a client's request, an image's say, may name: none.
+CLIENTS_PRIVATE_HOSTS: tuple[str, ...] = ()
 # Where the providers that the operator named by variables are; nobody else may name these.
 ENVIRONMENT_HOSTS = [
     f"[{url.hostname}]:{url.port or (443 if url.scheme == 'https' else 80)}"

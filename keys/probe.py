@@ -58,8 +58,8 @@ class ProbeResult:
     listed: Mapping[str, ListedModel] = field(default_factory=dict)
 
 
-# (kind, API base, secret, seconds it may take)
-Prober = Callable[[Kind, str, Secret | None, float], ProbeResult]
+# (kind, API base, secret, seconds it may take, whether it is to be local)
+Prober = Callable[[Kind, str, Secret | None, float, bool], ProbeResult]
 
 _prober: Prober | None = None
 
@@ -70,8 +70,11 @@ def register_prober(prober: Prober) -> None:
     _prober = prober
 
 
-def probe(kind: Kind, base_url: str, secret: Secret | None, timeout: float) -> ProbeResult:
-    """Ask a provider how it is, for at most `timeout` seconds. Raises `RuntimeError` when nobody is registered."""
+def probe(kind: Kind, base_url: str, secret: Secret | None, timeout: float, *, local: bool = False) -> ProbeResult:
+    """Ask a provider how it is, for at most `timeout` seconds; one that is to be `local` at no public address.
+
+    Raises `RuntimeError` when nobody is registered.
+    """
     if _prober is None:
         raise RuntimeError("no prober is registered; routing/apps.py does that")
-    return _prober(kind, base_url, secret, timeout)
+    return _prober(kind, base_url, secret, timeout, local)

@@ -41,10 +41,17 @@ class _Wrong(Exception):
 
 
 async def probe(
-    kind: Kind, base_url: str, secret: Secret | None, seconds: float, known: Mapping[str, ListedModel] = NOTHING
+    kind: Kind,
+    base_url: str,
+    secret: Secret | None,
+    seconds: float,
+    known: Mapping[str, ListedModel] = NOTHING,
+    *,
+    local: bool = False,
 ) -> ProbeResult:
     """Check the health of the server at `base_url` (an API base), list its models and what is said of them, within
-    `seconds`. What is `known` of a model already need not be asked again.
+    `seconds`. What is `known` of a model already need not be asked again. One that is to be `local` is asked at no
+    public address, whatever its name means by now.
 
     Raises nothing that a server could cause: `ProbeResult.error` says what is wrong.
     """
@@ -53,7 +60,7 @@ async def probe(
     details = Details()
     error = ""
     try:
-        async with contextlib.aclosing(_Asking(kind, secret)) as asking:
+        async with contextlib.aclosing(_Asking(kind, secret, local=local)) as asking:
             async with asyncio.timeout(seconds):
                 entries = await _list(kind, base_url, asking)
             names, details = tuple(entries), fleet.from_list(kind, entries)
@@ -70,9 +77,9 @@ async def probe(
     return ProbeResult(not error, milliseconds, names, error, details.loaded, details.listed)
 
 
-def probe_now(kind: Kind, base_url: str, secret: Secret | None, seconds: float) -> ProbeResult:
+def probe_now(kind: Kind, base_url: str, secret: Secret | None, seconds: float, local: bool = False) -> ProbeResult:
     """`probe` for synchronous callers."""
-    return run(probe(kind, base_url, secret, seconds))
+    return run(probe(kind, base_url, secret, seconds, local=local))
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -136,13 +143,13 @@ def _carries(name: str, secret: Secret | None) -> bool:
 class _Asking:
     """The requests of one probe, with the same headers, on connections of its own."""
 
-    def __init__(self, kind: Kind, secret: Secret | None) -> None:
+    def __init__(self, kind: Kind, secret: Secret | None, *, local: bool) -> None:
         self.secret = secret
         self.headers = {
             "Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "llm-gateway",
             **dict(kind.models_headers), **(kind.auth_headers(secret.reveal()) if secret else {}),
         }  # fmt: skip
-        self.pool = http1.Pool()
+        self.pool = http1.Pool(local=local)
 
     async def get(self, url: str) -> tuple[int, bytes]:
         """The status and the body."""
@@ -209,7 +216,7 @@ def _entries(kind: Kind, body: bytes) -> list[Any]:
 def _in_plain_words(failure: Exception) -> str:
     """What kept the connection from being made or kept. Names no more of the address than the user gave."""
     if isinstance(failure, http1.ConnectFailed):
-        return _unreachable(failure.cause, tls=failure.tls)
+        return unreachable(failure.cause, tls=failure.tls)
     if isinstance(failure, http1.NotHttp):
         return "It is not an LLM server: its answer is not proper HTTP."
     if isinstance(failure, http1.Dropped):
@@ -217,7 +224,9 @@ def _in_plain_words(failure: Exception) -> str:
     return "It cannot be asked at this address."
 
 
-def _unreachable(cause: OSError, *, tls: bool) -> str:
+def unreachable(cause: OSError, *, tls: bool) -> str:
+    if isinstance(cause, BlockedAddress) and cause.public:
+        return "Its host leads to a public address, and it is to be local."
     if isinstance(cause, BlockedAddress):
         return "Its host leads to a private address, which only the operator can allow (ALLOWED_PRIVATE_HOSTS)."
     if isinstance(cause, ssl.SSLCertVerificationError):

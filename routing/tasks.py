@@ -85,7 +85,10 @@ async def _ask_all(providers: list[Provider]) -> AsyncIterator[tuple[Provider, P
             except (KeyError, ValueError, VaultError) as error:
                 logger.error("provider %s cannot be asked: %s", provider.id, error)
                 return None
-            return provider, await probe(facts.kind, facts.base_url, facts.secret, PATIENCE, known=facts.listed)
+            result = await probe(
+                facts.kind, facts.base_url, facts.secret, PATIENCE, known=facts.listed, local=facts.local
+            )
+            return provider, result
 
     tasks = [asyncio.create_task(ask(provider)) for provider in providers]
     try:

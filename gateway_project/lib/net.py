@@ -26,7 +26,13 @@ DNS_SECONDS = 3.0
 
 
 class BlockedAddress(OSError):
-    """A connection to an address that is neither public nor on the operator's list. It was not made."""
+    """A connection that was not made: its address is neither public nor on the operator's list, or it is `public`
+    where it must not be.
+    """
+
+    def __init__(self, told: str, *, public: bool = False) -> None:
+        super().__init__(told)
+        self.public = public
 
 
 def is_public(address: Address) -> bool:
@@ -187,11 +193,16 @@ class Guard:
         allowed = PrivateHosts.parse((*listed, *settings.ENVIRONMENT_HOSTS))
         return cls(allowed, PrivateHosts.parse(listed) if local else None)
 
+    @classmethod
+    def for_clients(cls) -> "Guard":
+        """For what a request names, an image say: its client is no operator, and may name no private host."""
+        return cls(PrivateHosts.parse(tuple(settings.CLIENTS_PRIVATE_HOSTS)))
+
     def check(self, host: str, address: str, port: int) -> None:
         """Raise `BlockedAddress` unless `address` (digits), to which `host` leads, may be connected to."""
         parsed = ip_address(address)
         if is_public(parsed):
             if self.local is not None and not (self.local.has(parsed, port) or self.local.has_name(host, port)):
-                raise BlockedAddress(f"{address} is a public address, and this provider is to be local")
+                raise BlockedAddress(f"{address} is a public address, and this provider is to be local", public=True)
         elif not (self.allowed.has(parsed, port) or self.allowed.has_name(host, port)):
             raise BlockedAddress(f"{address} is a private address that ALLOWED_PRIVATE_HOSTS does not list")

@@ -88,7 +88,7 @@ def _ask(provider: Provider, seconds: float) -> probe.ProbeResult:
     # A server may take its time; the pool's few connections are for others meanwhile.
     if not connection.in_atomic_block:
         connection.close()
-    result = probe.probe(facts.kind, facts.base_url, facts.secret, seconds)
+    result = probe.probe(facts.kind, facts.base_url, facts.secret, seconds, local=facts.local)
     record_probe(provider, result)
     return result
 

@@ -6,7 +6,7 @@ proxy variable, repeats no request, and bounds everything that a server could ma
 """
 
 from routing.http1.errors import ConnectFailed, ConnectTimedOut, Dropped, HttpError, NotHttp, TimedOut
-from routing.http1.pool import Pool, close_pools, pool
+from routing.http1.pool import Pool, clients_pool, close_pools, pool
 from routing.http1.request import Request
 from routing.http1.response import Response
 
@@ -20,6 +20,7 @@ __all__ = [
     "Request",
     "Response",
     "TimedOut",
+    "clients_pool",
     "close_pools",
     "pool",
 ]

@@ -81,7 +81,9 @@ class Pool:
         await asyncio.sleep(0)
 
 
-_pools: dict[tuple[asyncio.AbstractEventLoop, bool], Pool] = {}
+# By event loop, and by what its addresses are for.
+_pools: dict[tuple[asyncio.AbstractEventLoop, bool | None], Pool] = {}
+FOR_CLIENTS = None
 
 
 def pool(*, local: bool = False) -> Pool:
@@ -93,9 +95,18 @@ def pool(*, local: bool = False) -> Pool:
     return found
 
 
+def clients_pool() -> Pool:
+    """This event loop's pool for what requests name: it reaches public addresses only."""
+    key = (running_loop(), FOR_CLIENTS)
+    found = _pools.get(key)
+    if found is None:
+        found = _pools[key] = Pool(guard=Guard.for_clients)
+    return found
+
+
 async def close_pools() -> None:
     """Close this event loop's pools, at the end of a test or a process."""
-    for local in (False, True):
-        found = _pools.pop((asyncio.get_running_loop(), local), None)
+    for use in (False, True, FOR_CLIENTS):
+        found = _pools.pop((asyncio.get_running_loop(), use), None)
         if found is not None:
             await found.close()

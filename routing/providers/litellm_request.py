@@ -69,7 +69,7 @@ async def with_images(kind: Kind, messages: list[Any]) -> list[Any]:
     """`messages` with the images that the provider would not fetch itself put in their place.
 
     Azure fetches addresses itself, Anthropic those with https, Gemini none. Raises `UpstreamError` (400) for an image
-    that cannot be had; private addresses cannot, as for providers.
+    that cannot be had; those at private addresses cannot, wherever the operator lets providers be.
     """
     wanted: set[str] = set()
     for url in _image_urls(messages):
@@ -143,7 +143,7 @@ async def _fetch(url: str, room: _Room) -> str:
     with contextlib.suppress(http1.HttpError, TimeoutError, ValueError):
         async with asyncio.timeout(IMAGE_SECONDS):
             request = http1.Request.prepare("GET", url, {"Accept": "image/*", "Accept-Encoding": "identity"})
-            response = await http1.pool().send(request, None, DEFAULT_TIMEOUTS)
+            response = await http1.clients_pool().send(request, None, DEFAULT_TIMEOUTS)
             with contextlib.closing(response):
                 kind = response.header(b"content-type").partition(";")[0].strip().lower()
                 if response.status != 200:

@@ -170,6 +170,12 @@ def test_a_private_address(settings: Settings, server: Server) -> None:
     assert server.requests == []
 
 
+def test_a_local_provider_whose_name_leads_to_the_internet_by_now() -> None:
+    """Nothing is sent there, the secret least of all."""
+    result = discovery.run(discovery.probe(KINDS["vllm"], "http://8.8.8.8:8000/v1", SECRET, 3, local=True))
+    assert result.error == "Its host leads to a public address, and it is to be local."
+
+
 def test_a_server_that_says_nothing_in_time(server: Server) -> None:
     async def never(request: web.Request) -> web.Response:
         await asyncio.sleep(30)

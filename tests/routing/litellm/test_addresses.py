@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from pytest_django import Settings
 
 from routing.providers.base import Failure, UpstreamError
 from tests.routing.litellm.provider import PNG, Provider, every_kind
@@ -23,6 +24,13 @@ async def test_an_image_travels_as_a_data_url(provider: Provider) -> None:
     assert encoded in str(provider.requests[0]["body"])
 
 
+@pytest.fixture
+def public(settings: Settings) -> None:
+    """For once, this machine counts as one that clients may name."""
+    settings.CLIENTS_PRIVATE_HOSTS = ("127.0.0.1",)
+
+
+@pytest.mark.usefixtures("public")
 @pytest.mark.parametrize("kind", ["anthropic", "gemini"])
 async def test_an_images_address_is_fetched_where_the_provider_would_not(provider: Provider) -> None:
     provider.upstream.behave(
@@ -31,6 +39,16 @@ async def test_an_images_address_is_fetched_where_the_provider_would_not(provide
     url = provider.upstream.base_url(provider.scene) + "/cat.png"
     await provider.ask(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}])
     assert base64.b64encode(PNG).decode() in str(provider.requests[-1]["body"])
+
+
+@pytest.mark.parametrize("kind", ["gemini"])
+async def test_a_private_host_that_providers_may_be_on_is_none_that_clients_may_name(provider: Provider) -> None:
+    provider.upstream.behave(
+        "/cat.png", {"body_base64": base64.b64encode(PNG).decode(), "content_type": "image/png"}, scene=provider.scene
+    )
+    with pytest.raises(UpstreamError, match="could not be fetched"):
+        await provider.ask(messages=pictures(provider, 1))
+    assert provider.requests == []
 
 
 def pictures(provider: Provider, number: int) -> list[dict[str, Any]]:
@@ -46,6 +64,7 @@ async def test_a_message_of_very_many_addresses_has_none_of_them_fetched(provide
     assert provider.requests == []
 
 
+@pytest.mark.usefixtures("public")
 @pytest.mark.parametrize("kind", ["gemini"])
 async def test_images_have_a_size_together(provider: Provider) -> None:
     large = base64.b64encode(PNG + bytes(12 * 2**20)).decode()
