@@ -41,9 +41,7 @@ class Names:
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Names:
-    if "uvloop" in request.node.name:
-        pytest.skip("uvloop asks the C library itself")
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     found = Names()
     monkeypatch.setattr(socket, "getaddrinfo", found)
     return found
