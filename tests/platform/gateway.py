@@ -52,6 +52,7 @@ class Gateway:
                 "PYTHONPATH": str(BASE_DIR),
                 "DATA_DIR": str(self.data_dir),
                 "PORT": self.port,
+                "RATE_LIMIT_REQUESTS": "0",
                 **variables,
             },
             stdout=subprocess.PIPE,
