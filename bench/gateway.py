@@ -25,6 +25,15 @@ from gateway_project import embedded
 from gateway_project.env import Environment
 
 PROVIDER = "bench"
+# More of everything than a benchmark uses.
+LIMITS = {
+    "budget_usd": "1000000",
+    "budget_period": "month",
+    "rate_limit_requests": 1_000_000_000,
+    "rate_limit_window": 60,
+    "rate_limit_tokens": 1_000_000_000_000,
+    "rate_limit_streams": 10_000,
+}
 # Seconds that a worker may take to start, and the share of a core that it may use once it has.
 CALM_TIMEOUT, CALM_SHARE = 30.0, 0.05
 # Seconds that the ledger has to take in what a load left in the spool.
@@ -41,7 +50,7 @@ class Gateway:
         self.data_dir = data_dir
         self._variables = dict(variables or {})
         self.port = free_port()
-        self.key = ""
+        self._key = self._limited_key = ""
         self.workspace = ""
         # What was sent and answered, for the ledger's check.
         self.sent: list[tuple[str, Outcome]] = []
@@ -99,8 +108,13 @@ class Gateway:
             "models": list(wire.CANDIDATES),
         }
         self._call("POST", "/api/keys/providers", token, **provider)
-        self.key = self._call("POST", "/api/keys/gateway", token, name="bench")["key"]
+        self._key = self._call("POST", "/api/keys/gateway", token, name="bench")["key"]
+        self._limited_key = self._call("POST", "/api/keys/gateway", token, name="limited", **LIMITS)["key"]
         self._wait_until_ready()
+
+    def key(self, kind: str) -> str:
+        """The gateway key that requests of `kind` carry."""
+        return self._limited_key if wire.KINDS[kind].limited else self._key
 
     def restart(self) -> None:
         """End every process, start anew on the same data, and wait until it is ready for requests."""
@@ -117,7 +131,7 @@ class Gateway:
         deadline = time.monotonic() + 10
         while True:
             try:
-                models = {model["id"] for model in self._call("GET", "/v1/models", self.key)["data"]}
+                models = {model["id"] for model in self._call("GET", "/v1/models", self._limited_key)["data"]}
                 if self.model("chat") in models or wire.KINDS["chat"].model in models:
                     return
             except urllib.error.HTTPError as error:

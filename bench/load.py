@@ -97,6 +97,10 @@ class Run:
             b"accept: application/json\r\nuser-agent: bench\r\ncontent-type: application/json\r\n"
             b"content-length: %d\r\n\r\n%b" % (plan.port, plan.key.encode(), len(body), body)
         )
+        # No two loads begin with the same one.
+        self._number = time.time_ns() // 1000
+        self._before, mark, self._after = self.request.partition(wire.NUMBER.encode())
+        self._varied = bool(mark)
         self.unsent = plan.requests
         self.latencies: list[float] = []
         self.request_ids: list[str] = []
@@ -104,6 +108,14 @@ class Run:
         self.answered = 0
         self.idle = 0
         self.done = asyncio.get_running_loop().create_future()
+
+    def next_request(self) -> bytes:
+        """The bytes to send next."""
+        self.unsent -= 1
+        if not self._varied:
+            return self.request
+        self._number += 1
+        return b"%bno. %016d%b" % (self._before, self._number, self._after)
 
     def settle(self, latency: float, status: int, head: bytes, body: bytes) -> None:
         """Enter one answer."""
@@ -157,10 +169,10 @@ class Client(asyncio.Protocol):
             self._retired = True
             self.run.retire()
             return
-        self.run.unsent -= 1
+        request = self.run.next_request()
         self._head, self._parts = b"", []
         self._sent_at = time.perf_counter()
-        self._transport.write(self.run.request)
+        self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         now = time.perf_counter()

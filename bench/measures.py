@@ -21,8 +21,7 @@ class Subject(Protocol):
     @property
     def port(self) -> int: ...
 
-    @property
-    def key(self) -> str:
+    def key(self, kind: str) -> str:
         """What a client authenticates with."""
         ...
 
@@ -50,7 +49,9 @@ class PassThrough:
     port: int
     pid: int
     name: str = "pass-through"
-    key: str = "bench"
+
+    def key(self, kind: str) -> str:
+        return "bench"
 
     def pids(self) -> list[int]:
         return [self.pid]
@@ -84,7 +85,7 @@ def sample(subject: Subject, kind: str, clients: int, requests: int) -> Sample:
 
     Raises `RequestsFailed`.
     """
-    plan = Plan(subject.port, kind, subject.model(kind), clients, requests, subject.key)
+    plan = Plan(subject.port, kind, subject.model(kind), clients, requests, subject.key(kind))
     with prepared(plan) as load:
         web = subject.web_pids()
         before, web_before = cpu_seconds(subject.pids()), cpu_seconds(web)
@@ -181,6 +182,16 @@ class Bench:
         samples = self._both("chat", 16, 3_000, 7)
         return [_cpu("CPU per request, 16 clients", samples, must=3, aim=2)]
 
+    def guarded(self) -> list[Row]:
+        samples = self._both("guarded", 16, 3_000, 7)
+        return [_cpu("CPU per request with limits and a budget, looked for in the cache", samples, must=3, aim=2)]
+
+    def cached(self) -> list[Row]:
+        samples = self._both("cached", 16, 3_000, 7)
+        return [
+            _cpu("CPU per request with limits, a budget, and a cache that has the answer", samples, must=1.5, aim=1)
+        ]
+
     def auto(self) -> list[Row]:
         samples = self._both("auto", 16, 2_000, 5)
         what = f"CPU per request of 500 tokens, model auto, {len(wire.CANDIDATES)} candidates"
@@ -204,7 +215,7 @@ class Bench:
         ]
 
 
-NAMES = ("memory", "chat", "auto", "burst", "paced", "latency")
+NAMES = ("memory", "chat", "guarded", "cached", "auto", "burst", "paced", "latency")
 
 
 def take(bench: Bench, names: Sequence[str]) -> list[Row]:

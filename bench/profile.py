@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 
+from bench import wire
 from bench.gateway import running_gateway
 from bench.measures import RequestsFailed, Subject, sample
 from bench.processes import free_port, running
@@ -23,7 +24,7 @@ from bench.processes import free_port, running
 RATE = 500
 # Where a thread of Python stands while it waits; py-spy sees by itself when the event loop does.
 WAITS = re.compile(r"\b(wait|select|poll|sleep) \([^)]*\)$")
-CLIENTS = {"chat": 16, "auto": 16, "burst": 16, "paced": 128}
+CLIENTS = {kind: 128 if kind == "paced" else 16 for kind in wire.KINDS}
 
 
 @dataclass(slots=True)

@@ -90,26 +90,46 @@ class Kind:
     model: str
     stream: bool
     messages: tuple[dict[str, str], ...] = tuple(_MESSAGES)
+    # At temperature 0 an answer may come from a cache, and be kept there.
+    temperature: float = 0.2
+    # Whether no two requests are the same.
+    varied: bool = False
+    # Whether the key has limits of every sort and a budget.
+    limited: bool = False
+    # Whether the answers come from the gateway's cache.
+    cached: bool = False
 
     def body(self, model: str) -> bytes:
-        """The request as a client sends it that does not ask for usage, as most clients of streams do not."""
-        request: dict[str, object] = {"model": model, "messages": self.messages, "temperature": 0.2, "max_tokens": 400}
+        """The request as a client sends it that does not ask for usage, as most clients of streams do not.
+
+        Where each is another one, `NUMBER` stands for what is its own.
+        """
+        messages = list(self.messages)
+        if self.varied:
+            messages[-1] = messages[-1] | {"content": f"{NUMBER}: {messages[-1]['content']}"}
+        request: dict[str, object] = {"model": model, "messages": messages}
+        request |= {"temperature": self.temperature, "max_tokens": 400}
         if self.stream:
             request["stream"] = True
         return orjson.dumps(request)
 
 
 AUTO = "auto"
+# Where a varied request has a number of its own, as long as this.
+NUMBER = "no. 0000000000000000"
 # What `auto` chooses among. All have a price, and those of `KINDS` are among them.
 CANDIDATES = (
     "gpt-4o-mini", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4.1", "gpt-4o", "gpt-5", "gpt-5-mini", "gpt-5-nano", "o3",
     "o3-mini", "o4-mini", "gpt-4-turbo",
 )  # fmt: skip
 
-# A whole answer; the same for a request of 500 tokens whose model is to be chosen; a stream of `CHUNKS` that are sent
-# at once; one of which a chunk is sent every `PACE` seconds.
+# A whole answer; the same to a key with limits and a budget, looked for in the cache in vain, and found there; for a
+# request of 500 tokens whose model is to be chosen; a stream of `CHUNKS` that are sent at once; one of which a chunk is
+# sent every `PACE` seconds.
 KINDS = {
     "chat": Kind("gpt-4o-mini", stream=False),
+    "guarded": Kind("gpt-4o", stream=False, temperature=0.0, varied=True, limited=True),
+    "cached": Kind("gpt-4.1", stream=False, temperature=0.0, limited=True, cached=True),
     "auto": Kind(AUTO, stream=False, messages=tuple(_LONG_MESSAGES)),
     "burst": Kind("gpt-4.1-mini", stream=True),
     "paced": Kind("gpt-4.1-nano", stream=True),
