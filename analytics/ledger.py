@@ -11,12 +11,16 @@ import psycopg
 from django.conf import settings
 from psycopg import sql
 
-from analytics import clock, partitions, rollups
+from analytics import clock, metrics, partitions, rollups
 from analytics.models import UsageRecord
 from analytics.spool import Spool
 from gateway_project.lib import database
+from gateway_project.lib.errors import LedgerUnavailable
 
 logger = logging.getLogger(__name__)
+
+# Seconds after which a refused request may be tried again, as a header.
+RETRY_AFTER = "5"
 
 EnterHook = Callable[["psycopg.Cursor[Any]"], None]
 EnteredCallback = Callable[[int, list[str]], None]
@@ -88,7 +92,7 @@ def start() -> None:
 def _started() -> Spool:
     global _spool
     if _spool is None:
-        _spool = Spool(Path(settings.DATA_DIR) / "spool", move)
+        _spool = Spool(Path(settings.DATA_DIR) / "spool", move, limit=settings.SPOOL_MAX_BYTES)
         _spool.start()
     return _spool
 
@@ -109,15 +113,32 @@ def orphans() -> bool:
     return _started().orphans()
 
 
-def enter(record: dict[str, Any]) -> None:
-    """Put `record`, whose members are columns of `UsageRecord`, `id` first, into the spool. Durable when it returns.
+def require_room() -> None:
+    """Raises `LedgerUnavailable` while what a request would cost could not be entered. Costs nothing.
 
-    Raises `OSError` when the disk refuses it.
+    To be called before a request is begun: the record of one that is under way always has room.
+    """
+    if _spool is not None and _spool.refusal:
+        raise LedgerUnavailable(f"{_spool.refusal} Try again later.", headers={"retry-after": RETRY_AFTER})
+
+
+def refusal() -> str:
+    """Why requests are refused; "" while they are not."""
+    return _spool.refusal if _spool is not None else ""
+
+
+def enter(record: dict[str, Any]) -> None:
+    """Put `record`, whose members are columns of `UsageRecord`, `id` first, into the spool.
+
+    It survives this process when this returns; if the disk refuses it, once the disk or Postgres takes it.
     """
     _started().append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
 
 
 _connection: psycopg.Connection[Any] | None = None
+# A server that is gone without a word must not hold up the thread for the quarter of an hour that TCP would wait.
+IMPATIENT = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+             "tcp_user_timeout": 30_000}  # fmt: skip
 
 
 def move(segment: bytes) -> None:
@@ -128,7 +149,7 @@ def move(segment: bytes) -> None:
     """
     global _connection
     if _connection is None or _connection.closed:
-        _connection = database.connect("gateway ledger")
+        _connection = database.connect("gateway ledger", **IMPATIENT)
         _connection.execute(STAGE)
     try:
         _enter(_connection, segment)
@@ -217,4 +238,7 @@ def _set_aside(line: bytes, error: psycopg.Error) -> None:
     path = Path(settings.DATA_DIR) / "spool" / "refused.txt"
     with path.open("ab") as refused:
         refused.write(line.rstrip(b"\n") + b"\n")
-    logger.error("a usage record was refused (%s) and set aside in %s", error.sqlstate, path.name)
+    metrics.LEDGER_SET_ASIDE.inc()
+    logger.error(
+        "a usage record (%s) was refused (%s) and set aside in %s", _id(line) or "no id", error.sqlstate, path.name
+    )

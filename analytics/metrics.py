@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 LABELS = ("endpoint", "kind", "model", "status")
 REQUESTS = Counter("gateway_requests_total", "Requests by what became of them.", LABELS)
@@ -21,6 +21,15 @@ CACHE_UNREADABLE = Counter(
 PROVIDER_ERRORS = Counter("gateway_provider_errors_total", "Attempts that failed, by how.", ("kind", "failure"))
 BREAKERS_OPENED = Counter(
     "gateway_breakers_opened_total", "Circuit breakers of targets that opened, by the provider's kind.", ("kind",)
+)
+SPOOL_BYTES = Gauge(
+    "gateway_spool_bytes", "Usage records on disk that Postgres does not have yet.", multiprocess_mode="max"
+)
+LEDGER_SET_ASIDE = Counter(
+    "gateway_ledger_records_set_aside_total", "Usage records that Postgres refused, kept in spool/refused.txt."
+)
+LEDGER_LOST = Counter(
+    "gateway_ledger_records_lost_total", "Usage records that neither disk nor memory took: there should be none."
 )
 
 # A model that no public price map knows is named by users, who could invent any number of them.

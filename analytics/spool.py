@@ -1,31 +1,40 @@
 """The spool: usage records on disk until Postgres has them.
 
 A record is one line of JSON, appended by one `write`, so it survives a `kill -9` of the process the moment `append`
-returns; `fsync` follows within `FLUSH_EVERY` seconds, so a power failure loses no more than that.
+returns; `fsync` follows within `SYNC_EVERY` seconds, also while Postgres is away, so that a power failure loses no more
+than that. Each process appends to segments of its own (`segments`); whoever finds a finished one moves it to Postgres
+and removes it, so what a dead process left is taken up by any other. Moving is idempotent: a record's id is its key.
 
-Each process appends to a segment of its own and holds a lock (flock) on it. A segment that can be locked is finished:
-its writer has closed it, or is dead. Whoever locks it moves it to Postgres and removes it, so what a dead process left
-is taken up by any other. While it is moved its name ends in `.moving`, so that a segment of a dead process is not taken
-for one that is being written to. Moving is idempotent: a record's id is its key.
+What may wait is bounded. Before the bound is reached, or the disk is full, `refusal` says so, and whoever would make a
+record must not begin. A record that was under way and that the disk does not take is kept in memory and tried again,
+on disk and in Postgres.
 """
 
-import fcntl
 import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+
+from analytics import metrics, segments
+from analytics.segments import Segment
 
 logger = logging.getLogger(__name__)
 
 FLUSH_EVERY = 0.25
+SYNC_EVERY = 0.25
 # Seconds between tries while the database is away: doubled from the first to the last.
 BACKOFF = (0.5, 8.0)
+# Bytes of records that are kept in memory while the disk takes none; requests are refused by then, so that these are
+# the records of those that were under way.
+MEMORY = 64 * 1024 * 1024
+# Bytes that must be free on the disk, for the records of requests that are under way.
+RESERVE = 16 * 1024 * 1024
 
-# What the names of segments end in.
-WRITTEN, MOVING = ".jsonl", ".moving"
+FULL = "Too many usage records wait for the database."
+DISK = "The disk takes no usage records."
 
 Move = Callable[[bytes], None]
 
@@ -33,53 +42,156 @@ Move = Callable[[bytes], None]
 class Spool:
     """Appends records to `folder`, and hands each finished segment to `move` from a background thread.
 
-    `move` takes a segment's bytes (whole lines, but for a cut last one) and raises to be given them again later.
+    `move` takes whole lines, but for a cut last one, and raises to be given them again later. `refusal` is "" while
+    requests may be begun, else why not, in words for the caller. `limit` and `reserve` are bytes.
     """
 
-    def __init__(self, folder: Path, move: Move) -> None:
+    def __init__(self, folder: Path, move: Move, *, limit: int = 2**40, reserve: int = RESERVE) -> None:
         self.folder = folder
         self.move = move
+        self.limit, self.reserve = limit, reserve
+        self.refusal = ""
         self._lock = threading.Lock()
-        self._segment: BinaryIO | None = None
-        self._path: Path | None = None
+        self._segment: Segment | None = None
         self._count = 0
+        # Bytes that wait: as the folder was last measured, and what was appended since.
+        self._bytes = 0
         # Names, without their ending, of segments that this process finished and that lie there still.
         self._finished: set[str] = set()
+        self._unsynced: set[Path] = set()
+        self._memory: deque[bytes] = deque()
+        self._memory_bytes = 0
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         # Who asked for what, and what went wrong, is nobody else's on this machine to read.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
+        self._measure()
 
     def append(self, line: bytes) -> None:
-        """Write one record, which ends with a newline. Raises `OSError` when the disk refuses it."""
+        """Write one record, which ends with a newline. One that the disk refuses is kept in memory."""
         with self._lock:
-            segment = self._segment or self._open()
-            written = os.write(segment.fileno(), line)
-            while written < len(line):  # a full disk, or a signal, can cut a write
-                written += os.write(segment.fileno(), line[written:])
-
-    def _open(self) -> BinaryIO:
-        self._count += 1
-        name = f"{time.time_ns():020d}-{os.getpid()}-{self._count}"
-        draft, path = self.folder / f"{name}.new", self.folder / f"{name}{WRITTEN}"
-        segment = open(draft, "ab", buffering=0)  # noqa: SIM115  (closed by _finish_segment)
-        fcntl.flock(segment, fcntl.LOCK_EX)
-        # Named only once it is locked: another process must not take it for a finished one.
-        draft.rename(path)
-        self._segment, self._path = segment, path
-        return segment
+            try:
+                self._write(line)
+            except OSError as error:
+                self._remember(line, error)
+        self._bytes += len(line)
+        if self._bytes > self.limit and not self.refusal:
+            self._refuse(FULL)
 
     def start(self) -> None:
-        """Begin to move segments in the background."""
-        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
-        self._thread.start()
+        """Begin to move segments, and to keep watch on the disk, in the background."""
+        for work in (self._run, self._watch):
+            thread = threading.Thread(target=work, name=f"spool {work.__name__}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     def stop(self, patience: float = 5.0) -> None:
-        """Move what there is and end the thread. What does not go within `patience` seconds stays on disk."""
+        """Move what there is and end the threads. What does not go within `patience` seconds stays on disk."""
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(patience)
+        deadline = time.monotonic() + patience
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def flush(self) -> None:
+        """Finish this process's segment and move every finished one, oldest first. Raises what `move` raises."""
+        self._finish()
+        found = segments.listed(self.folder)
+        self._finished &= {path.stem for path in found}
+        failed: OSError | None = None
+        for path in found:
+            if self._is_own(path):
+                continue
+            try:
+                self._move(path)
+            except OSError as error:  # of this one; the others need not wait for it
+                failed = error
+        self._move_memory()
+        if failed is not None:
+            raise failed
+
+    def orphans(self) -> bool:
+        """Whether there are segments whose writer is dead, or that another process is moving just now."""
+        return any(
+            segments.is_abandoned(path)
+            for path in segments.listed(self.folder)
+            if not self._is_own(path) and path.stem not in self._finished
+        )
+
+    # --- Writing ---------------------------------------------------------------------------------
+
+    def _write(self, line: bytes) -> None:
+        if self._segment is None:
+            self._count += 1
+            self._segment = Segment(self.folder, self._count)
+        self._segment.append(line)
+        self._unsynced.add(self._segment.path)
+
+    def _remember(self, line: bytes, error: OSError) -> None:
+        """Keep a record in memory. Beyond what memory is given it is lost, which is said and counted."""
+        if not self._memory:
+            logger.error("the disk takes no usage records (%s): they are kept in memory, requests are refused", error)
+        self._refuse(DISK)
+        if self._memory_bytes + len(line) > MEMORY:
+            metrics.LEDGER_LOST.inc()
+            logger.critical("a usage record is lost: %s", line[:60].decode(errors="replace"))
+            return
+        self._memory.append(line)
+        self._memory_bytes += len(line)
+
+    def _refuse(self, why: str) -> None:
+        if self.refusal != why:
+            logger.error("requests are refused until it is over: %s", why)
+        self.refusal = why
+
+    # --- Watching --------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(SYNC_EVERY):
+            self.look_after()
+
+    def look_after(self) -> None:
+        """Have the disk keep what was written, try it with what is in memory, and see whether there is room."""
+        try:
+            self._sync()
+            self._write_memory()
+            self._measure()
+        except OSError as error:
+            logger.error("the spool cannot be looked after: %s", error)
+
+    def _sync(self) -> None:
+        current = self._segment
+        if not self._unsynced:
+            return
+        segments.sync_folder(self.folder)
+        for path in list(self._unsynced):
+            # What is appended from here on makes it unsynced anew; a finished one may be found under its other name.
+            self._unsynced.discard(path)
+            if not segments.sync(path) and (current is None or path != current.path):
+                segments.sync(path.with_suffix(segments.MOVING))
+
+    def _write_memory(self) -> None:
+        with self._lock:
+            while self._memory:
+                try:
+                    self._write(self._memory[0])
+                except OSError:
+                    return
+                self._memory_bytes -= len(self._memory.popleft())
+
+    def _measure(self) -> None:
+        self._bytes = segments.size(self.folder)
+        metrics.SPOOL_BYTES.set(self._bytes)
+        disk = os.statvfs(self.folder)
+        if self._memory or disk.f_bavail * disk.f_frsize < self.reserve:
+            self._refuse(DISK)
+        elif self._bytes > self.limit:
+            self._refuse(FULL)
+        elif self.refusal:
+            logger.warning("requests are taken again: %d bytes of usage records wait", self._bytes)
+            self.refusal = ""
+
+    # --- Moving ----------------------------------------------------------------------------------
 
     def _run(self) -> None:
         pause = BACKOFF[0]
@@ -95,73 +207,33 @@ class Spool:
             if stopping:
                 return
 
-    def flush(self) -> None:
-        """Finish this process's segment and move every finished one, oldest first. Raises what `move` raises."""
-        self._finish_segment()
-        segments = self._segments()
-        self._finished &= {path.stem for path in segments}
-        for path in segments:
-            if path != self._path:
-                self._move_segment(path)
+    def _is_own(self, path: Path) -> bool:
+        """Whether this process is writing to it."""
+        segment = self._segment
+        return segment is not None and path == segment.path
 
-    def orphans(self) -> bool:
-        """Whether there are segments whose writer is dead, or that another process is moving just now."""
-        return any(self._is_orphan(path) for path in self._segments())
-
-    def _segments(self) -> list[Path]:
-        found = (path for path in self.folder.iterdir() if path.suffix in (WRITTEN, MOVING))
-        return sorted(found, key=lambda path: path.stem)
-
-    def _is_orphan(self, path: Path) -> bool:
-        if path == self._path or path.stem in self._finished:
-            return False
-        if path.suffix == MOVING:
-            return True
-        segment = _lock(path)
-        if segment is None:
-            return False
-        with segment:
-            return bool(os.fstat(segment.fileno()).st_nlink)
-
-    def _finish_segment(self) -> None:
+    def _finish(self) -> None:
         with self._lock:
-            segment, path = self._segment, self._path
-            if segment is None or path is None:
-                return
-            self._finished.add(path.stem)
-            self._segment, self._path = None, None
-        os.fsync(segment.fileno())
-        segment.close()
+            segment, self._segment = self._segment, None
+            if segment is not None:
+                self._finished.add(segment.path.stem)
+                segment.close()
 
-    def _move_segment(self, path: Path) -> None:
-        segment = _lock(path)
-        if segment is None:
-            return  # its writer is alive, or another process moves it
-        with segment:
-            moving = path.with_suffix(MOVING)
-            try:
-                path.rename(moving)
-            except FileNotFoundError:
-                return  # another process moved it, or tried to
-            content = segment.read()
-            try:
-                if content:
-                    self.move(content)
-            except BaseException:
-                moving.rename(path.with_suffix(WRITTEN))
-                raise
-            moving.unlink()
+    def _move(self, path: Path) -> None:
+        with segments.taken(path) as segment:
+            if segment is not None:
+                for lines in segments.chunks(segment):
+                    self.move(lines)
 
-
-def _lock(path: Path) -> BinaryIO | None:
-    """The segment, open and locked; None while another one holds its lock, or when it is gone."""
-    try:
-        segment = open(path, "rb")  # noqa: SIM115  (handed to the caller, together with its lock)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        segment.close()
-        return None
-    return segment
+    def _move_memory(self) -> None:
+        """What the disk does not take, Postgres may."""
+        with self._lock:
+            lines, self._memory, self._memory_bytes = list(self._memory), deque(), 0
+        try:
+            if lines:
+                self.move(b"".join(lines))
+        except BaseException:
+            with self._lock:
+                self._memory.extendleft(reversed(lines))
+                self._memory_bytes += sum(map(len, lines))
+            raise

@@ -20,10 +20,12 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from analytics import ledger
 from gateway_project import heartbeat
 from gateway_project.celeryconfig import FILESYSTEM
 from keys.kinds import KINDS
 from keys.models import Provider
+from routing import limits
 
 KEPT_SECONDS = 3.0
 CHECK_SECONDS = 2.0
@@ -52,8 +54,11 @@ class Report:
 
 
 def check_database() -> str:
+    """Whether it answers, and this process's way into the ledger is open: while it is not, requests are refused."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
+    if why := ledger.refusal():
+        raise Unwell(why)
     return OK
 
 
@@ -91,6 +96,13 @@ def check_worker() -> str:
     return OK
 
 
+def check_limits() -> str:
+    """Of this process: whether limits hold for the whole installation."""
+    if why := limits.current.degraded:
+        raise Unwell(why)
+    return OK
+
+
 def check_backends() -> dict[str, str]:
     """The providers that variables name, as the last probe found them. A reason may hold an address: none is told."""
     found = Provider.objects.filter(from_environment=True, enabled=True).order_by("created_at")
@@ -112,6 +124,7 @@ CHECKS: dict[str, Callable[[], Any]] = {
     "cache": check_cache,
     "broker": check_broker,
     "worker": check_worker,
+    "limits": check_limits,
     "backends": check_backends,
 }
 

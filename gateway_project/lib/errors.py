@@ -95,6 +95,10 @@ class ServiceUnavailable(ApiError):
     status, code = 503, "service_unavailable"
 
 
+class LedgerUnavailable(ApiError):
+    status, code = 503, "ledger_unavailable"
+
+
 class NoAvailableModel(ApiError):
     status, code = 503, "no_available_model"
 

@@ -64,6 +64,38 @@ def test_a_record_that_is_refused_is_set_aside_and_the_others_go_on(
     assert caplog.text.count("refused") >= 2
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [b"\0" * 300, b"\0" * 300 + b"\n", b'{"id":"', b"\xff\xfe\n", b"null\n", b"[]\n", b"\n", b"\\.\n"],
+    ids=repr,
+)
+def test_what_a_power_failure_left_of_a_line_is_set_aside_and_the_rest_entered(
+    key: GatewayKey, settings: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
+) -> None:
+    settings.DATA_DIR = tmp_path
+    (tmp_path / "spool").mkdir()
+    good = [spooled(key) for _ in range(5)]
+    ledger.move(b"".join(map(line, good)) + damage)
+    assert {str(row.id) for row in UsageRecord.objects.all()} == {content["id"] for content in good}
+    assert (tmp_path / "spool" / "refused.txt").read_bytes() == damage.rstrip(b"\n") + b"\n"
+    assert caplog.text.count("was refused") == 1
+
+
+def test_one_that_is_refused_among_thousands_costs_few_tries(
+    key: GatewayKey, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DATA_DIR = tmp_path
+    (tmp_path / "spool").mkdir()
+    tries: list[int] = []
+    enter = ledger._enter
+    monkeypatch.setattr(ledger, "_enter", lambda *arguments: tries.append(1) or enter(*arguments))
+    good = [spooled(key) for _ in range(1000)]
+    gone = spooled(key, workspace_id=str(uuid7()))
+    ledger.move(b"".join(map(line, [*good[:300], gone, *good[300:]])))
+    assert UsageRecord.objects.count() == 1000
+    assert len(tries) < 30
+
+
 def test_what_a_killed_process_appended_is_taken_up_by_another(key: GatewayKey, tmp_path: Path) -> None:
     kept = spooled(key)
     script = (

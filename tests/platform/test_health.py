@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Workspace
+from analytics import ledger
 from gateway_project import health, heartbeat
 from gateway_project.health import CHECK_SECONDS, KEPT_SECONDS, Monitor
 from keys.models import Provider
@@ -112,3 +113,11 @@ def test_many_who_ask_at_once_get_one_report() -> None:
     for thread in threads:
         thread.join()
     assert len(runs) == 1
+
+
+def test_while_nothing_can_be_entered_in_the_ledger_it_is_503(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.start()
+    assert ledger._spool is not None
+    monkeypatch.setattr(ledger._spool, "refusal", "The disk takes no usage records.")
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json()["checks"]["database"]) == (503, "The disk takes no usage records.")
