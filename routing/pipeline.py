@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from analytics import ledger
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.wire import WireRequest
 from routing import cache, health, idempotency, limits, loops, policy, snapshot, sticky
@@ -39,6 +40,7 @@ async def run(exchange: Exchange, request: WireRequest) -> Answer | Kept:
     Raises `ApiError` in the contract's terms, or `asyncio.CancelledError` when the client left.
     """
     try:
+        ledger.require_room()
         exchange.caller = await identified(request.wire_headers, snapshot.current, scope="inference")
         loops.check(request.wire_headers)
         raw = await request.read_body(MAX_BODY)
