@@ -14,6 +14,7 @@ from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
+from gateway_project.lib import redis_link
 from gateway_project.lib.wire import Receive, Send, bounded
 from gateway_project.v1 import V1Handler, serves
 from routing import http1, runtime
@@ -49,9 +50,13 @@ async def websocket(scope: Any, receive: Receive, send: Send) -> None:
 async def lifespan(scope: Any, receive: Receive, send: Send) -> None:
     """The server starts, and stops; daphne says neither, and its process's end closes what is open."""
     await receive()
+    if redis_link.current is not None:
+        redis_link.current.open()
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await http1.close_pools()
+    if redis_link.current is not None:
+        await redis_link.current.close()
     await send({"type": "lifespan.shutdown.complete"})
 
 

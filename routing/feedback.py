@@ -17,7 +17,7 @@ from analytics.models import UsageRecord
 from gateway_project.lib.errors import ApiError, InvalidRequest, NotFound, ServiceUnavailable
 from gateway_project.lib.wire import WireRequest, WireResponse
 from routing import calibration, evidence, snapshot
-from routing.http import JSON, describe, error_answer
+from routing.http import JSON, describe, error_answer, with_standing
 from routing.identify import identified
 from routing.models import Feedback
 from routing.snapshot import Caller
@@ -58,15 +58,19 @@ class Judgement:
 
 async def serve(request: WireRequest) -> WireResponse:
     """The stored feedback, or the error that says why there is none."""
+    caller: Caller | None = None
     try:
         caller = await identified(request.wire_headers, snapshot.current, scope="inference")
-        stored = await _given(caller, read(await request.read_body(MAX_BODY)))
+        stored = orjson.dumps(await _given(caller, read(await request.read_body(MAX_BODY))))
+        response = WireResponse(200, [*describe(None), (b"x-gateway-cost-usd", b"0"), JSON], stored)
     except ApiError as error:
-        return error_answer(error)
+        response = error_answer(error)
     except OperationalError:
         logger.warning("feedback could not be stored: the database is away")
-        return error_answer(ServiceUnavailable("The database is away; send it again.", headers={"retry-after": "5"}))
-    return WireResponse(200, [*describe(None), (b"x-gateway-cost-usd", b"0"), JSON], orjson.dumps(stored))
+        response = error_answer(
+            ServiceUnavailable("The database is away; send it again.", headers={"retry-after": "5"})
+        )
+    return await with_standing(response, caller)
 
 
 async def _given(caller: Caller, judgement: Judgement) -> dict[str, Any]:

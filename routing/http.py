@@ -15,6 +15,7 @@ from routing import limits, pipeline
 from routing.endpoints import Endpoint
 from routing.exchange import Exchange
 from routing.idempotency import Kept
+from routing.snapshot import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,14 @@ async def _find_standing(exchange: Exchange) -> None:
     """Where the caller stands with its limits, for an answer that came before anything was counted."""
     if exchange.standing is None and exchange.caller is not None:
         exchange.standing = await limits.current.standing(exchange.caller)
+
+
+async def with_standing(response: WireResponse, caller: Caller | None) -> WireResponse:
+    """`response`, to a call that counts towards no limit, with where its caller stands with theirs."""
+    standing = await limits.current.standing(caller) if caller is not None else None
+    if standing is not None:
+        response.wire_headers += standing.headers()
+    return response
 
 
 def _replay(exchange: Exchange, kept: Kept) -> WireResponse:

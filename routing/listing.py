@@ -9,7 +9,7 @@ import orjson
 from gateway_project.lib.errors import ApiError, ModelNotFound
 from gateway_project.lib.wire import WireRequest, WireResponse
 from routing import snapshot
-from routing.http import JSON, describe, error_answer
+from routing.http import JSON, describe, error_answer, with_standing
 from routing.identify import identified
 from routing.naming import AUTO, POLICY_PREFIX
 from routing.providers.base import Target
@@ -18,12 +18,14 @@ from routing.snapshot import Caller
 
 async def answer(request: WireRequest, listed: Callable[[Caller], dict[str, Any]]) -> WireResponse:
     """What `listed` says to the request's caller, or the error that keeps it from being said."""
+    caller: Caller | None = None
     try:
         caller = await identified(request.wire_headers, snapshot.current, scope="inference")
-        body = listed(caller)
+        body = orjson.dumps(listed(caller))
+        response = WireResponse(200, [*describe(None), (b"x-gateway-cost-usd", b"0"), JSON], body)
     except ApiError as error:
-        return error_answer(error)
-    return WireResponse(200, [*describe(None), (b"x-gateway-cost-usd", b"0"), JSON], orjson.dumps(body))
+        response = error_answer(error)
+    return await with_standing(response, caller)
 
 
 def all_models(caller: Caller) -> dict[str, Any]:
