@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
-from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.errors import AuthenticationError, HttpError, ValidationError, ValidationErrorContext
 from ninja.openapi.schema import OpenAPISchema
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
@@ -24,9 +24,11 @@ from gateway_project.lib.errors import (
     NotFound,
     RequestTooLarge,
 )
+from gateway_project.lib.schemas import invalid, worded
 from gateway_project.lib.wire import WireRequest
 from gateway_project.openapi import document
 from keys.api import router as keys_router
+from keys.webhooks.api import router as webhooks_router
 from routing.api import router as gateway_router
 from routing.cache_api import router as cache_router
 from routing.policy_api import router as routing_router
@@ -61,9 +63,12 @@ class JsonRenderer(BaseRenderer):
 class JsonParser(Parser):
     def parse_body(self, request: HttpRequest) -> Any:
         try:
-            return orjson.loads(request.body)
+            body = orjson.loads(request.body)
         except orjson.JSONDecodeError as error:
-            raise InvalidRequest(f"The body is not valid JSON: {error}") from None
+            raise InvalidRequest(f"The body is not valid JSON: {error}", param="body") from None
+        if type(body) is not dict:
+            raise InvalidRequest("The body must be a JSON object.", param="body")
+        return body
 
 
 class GatewayAPI(NinjaAPI):
@@ -73,6 +78,19 @@ class GatewayAPI(NinjaAPI):
         if isinstance(request, WireRequest):
             return UNUSED
         return super().create_temporal_response(request)
+
+    def validation_error_from_error_contexts(
+        self, error_contexts: list[ValidationErrorContext[Any]]
+    ) -> ValidationError:
+        """The first thing that is wrong, in our words, which take its model; `loc` is the path in body or query."""
+        context = error_contexts[0]
+        [first, *_] = context.pydantic_validation_error.errors(include_url=False, include_input=False)
+        message = worded(context.model, first["loc"], first)
+        [told, *_] = super().validation_error_from_error_contexts(error_contexts).errors
+        # ("body", <parameter name>, field, …) for a body, ("query", field) for a query.
+        path = told["loc"][1:]
+        path = path[path[:1] in (("payload",), ("filters",)) :]
+        return ValidationError([{**told, "loc": path, "msg": message}])
 
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
         """`/v1` finds out who calls by itself, so django-ninja does not know of gateway keys."""
@@ -113,11 +131,7 @@ def on_api_error(request: HttpRequest, error: ApiError) -> HttpResponse:
 @api.exception_handler(ValidationError)
 def on_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
     first = error.errors[0]
-    # loc is ("body", <parameter name>, field, …) for a body, ("query", field) for a query.
-    parts = first["loc"][1:]
-    field = ".".join(str(part) for part in parts[parts[:1] in (("payload",), ("filters",)) :]) or None
-    message = first["msg"].removeprefix("Value error, ")
-    return error_response(InvalidRequest(f"{field}: {message}" if field else message, param=field))
+    return error_response(invalid(first["loc"], first["msg"]))
 
 
 @api.exception_handler(AuthenticationError)
@@ -152,6 +166,7 @@ def on_defect(request: HttpRequest, error: Exception) -> HttpResponse:
 api.add_router("/api", accounts_router)
 api.add_router("/api/audit", audit_router)
 api.add_router("/api/keys", keys_router)
+api.add_router("/api/webhooks", webhooks_router)
 api.add_router("/api/routing", routing_router)
 api.add_router("/api/routing", cache_router)
 api.add_router("/api/analytics", analytics_router)

@@ -216,6 +216,9 @@ RETENTION_DAYS = ENV.retention_days
 # Bytes of records that may wait on this machine's disk while Postgres is away, before requests are refused.
 SPOOL_MAX_BYTES = ENV.spool_max_bytes
 
+# What a request would do may be asked as often as this; a preview asks with every pause in typing.
+EXPLAINS_PER_USER = (300, 60)
+
 # --- Keys ----------------------------------------------------------------------------------------
 
 # Of a key that has no rate_limit_requests of its own; 0 is no limit.

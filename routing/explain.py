@@ -5,9 +5,12 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
+from django.conf import settings
 
+from accounts.models import User
 from analytics.pricing import as_text
 from gateway_project.lib.errors import ApiError
+from gateway_project.lib.throttle import Throttle
 from routing import sticky
 from routing.calibration import PRIOR_WEIGHT
 from routing.classify import classify
@@ -26,6 +29,11 @@ from routing.targets import WorkspaceTargets
 
 # Digits after the point: scores, and USD.
 SCORE, USD = 4, 9
+
+
+def admit(user: User) -> None:
+    """Count one question of `user`, each of which costs some milliseconds. Raises `RateLimitExceeded`."""
+    Throttle("explain", *settings.EXPLAINS_PER_USER).hit(str(user.pk))
 
 
 def explain(

@@ -123,6 +123,7 @@ def explain_request(request: Authenticated, payload: Explained) -> dict[str, Any
     """Where a request to `/v1/chat/completions` with this body would go now, and why; `key_id` beside it names the
     gateway key that would send it. Runs the request's own code, and sends nothing.
     """
+    explain.admit(request.auth.user)
     key_id = payload.pop("key_id", None)
     if key_id is not None and type(key_id) is not str:
         raise InvalidRequest("key_id: must be the id of a gateway key.", param="key_id")

@@ -1,11 +1,11 @@
 """What the payloads of the APIs share: strictness, amounts of money, and one reading of them for forms and JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from ninja import Schema
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from gateway_project.lib.errors import InvalidRequest
 
@@ -42,6 +42,48 @@ def parse(schema: type[S], data: S | Mapping[str, Any]) -> S:
         return schema.model_validate(dict(data))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
-        message = first["msg"].removeprefix("Value error, ")
-        raise InvalidRequest(f"{field}: {message}" if field else message, param=field) from None
+        raise invalid(first["loc"], worded(schema, first["loc"], first)) from None
+
+
+NO_OBJECT = frozenset({"model_type", "model_attributes_type", "dict_type", "dataclass_type"})
+# Characters of an unknown field's name that a refusal shows.
+SHOWN = 100
+
+
+def invalid(path: Sequence[int | str], message: str) -> InvalidRequest:
+    """The refusal of what stands at `path` in a body; the body itself where that is empty."""
+    field = ".".join(str(part) for part in path)[:SHOWN] or None
+    return InvalidRequest(f"{field}: {message}" if field else message, param=field)
+
+
+def worded(model: type[BaseModel], path: Sequence[int | str], error: Mapping[str, Any]) -> str:
+    """What pydantic's `error` about what stands at `path` in a `model` says, in this API's words where they are better.
+
+    An unknown field comes with the ones that there are.
+    """
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(model, path[:-1])
+        return f"unknown; the fields are {', '.join(known)}." if known else "unknown."
+    if error["type"] in NO_OBJECT:
+        return "must be a JSON object."
+    message: str = error["msg"]
+    return message.removeprefix("Value error, ")
+
+
+def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    """The fields of the object at `path` in a `model`; none where they are not known."""
+    for part in path:
+        if isinstance(part, int) or part not in model.model_fields:
+            continue  # an item of a list, or the name of an alternative
+        inner = next(_models_in(model.model_fields[part].annotation), None)
+        if inner is None:
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)

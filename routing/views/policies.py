@@ -115,6 +115,7 @@ def preview(request: ConsoleRequest) -> HttpResponse:
         context["problem"] = " ".join(_problems(asked))
     else:
         try:
+            explain.admit(request.caller.user)
             context |= _explained(request, policy or DEFAULT, asked.body("auto"))
         except ApiError as error:
             context["problem"] = error.message

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from accounts.access import Caller
 from analytics.models import UsageRecord
@@ -42,6 +43,18 @@ def test_it_answers_in_the_contracts_terms(api: ApiClient) -> None:
     assert {said["chosen"], *said["fallbacks"]} == set(by_id(said))
     assert api.post(PATH, HELLO).json == said
     assert not UsageRecord.objects.exists()
+
+
+def test_it_is_not_asked_without_end(api: ApiClient, member: Caller, settings: Settings) -> None:
+    settings.EXPLAINS_PER_USER = (2, 3600)
+    assert [api.post(PATH, HELLO).status for _ in range(3)] == [200, 200, 429]
+    assert int(api.post(PATH, HELLO).headers["retry-after"]) > 0
+    assert ApiClient.of(member).post(PATH, HELLO).status == 200
+
+
+def test_the_built_in_policy_is_called_as_the_console_calls_it(api: ApiClient) -> None:
+    for model in ("auto", "policy/balanced"):
+        assert api.post(PATH, {"model": model, **HELLO}).json["policy"]["name"] == "Balanced"
 
 
 def test_a_policy_is_explained_by_its_name(api: ApiClient, owner: Caller, picture: Snapshot) -> None:
