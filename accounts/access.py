@@ -4,8 +4,8 @@ Roles include one another, from the bottom up:
 
 - a **viewer** reads everything in the workspace but secrets and the audit trail, which tells from where people work;
 - a **member** also creates, changes and revokes gateway keys, and spends on them;
-- an **admin** also manages providers, policies and members (up to admins), and what members and the workspace may
-  spend, and reads the audit trail;
+- an **admin** also manages providers, policies, webhooks and members (up to admins), says what members and the
+  workspace may spend, and reads the audit trail;
 - an **owner** also renames the workspace, and makes and unmakes owners. There is always at least one.
 
 Another workspace's object does not exist for a caller: `NotFound`, whether the id is known, unknown or no id at all.
@@ -45,6 +45,7 @@ class Action(StrEnum):
     MANAGE_PROVIDERS = "manage providers"  # admin
     MANAGE_ROUTING = "manage policies and models"  # admin
     MANAGE_MEMBERS = "manage members"  # admin
+    MANAGE_WEBHOOKS = "manage webhooks"  # admin
     READ_AUDIT = "read the audit trail"  # admin
     MANAGE_LIMITS = "set the workspace's limits and budget"  # admin
     OWN = "change the workspace or its owners"  # owner
@@ -58,6 +59,7 @@ _NEEDED = {
     Action.MANAGE_ROUTING: Role.ADMIN,
     Action.MANAGE_MEMBERS: Role.ADMIN,
     Action.READ_AUDIT: Role.ADMIN,
+    Action.MANAGE_WEBHOOKS: Role.ADMIN,
     Action.MANAGE_LIMITS: Role.ADMIN,
     Action.OWN: Role.OWNER,
 }

@@ -46,6 +46,17 @@ beat_schedule: dict[str, dict[str, Any]] = {
         "schedule": 3600.0,
         "options": {"expires": 3600},
     },
+    "deliver-webhooks": {
+        # Raising an event sends the task, too; this finds what is to be tried again.
+        "task": "keys.tasks.deliver_webhooks",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
+    "delete-old-deliveries": {
+        "task": "keys.tasks.delete_old_deliveries",
+        "schedule": 24 * 3600.0,
+        "options": {"expires": 3600},
+    },
     "delete-expired-sessions": {
         "task": "accounts.tasks.delete_expired_sessions",
         "schedule": 6 * 3600.0,

@@ -7,8 +7,14 @@ class KeysConfig(AppConfig):
     name = "keys"
 
     def ready(self) -> None:
+        from accounts.events import event_raised
         from accounts.services import workspace_created
+        from keys.models import Webhook
+        from keys.vault import register_sealed
+        from keys.webhooks.services import enter_event
 
+        register_sealed(Webhook, "secret")
+        event_raised.connect(enter_event, dispatch_uid="keys.webhooks")
         workspace_created.connect(add_environment_providers, dispatch_uid="keys.environment_providers")
 
 

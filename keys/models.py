@@ -1,11 +1,11 @@
-"""Gateway keys (a keyed hash each) and provider credentials (ciphertext each)."""
+"""Gateway keys (a keyed hash each), and what has a secret of its own (ciphertext each): providers and webhooks."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from accounts.models import BudgetPeriod, Limited, User, Workspace
+from accounts.models import BudgetPeriod, Event, Limited, User, Workspace
 from gateway_project.lib.ids import uuid7
 
 __all__ = [
@@ -17,6 +17,8 @@ __all__ = [
     "PrivacyMode",
     "Provider",
     "Scope",
+    "Webhook",
+    "WebhookDelivery",
     "all_scopes",
 ]
 
@@ -135,3 +137,64 @@ class InstallationSecret(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Webhook(models.Model):
+    """An address that a workspace's events are sent to, signed with a secret that its receiver has as well."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="webhooks")
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    url = models.CharField(max_length=1000)
+    # Of `accounts.events.KINDS`; none: every kind.
+    kinds = ArrayField(models.CharField(max_length=60), default=list, blank=True)
+    # Ciphertext; only keys/vault.py turns it back.
+    secret = models.BinaryField(editable=False)
+    enabled = models.BooleanField(default=True)
+    # Why the gateway itself switched it off, for people; "" when it did not.
+    disabled_because = models.CharField(max_length=300, blank=True, editable=False)
+    # Since when no delivery has arrived; null: the last one did.
+    failing_since = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["workspace", "-created_at", "-id"], name="webhook_by_workspace")]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class WebhookDelivery(models.Model):
+    """An event on its way to a webhook: one message, attempted until it arrives or hope is given up."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        DELIVERED = "delivered"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
+    # null: a test.
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, null=True, related_name="deliveries", db_index=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    attempts = models.PositiveIntegerField(default=0)
+    # While somebody attempts it, when the attempt counts as lost.
+    next_attempt_at = models.DateTimeField(default=timezone.now)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    # Of the last attempt: the receiver's status (null: there was no answer), why it failed, and how long it took.
+    last_status = models.PositiveSmallIntegerField(null=True, blank=True)
+    last_error = models.CharField(max_length=300, blank=True)
+    last_ms = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "webhook deliveries"
+        constraints = [models.UniqueConstraint(fields=["webhook", "event"], name="webhook_event_once")]
+        indexes = [
+            models.Index(fields=["webhook", "-created_at", "-id"], name="delivery_by_webhook"),
+            models.Index(fields=["next_attempt_at"], condition=models.Q(state="pending"), name="delivery_due"),
+            models.Index(fields=["event"], name="delivery_by_event"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_id or 'test'} to {self.webhook_id}"

@@ -12,12 +12,15 @@ class RoutingConfig(AppConfig):
         from keys.policies import register_policies
         from keys.probe import register_prober
         from keys.vault import register_sealed
+        from keys.webhooks.posting import register_poster
         from routing.discovery import probe_now
         from routing.live import refused_secrets, unserved_models
         from routing.models import IdempotentRequest
+        from routing.posting import post_now
         from routing.services import named_policy, policy_names
 
         register_prober(probe_now)
+        register_poster(post_now)
         register_policies(named_policy, policy_names)
         register_live(refused_secrets, unserved_models)
         # Answers, each of up to some megabytes.

@@ -25,6 +25,7 @@ ALLOWED = {
         Action.MANAGE_MEMBERS,
         Action.MANAGE_LIMITS,
         Action.READ_AUDIT,
+        Action.MANAGE_WEBHOOKS,
     },
     Role.MEMBER: {Action.READ, Action.USE_KEYS},
     Role.VIEWER: {Action.READ},

@@ -9,6 +9,7 @@ from accounts.access import Caller
 from accounts.models import AuditEntry, Membership
 from gateway_project.api import api as endpoints
 from keys import services as keys
+from keys.webhooks.services import create_webhook
 from routing import services as routing
 from tests.api_client import PASSWORD, ApiClient
 
@@ -32,12 +33,17 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "DELETE /api/routing/policies/{policy_id}": ("policy.removed", {}),
     "POST /api/routing/policies/{policy_id}/rollback": ("policy.rolled_back", {"version": 1}),
     "PATCH /api/routing/models/{model_id}": ("model.changed", {"quality": 0.5}),
+    "POST /api/webhooks": ("webhook.created", {"url": "http://localhost:9/new"}),
+    "PATCH /api/webhooks/{webhook_id}": ("webhook.changed", {"enabled": False}),
+    "DELETE /api/webhooks/{webhook_id}": ("webhook.removed", {}),
+    "POST /api/webhooks/{webhook_id}/rotate": ("webhook.rotated", {}),
     "POST /api/routing/cache/purge": ("cache.purged", {"model": "demo"}),
 }
 # What changes nothing that a workspace is made of, or is a person's own affair (tests/accounts/test_audit.py).
 NONE = {
     "POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/refresh", "POST /api/auth/logout",
     "POST /api/keys/providers/{provider_id}/test", "POST /api/routing/explain",
+    "POST /api/webhooks/{webhook_id}/test",
 }  # fmt: skip
 
 Path = Callable[[str], str]
@@ -48,12 +54,14 @@ def path(owner: Caller, member: Caller, stranger: Caller) -> Path:
     """The path of an operation, about a workspace that has one of each."""
     provider = keys.create_provider(owner, {"kind": "demo", "name": "demo"})
     policy = routing.create_policy(owner, {"name": "old"})
+    webhook, _ = create_webhook(owner, {"url": "http://localhost:9/hook"})
     ids = {
         "workspace_id": owner.workspace.pk,
         "member_id": Membership.objects.get(user=member.user, workspace=owner.workspace).pk,
         "key_id": keys.create_key(owner, {"name": "ci", "budget_usd": "5"})[0].pk,
         "provider_id": provider.pk,
         "policy_id": policy.pk,
+        "webhook_id": webhook.pk,
         "model_id": f"demo/{provider.discovered_models[0]}",
     }
     return lambda operation: operation.partition(" ")[2].format(**ids)
