@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 
 from analytics.rollups import percentile
-from analytics.sums_sql import NAMES, Place, Question, Row, aggregate, histograms
+from analytics.sums_sql import NAMES, Place, Question, Row, aggregate, histograms, require_records
 from gateway_project.lib.pagination import DEFAULT_LIMIT, cursor_of, values_of, wrong_cursor
 
 # What sums are grouped by, as the API calls it -> the columns.
@@ -91,7 +91,11 @@ class Breakdown:
 
 
 def by_day(question: Question, today: date) -> Breakdown:
-    """Each day of the period, oldest first, days without requests included; `today` is where an open period ends."""
+    """Each day of the period, oldest first, days without requests included; `today` is where an open period ends.
+
+    Raises InvalidRequest for a period that cuts a day whose records retention has dropped.
+    """
+    require_records(question.period)
     total, *groups = aggregate(question, ("day",))
     hists = histograms(question, ("day",))
     found = {row[:1]: _group(row, 1, hists.get(row[:1])) for row in groups}
@@ -105,8 +109,9 @@ def breakdown(
 ) -> Breakdown:
     """The groups of `by`, one of GROUPINGS, with the most of `order`, one of ORDERS, first; days go by the calendar.
 
-    The total has no percentiles. Raises InvalidRequest naming `cursor`.
+    The total has no percentiles. Raises InvalidRequest naming `cursor`, and as `by_day` does.
     """
+    require_records(question.period)
     columns = GROUPINGS[by]
     order, behind = "" if by == "day" else order, _decoded(cursor) if cursor else None
     total, *rows = aggregate(question, columns, order=order, behind=behind, limit=limit)

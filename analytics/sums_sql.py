@@ -110,6 +110,19 @@ def histograms(question: Question, group: tuple[str, ...], only: Iterable[Row] |
     return found
 
 
+def require_records(period: Period) -> None:
+    """Raises InvalidRequest naming the end of `period` that cuts a day of which only sums are kept."""
+    if not period.cuts:
+        return
+    kept_since: date | None = LedgerClock.objects.values_list("kept_since", flat=True).first()
+    for begin, _ in period.cuts:
+        if kept_since and begin.date() < kept_since:
+            param = "from" if begin > midnight(begin.date()) else "to"
+            raise InvalidRequest(
+                f"{param}: before {kept_since} only the sums of whole days (UTC) are kept; name a date.", param=param
+            )
+
+
 def _sums() -> Iterable[str]:
     for name in MEASURES:
         kind = "numeric" if name in MONEY else "bigint"
@@ -129,7 +142,6 @@ def _parts(
     """`whole` over the rollups of the period's whole days and `cut` over the records of each piece of a day.
 
     `blanks` are what is filled in both of them, `more` conditions beside the question's own.
-    Raises InvalidRequest for a piece of a day whose records retention has dropped.
     """
     caller, period, filters = question.caller, question.period, question.filters
     equal = {"workspace_id": caller.workspace.pk, **filters.dimensions}
@@ -142,23 +154,10 @@ def _parts(
     records = sql.SQL("(SELECT *, (created_at AT TIME ZONE 'UTC')::date AS day FROM {}) record").format(
         sql.Identifier(UsageRecord._meta.db_table)
     )
-    if period.cuts:
-        _require_records(period)
     for begin, end in period.cuts:
         times = [_is("created_at", ">=", begin), _is("created_at", "<", end)]
         found.append(sql.SQL(cut).format(records=records, chosen=_all([*chosen, *times]), **blanks))
     return sql.SQL(" UNION ALL ").join(found)
-
-
-def _require_records(period: Period) -> None:
-    """Raises InvalidRequest naming the end that cuts a day of which only sums are kept."""
-    kept_since: date | None = LedgerClock.objects.values_list("kept_since", flat=True).first()
-    for begin, _ in period.cuts:
-        if kept_since and begin.date() < kept_since:
-            param = "from" if begin > midnight(begin.date()) else "to"
-            raise InvalidRequest(
-                f"{param}: before {kept_since} only the sums of whole days (UTC) are kept; name a date.", param=param
-            )
 
 
 def _is(column: str, how: str, value: Any) -> sql.Composed:
