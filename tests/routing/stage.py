@@ -1,10 +1,14 @@
 """Hand-built views, keys and requests, for tests of what a policy decides."""
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
+from gateway_project.lib.errors import ApiError
 from keys.kinds import KINDS
 from keys.queries import KeyFacts, ProviderFacts
 from routing.catalog import ModelSettingsFacts
@@ -128,3 +132,27 @@ def reasons(decision: Decision) -> dict[str, str]:
 def policy_with(**facts: Any) -> PolicyFacts:
     """The built-in policy as a workspace's own, but for `facts`."""
     return dataclasses.replace(DEFAULT, **{"id": "policy-id", "name": "ours", "version": 1, **facts})
+
+
+def refusal(exchange: Exchange, view: WorkspaceTargets, health: Health | None = None, **given: Any) -> ApiError:
+    with pytest.raises(ApiError) as refused:
+        decided(exchange, view, health, **given)
+    return refused.value
+
+
+def opened(view: WorkspaceTargets, *names: str, denied: bool = False) -> Health:
+    """A health in which these targets' breakers are open."""
+    health = Health()
+    for target in view.all:
+        if target.id in names:
+            flight = health.begin(target, stream=False)
+            assert flight is not None
+            if denied:
+                health.credential_of = lambda _: "the same"
+                flight.state.switch.deny(time.monotonic(), "the same", "it refuses our key")
+            else:
+                for _ in range(3):
+                    again = health.begin(target, stream=False)
+                    assert again is not None
+                    again.failed("HTTP 500")
+    return health
