@@ -7,7 +7,7 @@ from accounts import views as accounts
 from analytics import views as analytics
 from gateway_project import docs, views
 from keys.views import gateway_keys, providers
-from routing.views import fleet, models, policies
+from routing.views import cache, fleet, models, policies
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.home, name="home"),
@@ -56,6 +56,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/routing/policies/<str:id>/remove/", policies.remove, name="policy-remove"),
     path("console/routing/models/", models.index, name="models"),
     path("console/routing/models/<path:model_id>/", models.detail, name="model"),
+    path("console/routing/cache/", cache.index, name="cache"),
+    path("console/routing/cache/purge/", cache.purge_answers, name="cache-purge"),
     path("console/routing/health/", fleet.board, name="fleet"),
     # Requests
     path("console/requests/", analytics.requests, name="requests"),

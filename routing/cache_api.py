@@ -62,10 +62,10 @@ def show_cache(request: Authenticated, page: Query[PageQuery]) -> dict[str, Any]
 
 
 @router.post("/cache/purge", response=PurgeOut, summary="Purge answers from the cache")
-def purge_cache(request: Authenticated, payload: PurgeIn) -> dict[str, int]:
+def purge_cache(request: Authenticated, payload: PurgeIn | None = None) -> dict[str, int]:
     """Takes effect in every process, as a rule at once; answers to requests that are under way are not kept."""
     require(request.auth, Action.MANAGE_ROUTING)
-    return {"purged": purge(request.auth, meant(request.auth, payload))}
+    return {"purged": purge(request.auth, meant(request.auth, payload or PurgeIn.model_validate({})))}
 
 
 def meant(caller: Caller, payload: PurgeIn) -> Purge:

@@ -7,7 +7,7 @@ from django import forms
 
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.forms import ConsoleForm, Lines
-from routing.policies import COMPLEXITIES, TASKS
+from routing.policies import BUILT_IN, COMPLEXITIES, TASKS
 from routing.policy_document import DEFAULTS
 
 TIMEOUTS = ("connect", "first_byte", "idle", "total")
@@ -15,6 +15,10 @@ TIMEOUTS = ("connect", "first_byte", "idle", "total")
 PLAIN_FIELDS = (
     "models", "fallbacks", "privacy_mode", "internal_may_leave", "max_cost_usd", "classifier", "calibrate", "hedge",
 )  # fmt: skip
+# Of the cache: all requests use it, or none.
+ALWAYS, NEVER = "always", "never"
+# How the purge form calls the policy that is built in, which has no id.
+BUILT_IN_CHOICE = "built-in"
 PLAIN = {"autocomplete": "off", "spellcheck": "false"}
 
 
@@ -109,6 +113,16 @@ class PolicyForm(ConsoleForm):
         label="Race a late answer with a second model; both are billed",
         help_text="<code>hedge</code> in the API.",
     )
+    exact_cache = forms.ChoiceField(
+        label="Cache",
+        required=False,
+        choices=[
+            ("", "Answers at temperature 0 are given again"),
+            (ALWAYS, "Every answer is given again, whatever the temperature"),
+            (NEVER, "Every request is answered anew"),
+        ],
+        help_text="To identical requests. The field <code>cache</code> of a request, on or off, goes before this.",
+    )
     connect = _seconds("Connect")
     first_byte = _seconds("First byte")
     idle = _seconds("Between two bytes")
@@ -135,6 +149,8 @@ class PolicyForm(ConsoleForm):
         total = sum(said["weights"].values())
         initial |= {what: _short(round(weight * 100 / total, 2)) for what, weight in said["weights"].items()}
         initial |= {f"min_{tier}": said["min_quality"][tier] for tier in COMPLEXITIES}
+        exact = (said["cache"] or {}).get("exact")
+        initial["exact_cache"] = "" if exact is None else ALWAYS if exact else NEVER
         return initial | {name: _short(said["timeouts"][name]) for name in TIMEOUTS}
 
     def document(self) -> dict[str, Any]:
@@ -154,9 +170,16 @@ class PolicyForm(ConsoleForm):
             "classifier": said["classifier"],
             "calibrate": said["calibrate"],
             "hedge": said["hedge"],
+            "cache": self._cache(said["exact_cache"]),
             "timeouts": {name: said[name] for name in TIMEOUTS},
             "tasks": {task: {place: said[f"{task}_{place}"] or None for place in ("local", "cloud")} for task in TASKS},
         }
+
+    def _cache(self, exact: str) -> dict[str, Any] | None:
+        """What the stored document says of the cache, with the form's word; null stays null."""
+        stored = self.stored["cache"]
+        said = {"": None, ALWAYS: True, NEVER: False}[exact]
+        return None if stored is None and said is None else {**(stored or {}), "exact": said}
 
     def fields_for_service(self) -> dict[str, Any]:
         """What a service takes to create or change the policy."""
@@ -174,6 +197,8 @@ class PolicyForm(ConsoleForm):
                 field = f"min_{tier}"
             case ["tasks", task, place, *_]:
                 field = f"{task}_{place}"
+            case ["cache", "exact", *_]:
+                field = "exact_cache"
             case _:
                 field = parts[0]
         message = error.message.removeprefix(f"{error.param}: ")
@@ -211,6 +236,24 @@ class PolicyForm(ConsoleForm):
         label = str(self.fields[name].label)
         group = "Least quality" if name.startswith("min_") else "Timeouts" if name in TIMEOUTS else ""
         return f"{group}, {label[:1].lower()}{label[1:]}" if group else label
+
+
+class PurgeForm(ConsoleForm):
+    """Which answers of the cache to purge: those to which all that is chosen applies."""
+
+    policy = forms.ChoiceField(required=False)
+    key = forms.ChoiceField(label="Gateway key", required=False, help_text="Whose requests the answers were made for.")
+    model = forms.CharField(
+        required=False,
+        max_length=420,
+        help_text="<code>model</code> or <code>provider/model</code>. Empty: every model.",
+        widget=forms.TextInput(attrs=PLAIN),
+    )
+
+    def __init__(self, *args: Any, policies: list[tuple[str, str]], keys: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["policy"].choices = [("", "Every policy"), *policies, (BUILT_IN_CHOICE, f"{BUILT_IN} (built in)")]  # type: ignore[attr-defined]
+        self.fields["key"].choices = [("", "Every key"), *keys]  # type: ignore[attr-defined]
 
 
 class TryForm(ConsoleForm):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import redis
 from django.conf import settings
@@ -18,6 +19,8 @@ BATCH = 500
 def sizes(workspace_id: str) -> dict[bytes, tuple[str, int]]:
     """The policy's id and the bytes of each answer of a workspace, by key. Raises `ServiceUnavailable`."""
     found: dict[bytes, tuple[str, int]] = {}
+    if not settings.REDIS_URL:
+        return found
     with _client() as client:
         for names in _names(client, workspace_id, None):
             pipeline = client.pipeline(transaction=False)
@@ -36,11 +39,13 @@ def remove(workspace_id: str, policy_id: str | None, matches: Callable[[KeptAnsw
     Raises `ServiceUnavailable` where Redis is away.
     """
     gone: set[bytes] = set()
+    if not settings.REDIS_URL:
+        return gone
     with _client() as client:
         for names in _names(client, workspace_id, policy_id):
             meant = [
                 name
-                for name, value in zip(names, client.mget(names), strict=True)
+                for name, value in zip(names, cast("list[bytes | None]", client.mget(names)), strict=True)
                 if value is not None and _matches(name, value, matches)
             ]
             if meant:
@@ -57,11 +62,8 @@ def _matches(name: bytes, value: bytes, matches: Callable[[KeptAnswer], bool]) -
 
 
 @contextmanager
-def _client() -> Iterator["redis.Redis | None"]:
-    """A connection; None without a Redis. Raises `ServiceUnavailable` for what goes wrong with it."""
-    if not settings.REDIS_URL:
-        yield None
-        return
+def _client() -> Iterator[redis.Redis]:
+    """A connection. Raises `ServiceUnavailable` for what goes wrong with it."""
     try:
         with redis.Redis.from_url(
             settings.REDIS_URL, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE
@@ -71,10 +73,8 @@ def _client() -> Iterator["redis.Redis | None"]:
         raise ServiceUnavailable("Redis, which holds answers too, is away: try again when it is back.") from None
 
 
-def _names(client: "redis.Redis | None", workspace_id: str, policy_id: str | None) -> Iterator[list[bytes]]:
+def _names(client: redis.Redis, workspace_id: str, policy_id: str | None) -> Iterator[list[bytes]]:
     """The names of a workspace's answers, or of one policy's there, some at a time."""
-    if client is None:
-        return
     policy = "*" if policy_id is None else policy_id or shared.BUILT_IN
     batch: set[bytes] = set()
     for name in client.scan_iter(match=f"{shared.names(workspace_id)}{policy}:*", count=BATCH):

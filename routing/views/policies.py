@@ -210,6 +210,8 @@ def _bounds(said: Mapping[str, Any]) -> list[str]:
         "learned classifier": said["classifier"] == "learned",
         "calibrated": said["calibrate"],
         "hedged": said["hedge"],
+        "caches all": (said["cache"] or {}).get("exact") is True,
+        "caches nothing": (said["cache"] or {}).get("exact") is False,
     }
     return [word for word, holds in words.items() if holds]
 

@@ -36,7 +36,9 @@ def fleet(owner: Caller) -> Provider:
 
 @pytest.fixture
 def policy(owner: Caller) -> Policy:
-    return services.create_policy(owner, {"name": "frugal", "weights": {"cost": 1}, "cache": {"exact": False}})
+    return services.create_policy(
+        owner, {"name": "frugal", "weights": {"cost": 1}, "cache": {"semantic": True, "threshold": 0.9}}
+    )
 
 
 def says(policy: Policy) -> dict[str, object]:
@@ -135,7 +137,7 @@ def test_a_change_is_a_version_and_leaves_what_the_form_does_not_show(browser: B
     page = browser.post("policy", policy.pk, **fields, hedge="on")
 
     assert "Version 2 is in force." in browser.follow(page)
-    assert says(policy)["cache"] == {"exact": False, "semantic": False, "threshold": 0.95}
+    assert says(policy)["cache"] == {"exact": None, "semantic": True, "threshold": 0.9}
     assert says(policy)["weights"] == {"cost": 1.0, "quality": 0.0, "speed": 0.0}
 
 
