@@ -3,11 +3,13 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.views.decorators.debug import sensitive_variables
 
-from accounts.models import Role
+from accounts import limits
+from accounts.models import BudgetPeriod, Limited, Role
 from accounts.services import MAX_PASSWORD
 from gateway_project.lib.forms import ConsoleForm
 
@@ -18,6 +20,59 @@ ROLE_LABELS = {
     Role.ADMIN: "Admin: also manages providers and members",
     Role.OWNER: "Owner: also renames the workspace and makes owners",
 }
+
+
+PERIOD_CHOICES = [
+    (BudgetPeriod.MONTH, "a month"),
+    (BudgetPeriod.WEEK, "a week"),
+    (BudgetPeriod.DAY, "a day"),
+    (BudgetPeriod.TOTAL, "in total"),
+]
+
+
+def _whole(label: str, most: int) -> forms.IntegerField:
+    widget = forms.NumberInput(attrs={"inputmode": "numeric"})
+    return forms.IntegerField(label=label, required=False, min_value=1, max_value=most, widget=widget)
+
+
+class LimitsForm(ConsoleForm):
+    """The limits and the budget of a gateway key, a member or a workspace. An empty field is no limit."""
+
+    budget_usd = forms.DecimalField(
+        label="Budget, in USD",
+        required=False,
+        min_value=0,
+        max_digits=24,
+        decimal_places=12,
+        widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal"}),
+    )
+    budget_period = forms.ChoiceField(label="For", required=False, choices=PERIOD_CHOICES, initial=BudgetPeriod.MONTH)
+    rate_limit_requests = _whole("Requests", limits.MAX_REQUESTS)
+    rate_limit_tokens = _whole("Tokens", limits.MAX_TOKENS)
+    rate_limit_window = _whole("Within, in seconds", limits.MAX_WINDOW)
+    rate_limit_streams = _whole("Streams at once", limits.MAX_STREAMS)
+
+    def __init__(self, *args: Any, limited: Limited | None = None, **kwargs: Any) -> None:
+        if limited is not None:
+            now = limits.show_limits(limited)
+            now["budget_period"] = now["budget_period"] or BudgetPeriod.MONTH
+            kwargs["initial"] = {**now, **(kwargs.get("initial") or {})}
+        super().__init__(*args, **kwargs)
+        self.fields["rate_limit_window"].widget.attrs["placeholder"] = settings.RATE_LIMIT_WINDOW
+
+    @property
+    def limits_open(self) -> bool:
+        """Whether the fold must be open: it holds an error or a limit."""
+        return any(self[name].errors or (name != "budget_period" and self[name].value()) for name in limits.NAMES)
+
+    def limits_for_service(self) -> dict[str, Any]:
+        """The limits under the API's names; what limits nothing is left out of those that are set."""
+        fields = {name: self.cleaned_data[name] for name in limits.NAMES}
+        if fields["budget_usd"] is None:
+            fields["budget_period"] = None
+        if fields["rate_limit_requests"] is None and fields["rate_limit_tokens"] is None:
+            fields["rate_limit_window"] = None
+        return fields
 
 
 class LoginForm(ConsoleForm):

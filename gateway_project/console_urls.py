@@ -43,6 +43,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/keys/", gateway_keys.index, name="gateway-keys"),
     path("console/keys/new/", gateway_keys.new, name="gateway-key-new"),
     path("console/keys/<str:id>/", gateway_keys.detail, name="gateway-key"),
+    path("console/keys/<str:id>/reset/", gateway_keys.reset_budget, name="gateway-key-reset"),
     path("console/keys/<str:id>/rotate/", gateway_keys.rotate, name="gateway-key-rotate"),
     path("console/keys/<str:id>/revoke/", gateway_keys.revoke, name="gateway-key-revoke"),
     # Routing

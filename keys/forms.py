@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
+from accounts.forms import LimitsForm
 from gateway_project.lib.errors import InvalidRequest
 from gateway_project.lib.forms import ConsoleForm, Lines
 from gateway_project.lib.schemas import parse
@@ -154,8 +155,8 @@ def free_name(kind: Kind, taken: set[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
-class GatewayKeyForm(ConsoleForm):
-    """A gateway key, new or changed. Budgets and rate limits come with the code that enforces them."""
+class GatewayKeyForm(LimitsForm):
+    """A gateway key, new or changed."""
 
     params = {"expires_at": "expires_on"}
 
@@ -209,7 +210,7 @@ class GatewayKeyForm(ConsoleForm):
                     "scopes": key.scopes,
                 },
             )
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, limited=key, **kwargs)
         names = dict.fromkeys([*policies, key.policy] if key is not None and key.policy else policies)
         self.fields["policy"].choices = [  # type: ignore[attr-defined]
             ("", "The default of the workspace"),
@@ -241,6 +242,7 @@ class GatewayKeyForm(ConsoleForm):
             "policy": data["policy"] or None,
             "privacy_mode": data["privacy_mode"] or None,
             "scopes": data["scopes"],
+            **self.limits_for_service(),
         }
         if "expires_on" not in self.changed_data:
             del fields["expires_at"]  # one that is past already stays as it is

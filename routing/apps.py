@@ -8,6 +8,7 @@ class RoutingConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts.services import workspace_created
+        from accounts.spending import register_spending
         from keys.live import register_live
         from keys.policies import register_policies
         from keys.probe import register_prober
@@ -18,9 +19,11 @@ class RoutingConfig(AppConfig):
         from routing.models import IdempotentRequest
         from routing.posting import post_now
         from routing.services import named_policy, policy_names
+        from routing.spending import spending
 
         register_prober(probe_now)
         register_poster(post_now)
+        register_spending(spending)
         register_policies(named_policy, policy_names)
         register_live(refused_secrets, unserved_models)
         # Answers, each of up to some megabytes.

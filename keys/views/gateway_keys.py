@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
@@ -12,6 +13,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import push_url, reswap, retarget
 
 from accounts.access import Action, get_or_404, require, scoped
+from accounts.limits import show_limits
+from accounts.spending import spending_of
 from accounts.web import ConsoleRequest, console_view
 from gateway_project.lib.errors import ApiError, Conflict, InvalidRequest
 from gateway_project.lib.htmx import go_to, is_htmx, render_part, say_and_go
@@ -34,8 +37,9 @@ def index(request: ConsoleRequest) -> HttpResponse:
         page = paginate(scoped(_keys(), request.caller), cursor=request.GET.get("cursor"))
     except InvalidRequest:
         return go_to(request, request.path)
+    spent = spending_of(page.data)
     context = {
-        "keys": [_shown(key) for key in page.data],
+        "keys": [_shown(key) | {"spending": spent[key.pk]} for key in page.data],
         "next_cursor": page.next_cursor,
         "can_use_keys": request.caller.may(Action.USE_KEYS),
     }
@@ -56,7 +60,8 @@ def new(request: ConsoleRequest) -> HttpResponse:
         else:
             return _secret_page(request, key, secret, note=_note(request, form))
     status = 422 if form.is_bound else 200
-    return render_part(request, "keys/gateway_key_new.html", "form", {"form": form}, status=status)
+    context = {"form": form, "default_rate": _default_rate()}
+    return render_part(request, "keys/gateway_key_new.html", "form", context, status=status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -127,6 +132,26 @@ def revoke(request: ConsoleRequest, id: str) -> HttpResponse:
     return render_part(request, "confirm.html", "dialog", context)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
+@console_view(Action.USE_KEYS)
+def reset_budget(request: ConsoleRequest, id: str) -> HttpResponse:
+    """Ask, then let what the key has spent of its budget count no more."""
+    key = _get(request, id)
+    here = resolve_url("gateway-key", id=key.pk)
+    if request.method == "POST":
+        services.reset_budget(request.caller, key)
+        return say_and_go(request, f"The budget of {key.name} is whole again.", here)
+    context = {
+        "question": f"Reset the budget of {key.name}?",
+        "consequence": "What it has spent in this period counts against the budget no more. The record of it stays.",
+        "button": "Reset budget",
+        "button_class": "btn-primary",
+        "action": request.path,
+        "back": here,
+    }
+    return render_part(request, "confirm.html", "dialog", context)
+
+
 # --- Parts ---------------------------------------------------------------------------------------
 
 
@@ -171,6 +196,9 @@ def _detail_page(request: ConsoleRequest, key: GatewayKey, form: GatewayKeyForm,
     shown = _shown(key)
     context = {
         "key": shown,
+        "spending": spending_of([key])[key.pk],
+        "limits": show_limits(key),
+        "default_rate": _default_rate(),
         "old_secrets": shown["old_secrets"],
         "form": form,
         "can_use_keys": request.caller.may(Action.USE_KEYS),
@@ -178,6 +206,14 @@ def _detail_page(request: ConsoleRequest, key: GatewayKey, form: GatewayKeyForm,
     if status == 200:
         return render(request, PAGE, context)
     return render_part(request, PAGE, "form", context, status=status)
+
+
+def _default_rate() -> str:
+    """What limits a key that has no limit of requests of its own, in words; "" for nothing."""
+    if not settings.RATE_LIMIT_REQUESTS:
+        return ""
+    many, seconds = settings.RATE_LIMIT_REQUESTS, settings.RATE_LIMIT_WINDOW
+    return f"the default of this installation holds: {many} in {seconds} seconds"
 
 
 def _secret_page(request: ConsoleRequest, key: GatewayKey, secret: str, **facts: Any) -> HttpResponse:
