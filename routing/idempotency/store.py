@@ -31,7 +31,11 @@ GRACE = timedelta(seconds=10)
 # Rows that `purge` removes at a time.
 BATCH = 1000
 
-CONNECT_SECONDS = 3
+# A database behind a dead network must not hold the few threads for long.
+LIVENESS = {
+    "connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2,
+    "tcp_user_timeout": 5000,
+}  # fmt: skip
 STATEMENT_MS = 5000
 
 TABLE = sql.Identifier(IdempotentRequest._meta.db_table)
@@ -125,7 +129,7 @@ def _with_connection(work: Callable[[psycopg.Connection[Any]], T]) -> T:
         except psycopg.OperationalError:
             if not held.closed:
                 raise
-    _own.connection = database.connect("gateway idempotency", connect_timeout=CONNECT_SECONDS)
+    _own.connection = database.connect("gateway idempotency", **LIVENESS)
     _own.connection.execute(f"SET statement_timeout = {STATEMENT_MS}")
     return work(_own.connection)
 
