@@ -31,60 +31,68 @@ local function read_clock(key)
   return raw + ahead
 end
 
--- `plain` is what an entry weighs of which the hash says nothing: 1 in a log of requests, 0 in one of tokens.
-local function total(log, plain)
-  return plain * redis.call('ZCARD', log) + (tonumber(redis.call('HGET', log .. 'w', '')) or 0)
-end
-local function expire(log, plain, cut)
-  if redis.call('EXISTS', log .. 'w') == 0 then
-    redis.call('ZREMRANGEBYSCORE', log, '-inf', cut)
-    return
-  end
-  while true do
-    local gone = redis.call('ZRANGEBYSCORE', log, '-inf', cut, 'LIMIT', 0, 500)
-    if #gone == 0 then break end
-    local freed = 0
-    for _, weight in ipairs(redis.call('HMGET', log .. 'w', unpack(gone))) do
-      freed = freed + (tonumber(weight) or plain) - plain
+-- A log without what is older than `cut`. `plain` is what an entry weighs of which the hash says nothing: 1 in a log of
+-- requests, 0 in one of tokens.
+local function read_log(key, plain, cut)
+  local log = {key = key, plain = plain, weights = key .. 'w'}
+  log.weighted = redis.call('EXISTS', log.weights) == 1
+  if log.weighted then
+    while true do
+      local gone = redis.call('ZRANGEBYSCORE', key, '-inf', cut, 'LIMIT', 0, 500)
+      if #gone == 0 then break end
+      local freed = 0
+      for _, weight in ipairs(redis.call('HMGET', log.weights, unpack(gone))) do
+        freed = freed + (tonumber(weight) or plain) - plain
+      end
+      redis.call('ZREM', key, unpack(gone))
+      redis.call('HDEL', log.weights, unpack(gone))
+      redis.call('HINCRBY', log.weights, '', text(0 - freed))
     end
-    redis.call('ZREM', log, unpack(gone))
-    redis.call('HDEL', log .. 'w', unpack(gone))
-    redis.call('HINCRBY', log .. 'w', '', text(0 - freed))
+  else
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', cut)
   end
-  if redis.call('EXISTS', log) == 0 then redis.call('DEL', log .. 'w') end
+  log.size = redis.call('ZCARD', key)
+  log.total = plain * log.size
+  if log.weighted and log.size > 0 then
+    log.total = log.total + (tonumber(redis.call('HGET', log.weights, '')) or 0)
+  elseif log.weighted then
+    redis.call('DEL', log.weights)
+    log.weighted = false
+  end
+  return log
 end
 -- Returns the name of the entry that it counts in.
-local function add(log, plain, id, at, weight, window)
-  if redis.call('ZCARD', log) >= FINE then
+local function add(log, id, at, weight, window)
+  if log.size >= FINE then
     local part = window / FINE
     at = (math.floor(at / part) + 1) * part
     id = 'to:' .. text(at)
   end
-  local new = redis.call('ZADD', log, text(at), id)
+  local new = redis.call('ZADD', log.key, text(at), id)
   local keep = keep_for(window)
-  redis.call('PEXPIRE', log, keep)
-  if new == 0 or weight ~= plain then
-    if new == 0 and plain > 0 then redis.call('HSETNX', log .. 'w', id, plain) end
-    redis.call('HINCRBY', log .. 'w', id, text(weight))
-    redis.call('HINCRBY', log .. 'w', '', text(weight - new * plain))
-    redis.call('PEXPIRE', log .. 'w', keep)
-  elseif redis.call('EXISTS', log .. 'w') == 1 then
-    redis.call('PEXPIRE', log .. 'w', keep)
+  redis.call('PEXPIRE', log.key, keep)
+  log.size, log.total = log.size + new, log.total + weight
+  if new == 0 or weight ~= log.plain then
+    if new == 0 and log.plain > 0 then redis.call('HSETNX', log.weights, id, log.plain) end
+    redis.call('HINCRBY', log.weights, id, text(weight))
+    redis.call('HINCRBY', log.weights, '', text(weight - new * log.plain))
+    log.weighted = true
   end
+  if log.weighted then redis.call('PEXPIRE', log.weights, keep) end
   return id
 end
--- How long until entries of the weight `surplus` have expired.
-local function wait_for(log, plain, surplus, window, now)
-  if plain == 1 and redis.call('EXISTS', log .. 'w') == 0 then
-    local last = redis.call('ZRANGE', log, surplus - 1, surplus - 1, 'WITHSCORES')[2]
+-- How long until `surplus` of it has expired.
+local function wait_for(log, surplus, window, now)
+  if log.plain == 1 and not log.weighted then
+    local last = redis.call('ZRANGE', log.key, surplus - 1, surplus - 1, 'WITHSCORES')[2]
     return last and tonumber(last) + window - now or window
   end
   local from = 0
   while true do
-    local page = redis.call('ZRANGE', log, from, from + 99, 'WITHSCORES')
+    local page = redis.call('ZRANGE', log.key, from, from + 99, 'WITHSCORES')
     if #page == 0 then return window end
     for i = 1, #page, 2 do
-      surplus = surplus - (tonumber(redis.call('HGET', log .. 'w', page[i])) or plain)
+      surplus = surplus - (tonumber(redis.call('HGET', log.weights, page[i])) or log.plain)
       if surplus <= 0 then return tonumber(page[i + 1]) + window - now end
     end
     from = from + 100
@@ -113,23 +121,20 @@ for i = 2, #KEYS do
   local requests, window = tonumber(ARGV[a]), tonumber(ARGV[a + 1])
   local tokens, streams = tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])
   local cut = '(' .. text(now - window)
-  local scope = {base = base, window = window, used = 0, reset = 0, tokens = 0, streams = 0, entry = '-'}
+  local scope = {base = base, window = window, reset = 0, streams = 0, entry = '-'}
   if requests >= 0 then
-    local log = base .. ':r'
-    expire(log, 1, cut)
-    scope.used = total(log, 1)
-    local oldest = redis.call('ZRANGE', log, 0, 0, 'WITHSCORES')[2]
+    local log = read_log(base .. ':r', 1, cut)
+    local oldest = redis.call('ZRANGE', log.key, 0, 0, 'WITHSCORES')[2]
     scope.reset = oldest and tonumber(oldest) + window - now or window
-    if scope.used >= requests then refuse(i - 1, 1, wait_for(log, 1, scope.used + 1 - requests, window, now)) end
-    scope.counts_requests = true
+    if log.total >= requests then refuse(i - 1, 1, wait_for(log, log.total + 1 - requests, window, now)) end
+    scope.requests = log
   end
   if tokens >= 0 then
-    local log = base .. ':t'
-    expire(log, 0, cut)
-    scope.tokens = total(log, 0)
+    local log = read_log(base .. ':t', 0, cut)
     scope.weight = math.min(weight, tokens)
-    local surplus = scope.tokens + scope.weight - tokens
-    if tokens == 0 or surplus > 0 then refuse(i - 1, 2, wait_for(log, 0, surplus, window, now)) end
+    local surplus = log.total + scope.weight - tokens
+    if tokens == 0 or surplus > 0 then refuse(i - 1, 2, wait_for(log, surplus, window, now)) end
+    scope.tokens = log
   end
   if streams >= 0 then
     redis.call('ZREMRANGEBYSCORE', base .. ':s', '-inf', text(now))
@@ -142,14 +147,8 @@ end
 
 if blocked == 0 and ARGV[5] == '1' then
   for _, scope in ipairs(scopes) do
-    if scope.counts_requests then
-      add(scope.base .. ':r', 1, id, now, 1, scope.window)
-      scope.used = scope.used + 1
-    end
-    if scope.weight then
-      scope.entry = add(scope.base .. ':t', 0, id, now, scope.weight, scope.window)
-      scope.tokens = scope.tokens + scope.weight
-    end
+    if scope.requests then add(scope.requests, id, now, 1, scope.window) end
+    if scope.tokens then scope.entry = add(scope.tokens, id, now, scope.weight, scope.window) end
     if scope.counts_streams then
       redis.call('ZADD', scope.base .. ':s', text(now + lease), id)
       redis.call('PEXPIRE', scope.base .. ':s', keep_for(lease))
@@ -158,13 +157,12 @@ if blocked == 0 and ARGV[5] == '1' then
   end
 end
 
-local told = {blocked, unit, text(wait)}
+local told = string.format('%d %d %.0f', blocked, unit, wait)
 for _, scope in ipairs(scopes) do
-  for _, one in ipairs({text(scope.used), text(scope.reset), text(scope.tokens), scope.streams, scope.entry}) do
-    told[#told + 1] = one
-  end
+  local requests, tokens = scope.requests and scope.requests.total or 0, scope.tokens and scope.tokens.total or 0
+  told = told .. string.format(' %.0f %.0f %.0f %d %s', requests, scope.reset, tokens, scope.streams, scope.entry)
 end
-return table.concat(told, ' ')
+return told
 """
 )
 
@@ -203,10 +201,12 @@ RECORD: Final = Script(
     _COMMON
     + """
 local now, window = read_clock(KEYS[1]), tonumber(ARGV[1])
+local cut = '(' .. text(now - window)
+local logs = {r = read_log(KEYS[2] .. ':r', 1, cut), t = read_log(KEYS[2] .. ':t', 0, cut)}
 for i = 2, #ARGV, 4 do
-  local log, plain = KEYS[2] .. ':' .. ARGV[i], ARGV[i] == 'r' and 1 or 0
-  if not redis.call('ZSCORE', log, ARGV[i + 2]) then
-    add(log, plain, ARGV[i + 2], now - tonumber(ARGV[i + 1]), tonumber(ARGV[i + 3]), window)
+  local log = logs[ARGV[i]]
+  if not redis.call('ZSCORE', log.key, ARGV[i + 2]) then
+    add(log, ARGV[i + 2], now - tonumber(ARGV[i + 1]), tonumber(ARGV[i + 3]), window)
   end
 end
 """
