@@ -1,5 +1,6 @@
 """What Prometheus scrapes. Labels are bounded: no client can invent a value."""
 
+import functools
 from decimal import Decimal
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -35,26 +36,40 @@ LEDGER_LOST = Counter(
 # A model that no public price map knows is named by users, who could invent any number of them.
 OTHER = "other"
 
-_requests: dict[tuple[str, str, str, int], Counter] = {}
-_latency: dict[tuple[str, str], Histogram] = {}
+# What a request is counted in, by its labels: to look children up by their names takes as long as to count in them.
+_children: dict[tuple[str, str, str, int], tuple[Counter, Histogram, Counter]] = {}
 
 
 def request(
     *, endpoint: str, kind: str, model: str, known_model: bool, status: int, seconds: float, cost: Decimal
 ) -> None:
     """Count a finished request. `known_model`: the name comes from the price map, so it may be a label."""
-    if not known_model:
-        model = OTHER
-    counter = _requests.get((endpoint, kind, model, status))
-    if counter is None:
-        counter = _requests[endpoint, kind, model, status] = REQUESTS.labels(endpoint, kind, model, str(status))
-    counter.inc()
-    histogram = _latency.get((endpoint, kind))
-    if histogram is None:
-        histogram = _latency[endpoint, kind] = LATENCY.labels(endpoint, kind)
-    histogram.observe(seconds)
+    key = (endpoint, kind, model if known_model else OTHER, status)
+    children = _children.get(key)
+    if children is None:
+        model = key[2]
+        children = _children[key] = (
+            REQUESTS.labels(endpoint, kind, model, str(status)),
+            LATENCY.labels(endpoint, kind),
+            COST.labels(kind, model),
+        )
+    requests, latency, costs = children
+    requests.inc()
+    latency.observe(seconds)
     if cost:
-        COST.labels(kind, model).inc(float(cost))
+        costs.inc(float(cost))
+
+
+@functools.cache
+def cache_hits(layer: str) -> Counter:
+    """The hits of one layer of the cache."""
+    return CACHE_HITS.labels(layer)
+
+
+@functools.cache
+def cache_misses(layer: str) -> Counter:
+    """The misses of one layer of the cache."""
+    return CACHE_MISSES.labels(layer)
 
 
 def provider_error(kind: str, failure: str) -> None:

@@ -23,14 +23,19 @@ class UnknownKey(InvalidApiKey):
 
 async def identified(headers: dict[bytes, bytes], snapshot: Snapshot, *, scope: str) -> Caller:
     """As `identify`; where other processes create keys, one that is not known yet is given a moment to be announced."""
-    deadline = time.monotonic() + (ANNOUNCED_WITHIN if settings.SEVERAL_PROCESSES else 0.0)
+    try:
+        return identify(headers, snapshot, scope=scope)
+    except UnknownKey:
+        if not settings.SEVERAL_PROCESSES:
+            raise
+    deadline = time.monotonic() + ANNOUNCED_WITHIN
     while True:
+        await asyncio.sleep(ANNOUNCED_WITHIN / 10)
         try:
             return identify(headers, snapshot, scope=scope)
         except UnknownKey:
             if time.monotonic() >= deadline:
                 raise
-        await asyncio.sleep(ANNOUNCED_WITHIN / 10)
 
 
 def identify(headers: dict[bytes, bytes], snapshot: Snapshot, *, scope: str) -> Caller:
@@ -40,13 +45,9 @@ def identify(headers: dict[bytes, bytes], snapshot: Snapshot, *, scope: str) -> 
     `PermissionDenied` when the key lacks `scope`.
     """
     secret = _presented(headers)
-    if not tokens.is_well_formed(secret):
-        raise InvalidApiKey("This is not a gateway key: one begins with 'gw_' and its checksum is right.")
-    if not snapshot.ready.is_set():
-        raise NotReady("The gateway is starting; its database has not answered yet.", headers={"retry-after": "1"})
-    found = snapshot.caller(tokens.digest(secret))
-    if found is None:
-        raise UnknownKey("There is no such gateway key.")
+    found = snapshot.caller(tokens.digest(secret)) if len(secret) == tokens.LENGTH else None
+    if found is None or not snapshot.ready.is_set():
+        raise _refusal(secret, snapshot)
     caller, secret_expires = found
     now = time.time()
     if caller.revoked:
@@ -58,6 +59,15 @@ def identify(headers: dict[bytes, bytes], snapshot: Snapshot, *, scope: str) -> 
     if scope not in caller.scopes:
         raise PermissionDenied(f"This gateway key may not do this: it lacks the scope '{scope}'.")
     return caller
+
+
+def _refusal(secret: str, snapshot: Snapshot) -> ApiError:
+    """What is wrong with `secret`, or with the time."""
+    if not tokens.is_well_formed(secret):
+        return InvalidApiKey("This is not a gateway key: one begins with 'gw_' and its checksum is right.")
+    if not snapshot.ready.is_set():
+        return NotReady("The gateway is starting; its database has not answered yet.", headers={"retry-after": "1"})
+    return UnknownKey("There is no such gateway key.")
 
 
 def _presented(headers: dict[bytes, bytes]) -> str:

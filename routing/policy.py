@@ -35,8 +35,8 @@ class Table:
     """The reckoning for one request, column by column: position n of each list is about `rows[n]`."""
 
     __slots__ = (
-        "caller", "excluded", "idler", "logs", "needs", "order", "plan", "ranks", "reliabilities", "resting", "rows",
-        "scores", "seconds", "sheet", "states",
+        "caller", "excluded", "idler", "logs", "needs", "order", "plan", "ranks", "rates", "reliabilities", "resting",
+        "rows", "scored", "scores", "seconds", "sheet", "states",
     )  # fmt: skip
 
     sheet: Sheet
@@ -53,7 +53,9 @@ class Table:
         self.excluded: list[Exclusion] = plan.excluded
         # Those whose breaker is open: excluded, and still asked when everybody else failed.
         self.resting: list[Target] = []
-        # By position, of those that fail at times.
+        # By position, the share of requests that fail of those that do; and what follows from it.
+        self.rates: dict[int, float] = {}
+        self.scored = False
         self.reliabilities: dict[int, float] = {}
         self.idler: list[int] | None = None
         # Positions, the first choice first.
@@ -93,16 +95,20 @@ def weigh(
     plan = plan_for(view, policy, question)
     table = Table(plan, needs, caller.id if caller is not None else "", list(map(health.state, plan.keys)))
     notes = plan.notes
-    rates, one_rests = _failures(table.states)
+    table.rates, one_rests = _failures(table.states)
     if one_rests or _may_be_too_much(plan, needs):
         notes = _narrow(table, health)
-        rates, _ = _failures(table.states)
-    if table.rows:
-        _score(table, rates)
-        _order(table)
+        table.rates, _ = _failures(table.states)
     rows = table.rows
+    # One model was named, and there is nothing to compare it with: it has scores when explain asks for them.
+    is_given = plan.named and len(plan.rows) == 1
+    if rows and not is_given:
+        _score(table)
+        _order(table)
+    else:
+        table.order = list(range(len(rows)))
     targets = [rows[position].target for position in table.order]
-    if conversations is not None and targets and not (plan.named and len(plan.rows) == 1):
+    if conversations is not None and targets and not is_given:
         notes = _keep_to_conversation(exchange, table, targets, conversations, notes)
     targets += table.resting
     local_only = privacy is Privacy.LOCAL_ONLY
@@ -186,11 +192,10 @@ def _usd(amount: float) -> str:
     return f"${as_text(Decimal(f'{amount:.3g}'))}"
 
 
-
-
-def _score(table: Table, rates: dict[int, float]) -> None:
+def _score(table: Table) -> None:
     """Fill the table's columns: from the plan's sheet, and from what was measured."""
-    plan, needs, rows, states = table.plan, table.needs, table.rows, table.states
+    plan, needs, rows, states, rates = table.plan, table.needs, table.rows, table.states, table.rates
+    table.scored = True
     long = needs.prompt > LONG_PROMPT
     if rows is plan.rows:
         sheet = plan.sheet(needs.prompt, needs.output)
@@ -256,6 +261,8 @@ def _candidates(table: Table) -> list[Candidate]:
     """The table as explain shows it: the targets in order, then those that were excluded."""
     if not table.rows:
         return [Candidate(each.target, excluded_because=each.because) for each in table.excluded]
+    if not table.scored:
+        _score(table)
     needs, sheet, speed_scores = table.needs, table.sheet, falling(table.logs)
     best = min(table.ranks) & ~(-1 << SHIFT)
     found = []

@@ -43,7 +43,7 @@ async def reach(exchange: Exchange, decision: Decision) -> Reply:
     exchange.hold = opened(exchange)
     while (stop := tour.next_stop()) is not None:
         target, ready_at = stop
-        if not await tour.waited_for(ready_at):
+        if ready_at and not await tour.waited_for(ready_at):
             break
         flight = health.current.begin(target, stream=exchange.stream, last_resort=True)
         if flight is None:
@@ -110,8 +110,6 @@ class _Tour:
 
     async def waited_for(self, ready_at: float) -> bool:
         """Wait until then. False when that would be too late."""
-        if not ready_at:
-            return True
         wait = ready_at - time.monotonic()
         if ready_at > self.deadline:
             return False
