@@ -172,7 +172,7 @@ def test_a_cap_excludes_the_dear_and_those_without_a_price(market: Market) -> No
     until(lambda: market.ask(name, max_tokens=100).status_code == 503)
     reasons = {each["provider"]: each["excluded_because"] for each in market.explain(name)["candidates"]}
     assert "its price is unknown" in reasons[market.names["cheap"]]
-    assert "more than the policy's $0.000500" in reasons[market.names["dear"]]
+    assert "more than the policy's $0.0005 for" in reasons[market.names["dear"]]
 
 
 def test_what_is_internal_stays_at_home_unless_the_policy_lets_it_go(market: Market) -> None:
