@@ -136,8 +136,8 @@ class Counts:
             log = self.of(scope).requests
             log.expire(now - scope.window)
             most = limit if share is None else share.of(scope, now).requests or 0
-            reset = log.entries[0].at + scope.window - now if log.entries else 0.0
-            tightest = tighter(tightest, Standing(limit, max(0, most - log.total), reset))
+            reset = log.entries[-1].at + scope.window - now if log.entries else 0.0
+            tightest = tighter(tightest, Standing(limit, max(0, most - log.total), min(reset, scope.window)))
         return tightest
 
 

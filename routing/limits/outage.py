@@ -62,7 +62,9 @@ class Peers:
         known[scope.ref] = used
         if len(known) > MOST_KNOWN:
             del known[next(iter(known))]
-        if any(getattr(used, unit) * WORTH > (getattr(scope, unit) or float("inf")) for unit in UNITS):
+        if self._channel is not None and any(
+            getattr(used, unit) * WORTH > (getattr(scope, unit) or float("inf")) for unit in UNITS
+        ):
             self._to_tell[scope.ref] = used
 
     def used(self, ref: str) -> Used | None:

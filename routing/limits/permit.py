@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import floor
+from math import ceil
 from typing import Literal, NamedTuple
 
 from gateway_project.lib.errors import RateLimitExceeded
@@ -16,7 +16,7 @@ STREAM_RETRY = 1
 
 
 class Standing(NamedTuple):
-    """Where a caller stands with its tightest limit of requests. `reset`: seconds until more remains than now."""
+    """Where a caller stands with its tightest limit of requests. `reset`: seconds until all of it is there again."""
 
     limit: int
     remaining: int
@@ -27,7 +27,7 @@ class Standing(NamedTuple):
         return (
             (b"x-ratelimit-limit-requests", b"%d" % self.limit),
             (b"x-ratelimit-remaining-requests", b"%d" % self.remaining),
-            (b"x-ratelimit-reset-requests", b"%d" % (whole(self.reset) if self.remaining < self.limit else 0)),
+            (b"x-ratelimit-reset-requests", b"%d" % _ceil(self.reset)),
         )
 
 
@@ -39,8 +39,13 @@ def tighter(one: Standing | None, other: Standing) -> Standing:
 
 
 def whole(seconds: float) -> int:
-    """The first whole second after `seconds`: an entry counts to the end of its window, that moment included."""
-    return floor(seconds) + 1
+    """The whole seconds to wait when something is in the way for `seconds`."""
+    return max(1, _ceil(seconds))
+
+
+def _ceil(seconds: float) -> int:
+    """Up to the next whole second; but not for a rounding error of the clock's arithmetic."""
+    return ceil(seconds - 1e-6)
 
 
 @dataclass(slots=True)

@@ -104,7 +104,7 @@ end
 # KEYS: the clock, then each scope's base. ARGV: the request's id, its tokens, 1 for a stream, a lease, 0 to look only;
 # then for each scope: requests, window, tokens, streams (-1: no limit).
 # Returns: the scope that is in the way longest (from 1; 0: none), its unit (1 requests, 2 tokens, 3 streams), for how
-# long; then for each scope: requests used, time until the oldest expires, tokens used, streams, the tokens' entry.
+# long; then for each scope: requests used, time until all have expired, tokens used, streams, the tokens' entry.
 ADMIT: Final = Script(
     _COMMON
     + """
@@ -124,8 +124,8 @@ for i = 2, #KEYS do
   local scope = {base = base, window = window, reset = 0, streams = 0, entry = '-'}
   if requests >= 0 then
     local log = read_log(base .. ':r', 1, cut)
-    local oldest = redis.call('ZRANGE', log.key, 0, 0, 'WITHSCORES')[2]
-    scope.reset = oldest and tonumber(oldest) + window - now or window
+    local newest = redis.call('ZRANGE', log.key, -1, -1, 'WITHSCORES')[2]
+    scope.reset = newest and math.min(tonumber(newest) + window - now, window) or 0
     if log.total >= requests then refuse(i - 1, 1, wait_for(log, log.total + 1 - requests, window, now)) end
     scope.requests = log
   end
@@ -147,7 +147,10 @@ end
 
 if blocked == 0 and ARGV[5] == '1' then
   for _, scope in ipairs(scopes) do
-    if scope.requests then add(scope.requests, id, now, 1, scope.window) end
+    if scope.requests then
+      add(scope.requests, id, now, 1, scope.window)
+      scope.reset = scope.window
+    end
     if scope.tokens then scope.entry = add(scope.tokens, id, now, scope.weight, scope.window) end
     if scope.counts_streams then
       redis.call('ZADD', scope.base .. ':s', text(now + lease), id)

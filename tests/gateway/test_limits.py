@@ -50,7 +50,7 @@ def test_the_limit_is_served_and_then_refused_until_retry_after(limited: MakeLim
     assert error["message"].startswith("This gateway key ('test') may make 3 requests in any 2 seconds; try again in ")
     assert (error["scope"], error["unit"], error["limit"], error["window"]) == ("key", "requests", 3, 2)
     seconds = int(answers[3].headers["retry-after"])
-    assert seconds == int(answers[3].headers[RESET])
+    assert seconds <= int(answers[3].headers[RESET]) <= 2
     assert len(scene.received()) == 3, "what is refused does not reach the upstream"
     if time.monotonic() - began < 0.9:
         assert seconds == 2
@@ -76,7 +76,7 @@ def test_every_answer_of_a_limited_key_shows_where_it_stands(limited: MakeLimite
     assert shown(scene.post(model=f"{scene.name}/nothing"))[:2] == (5, 4)
     answer = scene.post()
     assert shown(answer)[:2] == (5, 3)
-    assert shown(answer)[2] in (60, 61)
+    assert shown(answer)[2] == 60
     feedback = {"request_id": answer.headers["x-request-id"], "label": "good"}
     assert shown(scene.http.post("/v1/feedback", json=feedback))[:2] == (5, 3), "judging does not count"
     assert shown(scene.http.post("/v1/feedback", json={}))[:2] == (5, 3)

@@ -65,7 +65,7 @@ async def test_four_hundred_at_once_are_a_hundred(processes: list[Process]) -> N
     asked = await asyncio.gather(*(ask(processes[n % 3].limits, hundred) for n in range(400)))
     assert sum(one.admitted for one in asked) == 100
     assert {one.shown[1] for one in asked if not one.admitted} == {0}
-    assert {one.retry_after for one in asked if not one.admitted} <= {60, 61}
+    assert {one.retry_after for one in asked if not one.admitted} == {60}
 
 
 async def test_what_one_scope_refuses_is_counted_in_none(processes: list[Process]) -> None:
@@ -94,7 +94,7 @@ async def test_the_headers_show_the_tightest_scope(one: Process) -> None:
     key, workspace = fresh(requests=10, window=10), fresh("workspace", requests=5, window=20)
     limit, remaining, reset = (await ask(one.limits, key, workspace)).shown
     assert (limit, remaining) == (5, 4)
-    assert reset in (20, 21)
+    assert reset == 20
     caller = exchange_of(key, workspace).caller
     assert caller is not None
     for _ in range(9):
@@ -148,7 +148,7 @@ async def test_tokens_are_settled_by_fact_whoever_asks(processes: list[Process])
     await processes[0].link.call("PING")
     assert (await ask(processes[1].limits, thousand, max_tokens=549)).admitted
     refused = await ask(processes[2].limits, thousand, max_tokens=1)
-    assert refused.retry_after in (60, 61)
+    assert refused.retry_after == 60
     await processes[2].pass_time(61)
     assert (await ask(processes[2].limits, thousand, max_tokens=999)).admitted
 
