@@ -35,15 +35,21 @@ class Runs:
     def __len__(self) -> int:
         return len(self._runs)
 
+    def lead(self, key: bytes) -> Run | None:
+        """A run for who is the first to ask this, and has to `end` it or `hand_on`; None when somebody asks already."""
+        if key in self._runs:
+            return None
+        run = self._runs[key] = Run(key)
+        return run
+
     async def turn(self, key: bytes, patience: float) -> KeptAnswer | Run | None:
-        """The answer, once it is there; a `Run` for who is to ask, and `end`s it; None for who is to ask alone.
+        """The answer, once it is there; a `Run` for who is to ask for all who wait; None for who is to ask alone.
 
         Waits `patience` seconds at most.
         """
         run = self._runs.get(key)
         if run is None:
-            run = self._runs[key] = Run(key)
-            return run
+            return self.lead(key)
         told: asyncio.Future[KeptAnswer | Run | None] = asyncio.get_running_loop().create_future()
         run.waiting.append(told)
         try:

@@ -24,6 +24,7 @@ from routing.snapshot import WorkspaceTargets
 FORM = 1
 DIGEST_SIZE = 20
 # Who asks, and how the answer is to be sent: nothing that changes what it says.
+SHAPED = frozenset({dict, list})
 BESIDE = ("user", "stream", "stream_options")
 
 
@@ -37,8 +38,10 @@ def key_of(exchange: Exchange, view: WorkspaceTargets) -> tuple[bytes, bool] | N
         return None
     privacy = privacy_of(exchange, view)
     content = exchange.endpoint.content
-    asked = {name: value for name, value in body.items() if name not in BESIDE}
-    shaped = {name: value for name, value in asked.items() if type(value) in (dict, list) and name != content}
+    asked = body.copy()
+    for name in BESIDE:
+        asked.pop(name, None)
+    shaped = {name: value for name, value in asked.items() if type(value) in SHAPED and name != content}
     material = [
         FORM,
         caller.workspace_id,
@@ -70,9 +73,9 @@ def _orders(value: Any) -> list[list[str]]:
             properties = value.get("properties")
             if type(properties) is dict:
                 found.append(list(properties))
-            unseen += [value[name] for name in sorted(value) if type(value[name]) in (dict, list)]
+            unseen += [value[name] for name in sorted(value) if type(value[name]) in SHAPED]
         else:
-            unseen += [member for member in value if type(member) in (dict, list)]
+            unseen += [member for member in value if type(member) in SHAPED]
     return found
 
 

@@ -48,8 +48,9 @@ class Cache:
         self.layers = layers
         self.seconds = seconds
         self.runs = Runs()
-        # What hits and misses are counted under, in the order in which they are looked for.
-        self._names = tuple(dict.fromkeys((EXACT, *(layer.name for layer in layers))))
+        # By what hits and misses are counted under, in the order in which they are looked for.
+        names = dict.fromkeys((EXACT, *(layer.name for layer in layers)))
+        self._counters = [(name, metrics.CACHE_HITS.labels(name), metrics.CACHE_MISSES.labels(name)) for name in names]
         # By workspace, when something in it was purged last (`time.monotonic`).
         self._purged: dict[str, float] = {}
         self._cleared = 0.0
@@ -74,7 +75,9 @@ class Cache:
         )
         found = self._shown(exchange, view, self.memory.get(key))
         if found is None and rules.may_wait(exchange):
-            found = await self._turn(exchange, view, search)
+            search.run = self.runs.lead(key)
+            if search.run is None:
+                found = await self._turn(exchange, view, search)
         if found is not None:
             return self._give(exchange, found, HIT, EXACT)
         for layer in self.layers:
@@ -126,11 +129,11 @@ class Cache:
 
     def _count(self, found_in: str) -> None:
         """Count a request that was answered by the layer of that name, by none of them ("")."""
-        for name in self._names:
+        for name, hits, misses in self._counters:
             if name == found_in:
-                metrics.CACHE_HITS.labels(name).inc()
+                hits.inc()
                 return
-            metrics.CACHE_MISSES.labels(name).inc()
+            misses.inc()
 
     # --- Keeping ---------------------------------------------------------------------------------
 
