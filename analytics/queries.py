@@ -5,7 +5,7 @@ Lists begin their scan in an index and stop at the page's end. What records come
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from django.db.models import Q, QuerySet
 
 from accounts.access import Caller, scoped
 from accounts.models import User
-from analytics.models import UsageRecord
+from analytics.models import DailyTotal, UsageRecord
 
 MILLION = 1_000_000
 FAILED = Q(status__gte=400)
@@ -109,6 +109,22 @@ def member_names(caller: Caller, ids: Iterable[UUID | None]) -> dict[UUID, str]:
     wanted = {id for id in ids if id}
     members = User.objects.filter(pk__in=wanted, memberships__workspace=caller.workspace)
     return {user.pk: user.name or user.email for user in members}
+
+
+def newest_member_names(caller: Caller, limit: int) -> dict[UUID, str]:
+    """Names of the workspace's newest members, by id; the address of one without a name."""
+    members = User.objects.filter(memberships__workspace=caller.workspace).order_by("-memberships__created_at")
+    return {user.pk: user.name or user.email for user in members[:limit]}
+
+
+def used(caller: Caller, since: date) -> dict[str, list[str]]:
+    """The models, providers and policies of the requests since that day (UTC), by column, in order of their names."""
+    columns = ("model", "provider", "policy")
+    rows = scoped(DailyTotal.objects.filter(day__gte=since), caller).values_list(*columns).distinct()
+    found = zip(columns, zip(*rows, strict=True), strict=True) if rows else ()
+    return {key: [] for key in columns} | {
+        column: sorted({value for value in values if value}) for column, values in found
+    }
 
 
 def group_names(caller: Caller, by: str, values: Sequence[Any]) -> dict[Any, str]:

@@ -1,18 +1,25 @@
-"""The pages for requests."""
+"""The pages for requests, and for what they come to."""
 
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.access import Caller, get_or_404
 from accounts.web import ConsoleRequest, console_view
-from analytics import queries
-from analytics.forms import RequestFilter
+from analytics import charts, queries, sums
+from analytics.export import csv_response
+from analytics.forms import CUSTOM, GROUPS, AnalyticsFilter, RequestFilter
 from analytics.models import UsageRecord
+from analytics.params import MAX_EXPORT
+from analytics.period import DAY, PRESETS
 from analytics.pricing import as_text
+from analytics.sums_sql import Question
 from gateway_project.lib.errors import InvalidRequest
 from gateway_project.lib.htmx import render_part
 from gateway_project.lib.pagination import Page, paginate
@@ -20,11 +27,82 @@ from gateway_project.lib.pagination import Page, paginate
 PAGE_SIZE = 50
 # A workspace may have ten thousand keys; a select should not.
 KEY_CHOICES = 100
+# What has a name of its own in a select: the models, providers and policies of so many days.
+USED_DAYS, USED_CHOICES = 90, 200
 NO_KEY = "Console"
 GONE_KEY = "Removed key"
+# What a group is called that has no value, and one whose name is not known any more.
+NO_VALUE = {
+    "model": "No model",
+    "provider": "No provider",
+    "key": NO_KEY,
+    "policy": "Built-in policy",
+    "user": "Nobody",
+}
+GONE = {"key": GONE_KEY, "user": "Former member"}
+# Bars of a chart, and rows of a table, of groups.
+BARS, GROUP_ROWS = 10, 50
 CLIENT_LEFT = 499
+# What the groups are ordered by, by the measure that their chart shows.
+ORDERS = {"cost": "cost_usd", "requests": "requests", "tokens": "tokens", "errors": "errors", "saved": "saved_usd"}
 # What `cache` says of a request whose answer was made for another one.
 CACHED = ("hit", "semantic")
+
+
+@require_safe
+@console_view()
+def analytics(request: ConsoleRequest) -> HttpResponse:
+    """What the requests of a period come to: by day, and by what they have in common, as the URL asks."""
+    caller, now = request.caller, timezone.now()
+    names = _used_names(caller, request, now, ("model", "provider", "policy"))
+    form = AnalyticsFilter(request.GET, names=names | {"key": _key_choices(caller, request.GET.get("key", ""))})
+    context: dict[str, Any] = {"form": form, "presets": {id: label for id, (label, _) in PRESETS.items()}}
+    if form.is_valid():
+        try:
+            question = Question(caller, form.span(now), form.filters())
+            context |= _sums(request, form, question, now)
+        except InvalidRequest as error:
+            form.refuse(error)
+    context |= {"chosen": form.chosen_period, "custom": form.chosen_period == CUSTOM}
+    return render_part(request, "analytics/analytics.html", "results", context, status=422 if form.errors else 200)
+
+
+def _sums(request: ConsoleRequest, form: AnalyticsFilter, question: Question, now: datetime) -> dict[str, Any]:
+    """What the page shows of a question. Raises InvalidRequest for a cut day whose requests are gone, or a cursor."""
+    data = form.cleaned_data
+    by, measure = data["by"] or "model", data["measure"] or "cost"
+    days = sums.by_day(question, now.astimezone(UTC).date())
+    found = sums.breakdown(
+        question, by, order=ORDERS.get(measure, "requests"), limit=GROUP_ROWS, cursor=request.GET.get("cursor")
+    )
+    names = queries.group_names(request.caller, by, [group.values[0] for group in found.groups])
+    groups = [
+        {
+            "group": group,
+            "name": _group_name(by, group.values[0], names),
+            "query": _narrowed(request, by, group.values[0]),
+        }
+        for group in found.groups
+    ]
+    bars = [chart for chart in charts.CHARTS if chart.id == measure]
+    labels = [str(each["name"]) for each in groups[:BARS]]
+    return {
+        "days": days.groups[::-1],
+        "total": days.total,
+        "groups": groups,
+        "next_cursor": found.next_cursor,
+        "by": by,
+        "by_label": GROUPS[by],
+        "measure": measure,
+        "measure_label": charts.MEASURES[measure],
+        "tabs": GROUPS,
+        "charts": charts.CHARTS,
+        "chart_data": charts.drawn(
+            charts.CHARTS, [_short(day.values[0]) for day in days.groups], days.groups, across=False
+        )
+        + charts.drawn(bars, labels, found.groups[:BARS], across=True),
+        "ever": bool(days.total.sums.requests) or bool(queries.latest(request.caller, 1)),
+    }
 
 
 @require_safe
@@ -32,11 +110,11 @@ CACHED = ("hit", "semantic")
 def requests(request: ConsoleRequest) -> HttpResponse:
     """Requests, newest first, as the URL filters them."""
     caller = request.caller
-    form = RequestFilter(request.GET, keys=_key_choices(caller, request.GET.get("key", "")))
+    form = _request_filter(request)
     page: Page[UsageRecord] = Page([], None)
     if form.is_valid():
         try:
-            rows = form.apply(queries.records(caller))
+            rows = queries.records(caller, form.filters())
             page = paginate(rows, limit=PAGE_SIZE, cursor=request.GET.get("cursor"))
         except InvalidRequest as error:
             form.refuse(error)
@@ -48,6 +126,24 @@ def requests(request: ConsoleRequest) -> HttpResponse:
         "announcement": _announcement(page),
     }
     return render_part(request, "analytics/requests.html", "results", context, status=422 if form.errors else 200)
+
+
+@require_safe
+@console_view()
+def export(request: ConsoleRequest) -> HttpResponseBase:
+    """The requests that the page of requests shows, as CSV; a filter that cannot be used is said there."""
+    form = _request_filter(request)
+    if not form.is_valid():
+        return requests(request)
+    return csv_response(request, queries.records(request.caller, form.filters()), limit=MAX_EXPORT)
+
+
+def _request_filter(request: ConsoleRequest) -> RequestFilter:
+    caller = request.caller
+    names = _used_names(caller, request, timezone.now(), ("provider", "policy"))
+    names |= {"key": _key_choices(caller, request.GET.get("key", ""))}
+    names |= {"user": _member_choices(caller, request.GET.get("user", ""))}
+    return RequestFilter(request.GET, names=names)
 
 
 @require_safe
@@ -76,6 +172,28 @@ def with_key_names(caller: Caller, rows: list[UsageRecord]) -> list[UsageRecord]
     return rows
 
 
+def _used_names(
+    caller: Caller, request: ConsoleRequest, now: datetime, columns: tuple[str, ...]
+) -> dict[str, dict[Any, str]]:
+    """What the filters of `columns` offer: what was used lately, and what the URL names."""
+    used = queries.used(caller, (now - USED_DAYS * DAY).date())
+    names = {column: dict.fromkeys(used[column][:USED_CHOICES]) for column in columns}
+    for column, found in names.items():
+        if named := request.GET.get(column, "").replace("\0", ""):
+            found.setdefault(named)
+    return {column: {name: name for name in found} for column, found in names.items()}
+
+
+def _member_choices(caller: Caller, chosen: str) -> dict[UUID, str]:
+    """The members that the filter offers: the newest, and the one that the URL names."""
+    names = queries.newest_member_names(caller, KEY_CHOICES)
+    try:
+        id = UUID(chosen)
+    except ValueError:
+        return names
+    return names if id in names else names | {id: GONE["user"]}
+
+
 def _key_choices(caller: Caller, chosen: str) -> dict[UUID, str]:
     """The keys that the filter offers: the newest, and the one that the URL names."""
     names = queries.newest_key_names(caller, KEY_CHOICES)
@@ -88,6 +206,24 @@ def _key_choices(caller: Caller, chosen: str) -> dict[UUID, str]:
 
 def _key_name(row: UsageRecord, names: dict[UUID, str]) -> str:
     return names.get(row.key_id, GONE_KEY) if row.key_id else NO_KEY
+
+
+def _group_name(by: str, value: Any, names: dict[Any, str]) -> str:
+    return names.get(value, GONE.get(by, "")) if value else NO_VALUE[by]
+
+
+def _narrowed(request: ConsoleRequest, by: str, value: Any) -> str:
+    """The page's query with that group alone; "" where no filter names it."""
+    if not value or by not in AnalyticsFilter.base_fields:
+        return ""
+    query = request.GET.copy()
+    query[by] = str(value)
+    query.pop("cursor", None)
+    return f"?{query.urlencode()}"
+
+
+def _short(day: date) -> str:
+    return f"{day:%b} {day.day}"
 
 
 def _announcement(page: Page[UsageRecord]) -> str:
