@@ -52,6 +52,8 @@ class Gateway:
         self.port = free_port()
         self._key = self._limited_key = ""
         self.workspace = ""
+        # For `/api`.
+        self.token = ""
         # What was sent and answered, for the ledger's check.
         self.sent: list[tuple[str, Outcome]] = []
         self.since = datetime.now(UTC)
@@ -75,7 +77,7 @@ class Gateway:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                self._call("GET", "/")
+                self.call("GET", "/")
                 return
             except urllib.error.HTTPError:
                 return  # whatever it says, it answers
@@ -97,8 +99,8 @@ class Gateway:
     def set_up(self) -> None:
         """Sign up, add the fake upstream as a provider, and make a key, as a user would."""
         # A cloud kind: a local one costs nothing, and the cost's arithmetic is part of a request.
-        account = self._call("POST", "/api/auth/signup", email="bench@example.com", password="a slow brown fox")
-        token = account["access_token"]
+        account = self.call("POST", "/api/auth/signup", email="bench@example.com", password="a slow brown fox")
+        token = self.token = account["access_token"]
         self.workspace = account["workspace"]["id"]
         provider = {
             "kind": "openai",
@@ -107,14 +109,20 @@ class Gateway:
             "api_key": "sk-bench-upstream",
             "models": list(wire.CANDIDATES),
         }
-        self._call("POST", "/api/keys/providers", token, **provider)
-        self._key = self._call("POST", "/api/keys/gateway", token, name="bench")["key"]
-        self._limited_key = self._call("POST", "/api/keys/gateway", token, name="limited", **LIMITS)["key"]
+        self.call("POST", "/api/keys/providers", token, **provider)
+        self._key = self.call("POST", "/api/keys/gateway", token, name="bench")["key"]
+        self._limited_key = self.call("POST", "/api/keys/gateway", token, name="limited", **LIMITS)["key"]
         self._wait_until_ready()
 
     def key(self, kind: str) -> str:
         """The gateway key that requests of `kind` carry."""
         return self._limited_key if wire.KINDS[kind].limited else self._key
+
+    def manage(self, *arguments: str) -> None:
+        """Run `manage.py` on the gateway's data. Raises `CalledProcessError` when it fails."""
+        variables = dict.fromkeys(_PRODUCT, "") | {"DATA_DIR": str(self.data_dir)}
+        command = [sys.executable, "manage.py", *arguments]
+        subprocess.run(command, cwd=ROOT, env=os.environ | variables, check=True, stdout=subprocess.DEVNULL)
 
     def restart(self) -> None:
         """End every process, start anew on the same data, and wait until it is ready for requests."""
@@ -131,7 +139,7 @@ class Gateway:
         deadline = time.monotonic() + 10
         while True:
             try:
-                models = {model["id"] for model in self._call("GET", "/v1/models", self._limited_key)["data"]}
+                models = {model["id"] for model in self.call("GET", "/v1/models", self._limited_key)["data"]}
                 if self.model("chat") in models or wire.KINDS["chat"].model in models:
                     return
             except urllib.error.HTTPError as error:
@@ -151,7 +159,7 @@ class Gateway:
                 return
         raise RuntimeError(f"a process of the gateway is busy although nobody asks anything:\n{self.log()}")
 
-    def _call(self, method: str, path: str, token: str = "", **body: Any) -> Any:
+    def call(self, method: str, path: str, token: str = "", **body: Any) -> Any:
         """The JSON answer of an API call. Raises `urllib.error.HTTPError` (an `OSError`) with the gateway's words."""
         headers = {"accept": "application/json", "content-type": "application/json"}
         if token:
