@@ -60,7 +60,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/routing/cache/", cache.index, name="cache"),
     path("console/routing/cache/purge/", cache.purge_answers, name="cache-purge"),
     path("console/routing/health/", fleet.board, name="fleet"),
-    # Requests
+    # Analytics and requests
+    path("console/analytics/", analytics.analytics, name="analytics"),
     path("console/requests/", analytics.requests, name="requests"),
+    path("console/requests.csv", analytics.export, name="requests-csv"),
     path("console/requests/<str:id>/", analytics.request_detail, name="request"),
 ]
