@@ -93,6 +93,7 @@ def tiers_part() -> None:
     for name, score in (("rules", rules.score), ("learned", learned.score)):
         for half, prompts in (
             ("fresh", sets.fresh_prompts()),
+            ("second", sets.second_prompts()),
             ("kept half", sets.prompts(kept=True)),
             ("design half", sets.prompts(kept=False)),
         ):
