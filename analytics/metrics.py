@@ -1,6 +1,5 @@
 """What Prometheus scrapes. Labels are bounded: no client can invent a value."""
 
-import functools
 from decimal import Decimal
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -58,18 +57,6 @@ def request(
     latency.observe(seconds)
     if cost:
         costs.inc(float(cost))
-
-
-@functools.cache
-def cache_hits(layer: str) -> Counter:
-    """The hits of one layer of the cache."""
-    return CACHE_HITS.labels(layer)
-
-
-@functools.cache
-def cache_misses(layer: str) -> Counter:
-    """The misses of one layer of the cache."""
-    return CACHE_MISSES.labels(layer)
 
 
 def provider_error(kind: str, failure: str) -> None:
