@@ -8,16 +8,19 @@ BYTES_PER_TOKEN = 4
 ANSWER = 500
 # What a client may name; more is no number of tokens.
 MOST = 10_000_000
+MOST_ANSWERS = 128
 
 
 def reserved(exchange: Exchange) -> int:
     """Tokens of the prompt by the request's length, and as many of the answer as may come."""
     body = exchange.body
-    return exchange.length // BYTES_PER_TOKEN + 1 + _limit(body.get("max_completion_tokens", body.get("max_tokens")))
+    answer = _number(body.get("max_completion_tokens", body.get("max_tokens")), ANSWER, MOST)
+    return exchange.length // BYTES_PER_TOKEN + 1 + answer * _number(body.get("n"), 1, MOST_ANSWERS)
 
 
-def _limit(given: object) -> int:
-    return min(given, MOST) if type(given) is int and given > 0 else ANSWER
+def _number(given: object, otherwise: int, most: int) -> int:
+    """What a client named, as far as it is a number of anything."""
+    return min(given, most) if type(given) is int and given > 0 else otherwise
 
 
 def used(exchange: Exchange) -> int:

@@ -37,7 +37,8 @@ class Log:
             self.total -= gone.weight
 
     def add(self, at: float, weight: int, window: float, id_: str = "") -> Entry:
-        """Count `weight` from `at` on, which is not before what was added last."""
+        """Count `weight` at `at`, which is now, and forget what is older than `window`."""
+        self.expire(at - window)
         self.total += weight
         entries = self.entries
         if entries and (last := entries[-1]).at >= at:
