@@ -150,10 +150,13 @@ def run(seconds: float) -> int:
         )
         traffic, curve = asyncio.run(_drive(gateway, upstream, redis, seconds))
         flaws = soak_sums.report(gateway, upstream, traffic)
+        log = gateway.log()
     print(
         "MB of the largest web process: "
         + ", ".join(f"{at:.0f} s {size:.0f}" for at, size in curve[:: max(1, len(curve) // 12)])
     )
     for flaw in flaws:
         print(f"WRONG: {flaw}")
+    if flaws:
+        print(log)
     return 1 if flaws else 0
