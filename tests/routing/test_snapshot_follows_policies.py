@@ -256,10 +256,10 @@ def test_reading_all_takes_as_many_queries_for_many_as_for_few(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     tokens.digest("gw_x")  # the pepper is read once
-    # Keys, their secrets, providers, policies, settings, evidence.
+    # Keys, their secrets, limits of members and of workspaces, providers, policies, settings, evidence.
     for more in (1, 40):
         fill(more, more)
-        with django_assert_num_queries(6):
+        with django_assert_num_queries(8):
             Snapshot().read_all()
 
 
