@@ -99,7 +99,8 @@ def _missing(answers: list[Answer], rows: dict[str, Row]) -> list[str]:
     missing = ids.keys() - rows.keys()
     twice = [id for id, count in ids.items() if count > 1]
     print(f"answered requests: {len(ids):,}; missing from the ledger: {len(missing)}; ids given twice: {len(twice)}")
-    flaws = [f"{len(missing)} answered requests have no record, such as {min(missing)}"] if missing else []
+    lost = [answer for answer in answers if answer.request_id in missing]
+    flaws = [f"{len(missing)} answered requests have no record, such as {lost[0]}"] if missing else []
     return flaws + ([f"{len(twice)} request ids were given twice"] if twice else [])
 
 
