@@ -169,3 +169,38 @@ class IdempotentRequest(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class BudgetTill(models.Model):
+    """Where all processes together reserve of budgets, in one row. Each change of it is a new generation."""
+
+    generation = models.BigIntegerField(default=1)
+    place = models.CharField(max_length=10, default="redis", help_text="redis or postgres")
+
+    def __str__(self) -> str:
+        return f"{self.place}, generation {self.generation}"
+
+
+class BudgetTeller(models.Model):
+    """A process that reserves of budgets: it has brought what it holds to the till of `generation`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    generation = models.BigIntegerField()
+    seen_at = models.DateTimeField(default=timezone.now)
+    # The folder in which its records wait for the ledger, and whether it reaches Redis.
+    spool = models.CharField(max_length=400)
+    redis = models.BooleanField(default=True)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class BudgetPage(models.Model):
+    """What is known of one budgeted scope while Postgres is the till, for `routing.budgets.in_postgres`."""
+
+    ref = models.CharField(primary_key=True, max_length=120)
+    generation = models.BigIntegerField()
+    content = models.JSONField()
+
+    def __str__(self) -> str:
+        return self.ref

@@ -1,15 +1,16 @@
 """What one process has reserved, and what is known to have been spent: the double entry behind every budget.
 
 A reservation is opened with nothing, raised before each target is asked, and settled exactly once by what the request
-cost. From then on that amount is due: it stays reserved until the ledger's sums, which are read with the number of the
-last batch in them, hold the request's record. Nothing here waits, asks anybody, or knows a clock; all of it is for one
-thread, the event loop's.
+cost. From then on that amount is due: it stays reserved until the request's record has landed in the ledger, and in
+that moment becomes spent. A sum of the ledger is read with the number of the last batch in it, so it is known of each
+record that lands whether the sum has it already. Nothing here waits, asks anybody, or knows a clock; all of it is for
+one thread, the event loop's.
 
 Amounts are held by scope and by the day of the request, as the ledger's sums are: so whatever period a budget has,
 today or after a change, what is held counts in the periods whose spending it will come to be.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -31,8 +32,6 @@ class Reservation:
     budgets: tuple[Scope, ...]
     amount: int = 0
     settled: bool = False
-    # The ledger's batch that has its record.
-    batch: int | None = None
 
 
 class Unopened(NamedTuple):
@@ -58,9 +57,8 @@ class Shortfall(NamedTuple):
         return self.scope.budget_pico or 0
 
 
-@dataclass(slots=True)
-class Spent:
-    """The ledger's sum for one period, as of a batch."""
+class Spent(NamedTuple):
+    """The ledger's sum for one period as of a batch, and what has landed here since."""
 
     batch: int
     amount: int
@@ -74,8 +72,29 @@ class Page:
     scope: Scope
     held: dict[int, int] = field(default_factory=dict)
     spent: dict[Span, Spent] = field(default_factory=dict)
-    # The last batch as of which something was dropped from `held`: an older sum would lack it.
-    collected: int = 0
+    # The last batch with something that has landed: an older sum would lack it, and it is held no more.
+    landed: int = 0
+
+    def know(self, span: Span, batch: int, amount: int) -> bool:
+        """Take the ledger's sum as of `batch`, unless something has landed since, or a later one is known."""
+        known = self.spent.get(span)
+        if batch < self.landed or (known is not None and batch < known.batch):
+            return False
+        self.spent[span] = Spent(batch, amount)
+        return True
+
+    def land(self, day: int, amount: int, batch: int) -> None:
+        """What was held until now is spent: it is added to the sums that do not have it yet."""
+        for span, known in self.spent.items():
+            if known.batch < batch and span.holds(day):
+                self.spent[span] = Spent(known.batch, known.amount + amount)
+        self.landed = max(self.landed, batch)
+
+    def doubt(self, batch: int) -> None:
+        """Something of `batch` may have landed or not: sums that may lack it are to be read anew."""
+        for span in [span for span, known in self.spent.items() if known.batch < batch]:
+            del self.spent[span]
+        self.landed = max(self.landed, batch)
 
 
 def budget_of(scope: Scope, span: Span) -> int:
@@ -99,13 +118,16 @@ class Book:
         """A reservation of nothing yet, for the request with this id that arrived `at` (Unix seconds)."""
         reservation = Reservation(id, workspace, int(at // SECONDS), budgets)
         for scope in budgets:
-            page = self.pages.get(scope.ref)
-            if page is None:
-                self.pages[scope.ref] = Page(workspace, scope)
-            else:
-                page.scope = scope
+            self.page(workspace, scope).scope = scope
         self.reservations[id] = reservation
         return reservation
+
+    def page(self, workspace: str, scope: Scope) -> Page:
+        """The page of a scope; a new one when there is none."""
+        page = self.pages.get(scope.ref)
+        if page is None:
+            page = self.pages[scope.ref] = Page(workspace, scope)
+        return page
 
     def obstacle(self, reservation: Reservation, more: int, outside: Outside = NOBODY) -> Shortfall | Unopened | None:
         """Why `reservation` may not hold `more`: the first of its budgets that has no room. None: it may."""
@@ -170,43 +192,30 @@ class Book:
 
     # --- What the ledger says --------------------------------------------------------------------
 
-    def raise_spent(self, ref: str, span: Span, batch: int, amount: int) -> bool:
-        """Take the ledger's sum for a period as of `batch`. False when it is older than what is known, or too old."""
+    def know(self, ref: str, span: Span, batch: int, amount: int) -> bool:
+        """Take the ledger's sum for a period as of `batch`. False when it is older than what is reckoned with."""
         page = self.pages.get(ref)
-        if page is None or batch < page.collected:
-            return False
-        known = page.spent.get(span)
-        if known is not None and known.batch > batch:
-            return False
-        page.spent[span] = Spent(batch, amount)
-        return True
+        return page is not None and page.know(span, batch, amount)
 
-    def landed(self, batch: int, ids: Iterable[str]) -> None:
-        """The ledger has the records of these requests as of `batch`. They are held until `collect`."""
+    def land(self, batch: int, ids: Iterable[str]) -> list[Reservation]:
+        """The ledger has the records of these requests, since `batch`: what they hold is spent now. Which they were."""
+        landed = []
         for id in ids:
             reservation = self.reservations.get(id)
-            if reservation is not None and reservation.batch is None:
-                reservation.batch = batch
-
-    def collectable(self) -> list[Reservation]:
-        """Those that the ledger has."""
-        return [each for each in self.reservations.values() if each.settled and each.batch is not None]
-
-    def collect(self, reservations: Sequence[Reservation], batch: int) -> None:
-        """Drop what landed by `batch`; every known sum of its scopes must have been raised to that batch before."""
-        for reservation in reservations:
-            if not reservation.settled or reservation.batch is None or reservation.batch > batch:
+            if reservation is None or not reservation.settled:
                 continue
-            if self.reservations.pop(reservation.id, None) is None:
-                continue
-            pages = [self.pages[scope.ref] for scope in reservation.budgets]
-            for page in pages:
-                page.collected = max(page.collected, reservation.batch)
-                for span, spent in list(page.spent.items()):
-                    if spent.batch < reservation.batch:
-                        # Nobody raised it: it is read anew before anything else is reserved.
-                        del page.spent[span]
-            self._change(reservation, -reservation.amount)
+            del self.reservations[id]
+            amount = reservation.amount
+            self._change(reservation, -amount)
+            for scope in reservation.budgets:
+                self.pages[scope.ref].land(reservation.day, amount, batch)
+            reservation.amount = amount
+            landed.append(reservation)
+        return landed
+
+    def unlanded(self) -> list[Reservation]:
+        """Those that are settled, and that the ledger may have by now."""
+        return [each for each in self.reservations.values() if each.settled]
 
     def forget_spent(self) -> None:
         """Whatever was known to be spent is to be read anew."""

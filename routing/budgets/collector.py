@@ -1,15 +1,15 @@
-"""Follows the ledger: raises what is known to be spent, and only then drops what was held for it."""
+"""Follows the ledger: what has landed there is spent, and held no more; and its sums are read again now and then."""
 
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
 from routing.budgets import sums, thresholds
-from routing.budgets.book import Reservation
-from routing.budgets.periods import Span, day_of
+from routing.budgets.book import Page
+from routing.budgets.periods import Span, day_of, span_of
 from routing.budgets.sums import Asked
 
 if TYPE_CHECKING:
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two readings: what is held meanwhile is as good as spent.
-EVERY: Final = 0.25
-# Seconds after which a settled request that nobody has reported is looked for: another process moved its record.
-MISSING: Final = 2.0
-# Rounds between two tidyings.
-TIDY: Final = 2400
+# Seconds between two readings of the sums of what was used since the last: they have what nobody here held, such as
+# requests from before there was a budget, and records that another process moved.
+EVERY: Final = 2.0
+# Readings between two tidyings.
+TIDY: Final = 300
 
 
 class Collector:
-    """A task of the event loop that runs for as long as anything is held."""
+    """A task of the event loop that runs for as long as anything is held, and one round longer."""
 
     def __init__(self, till: "Till") -> None:
         self._till = till
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
-        self._looked_at = 0.0
+        # The scopes of which something has landed since the last reading.
+        self._touched: set[str] = set()
         self._rounds = 0
 
     def run_soon(self) -> None:
@@ -42,19 +42,26 @@ class Collector:
             self._task = self._loop.create_task(self._run(), name="budgets collector")
 
     def landed(self, batch: int, ids: list[str]) -> None:
-        """The ledger has these records as of `batch`. For any thread."""
+        """The ledger has these records, since `batch`. For any thread."""
         loop = self._loop
         if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._till.book.landed, batch, ids)
+            loop.call_soon_threadsafe(self._land, batch, ids)
+
+    def _land(self, batch: int, ids: list[str]) -> None:
+        reservations = self._till.book.reservations
+        for id in ids:
+            if (reservation := reservations.get(id)) is not None:
+                self._touched.update(scope.ref for scope in reservation.budgets)
+        self._till.land(batch, ids)
 
     async def _run(self) -> None:
         book = self._till.book
-        while book.reservations:
+        while book.reservations or self._touched:
             await asyncio.sleep(EVERY)
             try:
                 await self.round()
             except psycopg.Error as error:
-                logger.info("what was spent waits to be read: %s", type(error).__name__)
+                logger.info("what was spent waits to be read again: %s", type(error).__name__)
             except Exception:  # whatever it is, what is held stays held, and the next round may do better
                 logger.exception("a round of the budgets' collector failed")
             self._rounds += 1
@@ -62,38 +69,40 @@ class Collector:
                 book.prune(day_of(time.time()))
 
     async def round(self) -> None:
-        """Read the sums of every scope with records that the ledger has, and drop what was held for those."""
-        till = self._till
-        await self._look_for_missing()
-        landed = till.book.collectable()
-        if not landed:
-            return
-        wanted = self._wanted(landed)
-        asked = [Asked(till.book.pages[ref].workspace, *_of(till.book.pages[ref].scope), span) for ref, span in wanted]
-        batch, amounts = await till.postgres.run(lambda connection: sums.read(connection, asked))
-        read = [(ref, span, amount) for (ref, span), amount in zip(wanted, amounts, strict=True)]
-        await till.raise_spent(read, batch, landed)
-        await asyncio.to_thread(thresholds.check, [(till.book.pages[ref], span, amount) for ref, span, amount in read])
-
-    def _wanted(self, landed: list[Reservation]) -> list[tuple[str, Span]]:
-        """The periods whose sums the records are part of, as far as anybody has asked for them."""
+        """Read the sums of the scopes of which something has landed, and tell of thresholds."""
         book = self._till.book
-        refs = {scope.ref for reservation in landed for scope in reservation.budgets}
-        return [(ref, span) for ref in sorted(refs) for span in book.pages[ref].spent]
-
-    async def _look_for_missing(self) -> None:
-        now = time.monotonic()
-        if now - self._looked_at < MISSING:
+        unlanded = book.unlanded()
+        touched = {ref for ref in self._touched if ref in book.pages}
+        self._touched.clear()
+        for reservation in unlanded:
+            touched.update(scope.ref for scope in reservation.budgets)
+        today = day_of(time.time())
+        wanted = [(ref, span) for ref in sorted(touched) for span in _spans(book.pages[ref], today)]
+        if not wanted and not unlanded:
             return
-        self._looked_at = now
-        book = self._till.book
-        missing = [each for each in book.reservations.values() if each.settled and each.batch is None]
-        if not missing:
-            return
-        ids, first = [each.id for each in missing], min(each.day for each in missing)
-        batch, found = await self._till.postgres.run(lambda connection: sums.entered(connection, ids, first))
-        book.landed(batch, found)
+        asked = [Asked(page.workspace, page.scope.kind, page.scope.id, span) for page, span in self._pages(wanted)]
+        ids = [reservation.id for reservation in unlanded]
+        first = min((reservation.day for reservation in unlanded), default=0)
+
+        def read(connection: "psycopg.Connection[Any]") -> tuple[int, list[int], list[str]]:
+            return sums.read_with_records(connection, asked, ids, first)
+
+        try:
+            batch, amounts, found = await self._till.postgres.run(read)
+        except BaseException:
+            self._touched |= touched
+            raise
+        # As of one moment, so none of what the sums have is held any more.
+        self._till.land(batch, found)
+        for (ref, span), amount in zip(wanted, amounts, strict=True):
+            self._till.know(ref, span, batch, amount)
+        spent = [(page, span, amount) for (page, span), amount in zip(self._pages(wanted), amounts, strict=True)]
+        await asyncio.to_thread(thresholds.check, spent)
+
+    def _pages(self, wanted: list[tuple[str, Span]]) -> list[tuple[Page, Span]]:
+        return [(self._till.book.pages[ref], span) for ref, span in wanted]
 
 
-def _of(scope: object) -> tuple[str, str]:
-    return scope.kind, scope.id  # type: ignore[attr-defined]
+def _spans(page: Page, today: int) -> set[Span]:
+    """The periods whose sums are reckoned with here, and the one that holds now, which may be so elsewhere."""
+    return {*page.spent, span_of(page.scope.period, today)}

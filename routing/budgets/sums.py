@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, TypeVar
 
 import psycopg
@@ -41,10 +40,8 @@ FROM unnest(%s::int[], %s::text[], %s::uuid[], %s::uuid[], %s::date[], %s::date[
     AS asked(n, kind, workspace, id, first, until)
 ORDER BY n
 """  # noqa: S608  (tables' names)
-_ENTERED = f"""
-SELECT id, (SELECT coalesce(max(batch), 0) FROM {LedgerClock._meta.db_table})
-FROM {UsageRecord._meta.db_table} WHERE id = ANY(%s::uuid[]) AND created_at >= %s
-"""  # noqa: S608
+_BATCH = f"SELECT coalesce(max(batch), 0) FROM {LedgerClock._meta.db_table}"  # noqa: S608
+_ENTERED = f"SELECT id FROM {UsageRecord._meta.db_table} WHERE id = ANY(%s::uuid[]) AND created_at >= %s"  # noqa: S608
 
 
 class Asked(NamedTuple):
@@ -100,11 +97,10 @@ class Postgres:
         self._connection = None
 
 
-@contextmanager
-def own_connection() -> Iterator["psycopg.Connection[Any]"]:
-    """A connection for one reading."""
-    with database.connect("gateway budgets") as connection:
-        yield connection
+def last_batch(connection: "psycopg.Connection[Any]") -> int:
+    """The number of the last batch that the ledger has."""
+    (batch,) = connection.execute(_BATCH).fetchone() or (0,)
+    return int(batch)
 
 
 def read(connection: "psycopg.Connection[Any]", asked: Sequence[Asked]) -> tuple[int, list[int]]:
@@ -133,7 +129,13 @@ def read_first(connection: "psycopg.Connection[Any]", asked: Sequence[Asked]) ->
     return read(connection, asked)
 
 
-def entered(connection: "psycopg.Connection[Any]", ids: Sequence[str], first_day: int) -> tuple[int, list[str]]:
-    """The last batch, and which of these requests, that came on `first_day` or later, the ledger has."""
-    rows = connection.execute(_ENTERED, (list(ids), moment(first_day))).fetchall()
-    return (int(rows[0][1]) if rows else 0), [str(id) for id, _ in rows]
+def read_with_records(
+    connection: "psycopg.Connection[Any]", asked: Sequence[Asked], ids: Sequence[str], first_day: int
+) -> tuple[int, list[int], list[str]]:
+    """As `read`, and which of the requests `ids`, that came on `first_day` or later, are in the sums."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        batch = last_batch(connection)
+        _, amounts = read(connection, asked)
+        found = connection.execute(_ENTERED, (list(ids), moment(first_day))).fetchall() if ids else []
+    return batch, amounts, [str(id) for (id,) in found]

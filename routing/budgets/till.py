@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 import psycopg
 
 from analytics import ledger
+from gateway_project.lib import redis_link
 from keys.limits import Scope
 from routing.budgets import sums
 from routing.budgets.book import Book, Reservation, Shortfall, Unopened
@@ -51,18 +53,20 @@ class Till:
         """Hold what the request cost, until the ledger has it. Synchronous; once."""
         self.book.settle(reservation, cost)
 
-    async def raise_spent(self, read: list[tuple[str, Span, int]], batch: int, landed: list[Reservation]) -> None:
-        """Take the ledger's sums `(ref, span, picodollars)` as of `batch`; then drop what `landed` by then."""
-        for ref, span, amount in read:
-            self.book.raise_spent(ref, span, batch, amount)
-        self.book.collect(landed, batch)
+    def land(self, batch: int, ids: Iterable[str]) -> None:
+        """The ledger has these records, since `batch`."""
+        self.book.land(batch, ids)
+
+    def know(self, ref: str, span: Span, batch: int, amount: int) -> None:
+        """Take the ledger's sum for a period as of `batch`."""
+        self.book.know(ref, span, batch, amount)
 
     async def opened(self, unopened: Unopened) -> None:
         """Returns when a budget's spending was read; many who wait for it ask once. Raises `SpendingUnknown`."""
         key = unopened.scope.ref, unopened.span
         opening = self._opening.get(key)
         if opening is None:
-            opening = self._opening[key] = asyncio.create_task(self._open(unopened))
+            opening = self._opening[key] = asyncio.create_task(self._open_budget(unopened))
             opening.add_done_callback(lambda _: self._opening.pop(key, None))
         try:
             # Whoever leaves does not stop it for the others.
@@ -70,7 +74,7 @@ class Till:
         except psycopg.Error:
             raise SpendingUnknown from None
 
-    async def _open(self, unopened: Unopened) -> None:
+    async def _open_budget(self, unopened: Unopened) -> None:
         scope, workspace, span = unopened
         asked = [Asked(workspace, scope.kind, scope.id, span)]
         try:
@@ -78,8 +82,8 @@ class Till:
         except psycopg.Error as error:
             logger.warning("what was spent of a budget could not be read: %s", type(error).__name__)
             raise
-        # An answer that was overtaken by the collector is not taken; whoever waits asks again.
-        self.book.raise_spent(scope.ref, span, batch, amount)
+        # A sum that was overtaken by what landed meanwhile is not taken; whoever waits asks again.
+        self.know(scope.ref, span, batch, amount)
 
 
 _current: Till | None = None
@@ -89,5 +93,10 @@ def current() -> Till:
     """This process's till."""
     global _current
     if _current is None:
-        _current = Till()
+        if redis_link.current is None:
+            _current = Till()
+        else:
+            from routing.budgets.shared import SharedTill
+
+            _current = SharedTill(redis_link.current)
     return _current

@@ -36,5 +36,5 @@ def ask_at_once(urls: list[str], key: str, count: int, body: dict[str, Any]) -> 
 
 def spent_of(account: Account, key_id: str) -> Decimal:
     """What the ledger's records of a key come to."""
-    rows = account.requests(key_id=key_id, limit=500)
+    rows = account.requests(key=key_id, limit=500)
     return sum((Decimal(row["cost_usd"]) for row in rows), Decimal(0))

@@ -1,10 +1,8 @@
 """Budgets over HTTP: what does not fit is refused before anything is spent, however many ask at once."""
 
 import time
-from decimal import Decimal
 
 from tests.gateway.budgets import COST, TOKENS, ask_at_once, price, spent_of
-from tests.gateway.conftest import MakeScene
 from tests.gateway.process import Process
 from tests.gateway.scene import Scene
 

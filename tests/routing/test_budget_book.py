@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from keys.limits import Scope
-from routing.budgets.book import Book, Reservation, Shortfall, Unopened
+from routing.budgets.book import Book, Reservation, Shortfall, Spent, Unopened
 from routing.budgets.periods import SECONDS, Span, span_of
 
 TODAY = 20_000
@@ -92,7 +92,7 @@ class Budgets(RuleBasedStateMachine):
             span = span_of(scope.period, reservation.day)
             if self.book.pages[scope.ref].spent.get(span) is None:
                 self.move(orphans=True)
-                assert self.book.raise_spent(scope.ref, span, self.batch, self.spent(span, self.batch))
+                assert self.book.know(scope.ref, span, self.batch, self.spent(span, self.batch))
 
     @rule(reservation=open, share=st.floats(min_value=0, max_value=1))
     def give_back(self, reservation: Reservation, share: float) -> None:
@@ -118,7 +118,7 @@ class Budgets(RuleBasedStateMachine):
         self.batch += 1
         for id in spooled:
             self.records[id].batch = self.batch
-        self.book.landed(self.batch, spooled)
+        self.book.land(self.batch, spooled)
 
     @rule()
     def move_in_silence(self) -> None:
@@ -131,24 +131,27 @@ class Budgets(RuleBasedStateMachine):
     def replay(self) -> None:
         """A batch is entered again, and told of again; its records are in the ledger already."""
         self.batch += 1
-        self.book.landed(self.batch, [id for id, record in self.records.items() if record.batch is not None])
+        self.book.land(self.batch, self.entered())
+
+    def entered(self) -> list[str]:
+        return [id for id, record in self.records.items() if record.batch is not None]
 
     @rule(target=readings)
     def read(self) -> Any:
-        """A reading begins; what it says may be old when it is taken."""
-        landed = self.book.collectable()
-        wanted = [(ref, span) for ref, page in self.book.pages.items() for span in page.spent]
-        sums = [(ref, span, self.spent(span, self.batch)) for ref, span in wanted]
-        return multiple((self.book, landed, self.batch, sums))
+        """A reading of the sums, and of which records they have; it may be old when it is taken."""
+        sums = [
+            (ref, span, self.spent(span, self.batch)) for ref, page in self.book.pages.items() for span in page.spent
+        ]
+        found = [each.id for each in self.book.unlanded() if each.id in self.entered()]
+        return self.book, self.batch, found, sums
 
     @rule(reading=readings)
     def take(self, reading: Any) -> None:
-        book, landed, batch, sums = reading
-        if book is not self.book:
-            return
-        for ref, span, amount in sums:
-            book.raise_spent(ref, span, batch, amount)
-        book.collect(landed, batch)
+        book, batch, found, sums = reading
+        if book is self.book:
+            book.land(batch, found)
+            for ref, span, amount in sums:
+                book.know(ref, span, batch, amount)
 
     # --- Misfortunes -----------------------------------------------------------------------------
 
@@ -169,25 +172,21 @@ class Budgets(RuleBasedStateMachine):
     # --- What holds ------------------------------------------------------------------------------
 
     @invariant()
-    def nothing_is_held_less_than_it_is(self) -> None:
-        """What the book knows as spent, with what it holds, is never less than the truth."""
+    def what_is_known_is_the_truth(self) -> None:
+        """Spent and held are never less than in truth, and more by no more than what was moved in silence."""
+        silent = sum(each.amount for each in self.book.unlanded() if self.records[each.id].batch is not None)
         for ref, page in self.book.pages.items():
             for span, spent in page.spent.items():
-                known = spent.amount + self.book.held_in(page, span)
-                assert known >= self.spent(span) + self.reserved(span), ref
+                known, truth = spent.amount + self.book.held_in(page, span), self.spent(span) + self.reserved(span)
+                assert truth <= known <= truth + silent, ref
 
     def teardown(self) -> None:
-        """Once all is settled, moved and read, the sum of the ledger is what is known as spent; nothing is held."""
+        """Once all is settled, moved and told of, what is known as spent is the ledger's sum, and nothing is held."""
         for reservation in list(self.book.reservations.values()):
             if self.book.settle(reservation, reservation.amount):
                 self.records[reservation.id] = Record(reservation.day, reservation.amount)
         self.move()
-        self.replay()
-        landed = self.book.collectable()
-        for ref, page in self.book.pages.items():
-            for span in list(page.spent):
-                assert self.book.raise_spent(ref, span, self.batch, self.spent(span, self.batch))
-        self.book.collect(landed, self.batch)
+        self.take(self.read())
         assert not self.book.reservations
         for page in self.book.pages.values():
             assert not page.held
@@ -205,7 +204,7 @@ TestBudgets.settings = settings(max_examples=150, stateful_step_count=50, deadli
 def opened(book: Book, *budgets: Scope, id: str = "a", spent: int = 0) -> Reservation:
     reservation = book.open(id, "w", TODAY * SECONDS, budgets)
     for scope in budgets:
-        book.raise_spent(scope.ref, span_of(scope.period, TODAY), 1, spent)
+        book.know(scope.ref, span_of(scope.period, TODAY), 1, spent)
     return reservation
 
 
@@ -263,7 +262,7 @@ def test_a_new_period_counts_what_was_spent_since_it_began_and_what_is_held() ->
     unopened = book.obstacle(monthly, 1)
     assert isinstance(unopened, Unopened)
     assert unopened.span.period == "month"
-    book.raise_spent("key:1", unopened.span, 1, 450)
+    book.know("key:1", unopened.span, 1, 450)
     assert book.obstacle(monthly, 150) is None
     assert book.obstacle(monthly, 151) is not None
 
@@ -274,11 +273,10 @@ def test_a_sum_that_lacks_what_was_dropped_is_not_taken() -> None:
     reservation = opened(book, budget())
     book.hold(reservation, 400)
     book.settle(reservation, 400)
-    book.landed(5, ["a"])
-    book.raise_spent("key:1", span_of("day", TODAY), 5, 400)
-    book.collect(book.collectable(), 5)
-    assert not book.raise_spent("key:1", span_of("week", TODAY), 4, 0)
-    assert book.raise_spent("key:1", span_of("week", TODAY), 5, 400)
+    book.land(5, ["a"])
+    assert book.pages["key:1"].spent == {span_of("day", TODAY): Spent(1, 400)}
+    assert not book.know("key:1", span_of("week", TODAY), 4, 0)
+    assert book.know("key:1", span_of("week", TODAY), 5, 400)
 
 
 def test_old_pages_are_dropped_and_used_ones_kept() -> None:
