@@ -4,13 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from accounts.access import Action, Caller, require, scoped
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, Event, Membership
 
 # Who did what nobody did: the installation, by its variables or by the clock.
 SYSTEM = "system"
+# More than so many unread events are not counted.
+MANY = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,22 @@ def audit_entries(caller: Caller, filters: AuditFilters) -> QuerySet[AuditEntry]
     if filters.until:
         entries = entries.filter(created_at__lt=filters.until)
     return entries
+
+
+def unread_events(caller: Caller) -> int:
+    """How many of the workspace's events the caller has not seen yet, `MANY` at most. One query."""
+    own = Membership.objects.filter(user=caller.user, workspace=caller.workspace)
+    seen = own.values(at=Coalesce("events_seen_at", "created_at"))
+    return scoped(Event.objects.filter(created_at__gt=Subquery(seen)), caller)[:MANY].count()
+
+
+def see_events(caller: Caller) -> datetime:
+    """Note that the caller sees all events up to now; until when they had seen them before."""
+    membership = Membership.objects.get(user=caller.user, workspace=caller.workspace)
+    before = membership.events_seen_at or membership.created_at
+    membership.events_seen_at = timezone.now()
+    membership.save(update_fields=["events_seen_at"])
+    return before
 
 
 def _actor(text: str) -> Q:

@@ -19,6 +19,7 @@ from accounts import services, web, workspaces
 from accounts.access import Action, Caller, get_or_404
 from accounts.forms import ROLE_LABELS, LoginForm, MemberForm, PasswordForm, ProfileForm, SignUpForm, WorkspaceForm
 from accounts.models import Membership, Role, User
+from accounts.spending import spending_of
 from accounts.web import ConsoleRequest, console_view
 from gateway_project.lib.errors import ApiError, Conflict
 from gateway_project.lib.htmx import go_to, is_htmx, render_part, say_and_go, toast
@@ -141,7 +142,7 @@ def _account_page(request: ConsoleRequest, part: str, **forms: Any) -> HttpRespo
 @require_http_methods(["GET", "HEAD"])
 @console_view()
 def team(request: ConsoleRequest) -> HttpResponse:
-    """Members and their roles, and the workspace itself."""
+    """Members, their roles, and what they may spend."""
     return _team_page(request, "content")
 
 
@@ -202,21 +203,6 @@ def member_remove(request: ConsoleRequest, id: str) -> HttpResponse:
 
 
 @require_POST
-@console_view(Action.OWN)
-def workspace(request: ConsoleRequest) -> HttpResponse:
-    """Rename the workspace."""
-    form = WorkspaceForm(request.POST, auto_id="workspace_%s")
-    if form.is_valid():
-        try:
-            workspaces.rename_workspace(request.caller, form.cleaned_data["name"])
-        except ApiError as error:
-            form.refuse(error)
-        else:
-            return say_and_go(request, "The workspace is renamed.", resolve_url("team"))
-    return _team_page(request, "workspace_form", workspace_form=form)
-
-
-@require_POST
 @console_view()
 def workspace_new(request: ConsoleRequest) -> HttpResponse:
     """Make a workspace and go on in it."""
@@ -244,9 +230,7 @@ def _team_page(request: ConsoleRequest, part: str, **forms: Any) -> HttpResponse
     context = {
         "members": _members(caller),
         "can_manage_members": caller.may(Action.MANAGE_MEMBERS),
-        "can_own": caller.may(Action.OWN),
         "member_form": MemberForm(roles=_grantable(caller), auto_id="member_%s"),
-        "workspace_form": WorkspaceForm(initial={"name": caller.workspace.name}, auto_id="workspace_%s"),
         "new_workspace_form": WorkspaceForm(auto_id="new_workspace_%s"),
         **forms,
     }
@@ -257,7 +241,9 @@ def _team_page(request: ConsoleRequest, part: str, **forms: Any) -> HttpResponse
 
 def _members(caller: Caller) -> list[dict[str, Any]]:
     """The workspace's members, the longest-standing first, with what the caller may do to each."""
-    rows = Membership.objects.filter(workspace=caller.workspace).select_related("user").order_by("created_at", "id")
+    found = Membership.objects.filter(workspace=caller.workspace).select_related("user").order_by("created_at", "id")
+    rows = list(found)
+    spent = spending_of(rows)
     grantable = _grantable(caller)
     only_owner = sum(row.role == Role.OWNER for row in rows) == 1
     members = []
@@ -273,6 +259,7 @@ def _members(caller: Caller) -> list[dict[str, Any]]:
                 "role": row.role,
                 "label": row.get_role_display(),
                 "roles": grantable if over else [],
+                "spending": spent[row.pk],
                 "removable": over or (own and not stays),
             }
         )

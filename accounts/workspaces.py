@@ -58,7 +58,7 @@ def add_member(caller: Caller, email: str, role: Role) -> Membership:
     """Let the user with this address in. Raises PermissionDenied, NotFound naming `email` when nobody has an account
     there, Conflict when they are in already, RateLimitExceeded after many that do not exist.
     """
-    _require_right_over(caller, role)
+    require(caller, right_over(role))
     throttle = Throttle("unknown-members", *settings.UNKNOWN_MEMBERS_PER_USER)
     throttle.hit(str(caller.user.pk))
     user = User.objects.filter(email=User.objects.normalize_email(email), is_active=True).first()
@@ -78,7 +78,7 @@ def add_member(caller: Caller, email: str, role: Role) -> Membership:
 def change_role(caller: Caller, membership_id: str, role: Role) -> Membership:
     """Raises PermissionDenied, NotFound, Conflict when it would leave the workspace without an owner."""
     membership = _locked(caller, membership_id)
-    _require_right_over(caller, membership.role, role)
+    require(caller, right_over(membership.role, role))
     if membership.role == Role.OWNER and role != Role.OWNER:
         _keep_an_owner(membership)
     with audit.changes(caller, "member.changed", membership, _member_facts):
@@ -94,7 +94,7 @@ def limit_member(caller: Caller, membership_id: str, fields: LimitFields) -> Mem
     Raises PermissionDenied, NotFound, InvalidRequest.
     """
     membership = _locked(caller, membership_id)
-    _require_right_over(caller, membership.role)
+    require(caller, right_over(membership.role))
     with audit.changes(caller, "member.changed", membership, _member_facts):
         membership.save(update_fields=set_limits(membership, fields))
     return membership
@@ -105,7 +105,7 @@ def remove_member(caller: Caller, membership_id: str) -> None:
     """Put a member out; everybody may leave. Raises as `change_role` does."""
     membership = _locked(caller, membership_id)
     if membership.user_id != caller.user.pk:
-        _require_right_over(caller, membership.role)
+        require(caller, right_over(membership.role))
     if membership.role == Role.OWNER:
         _keep_an_owner(membership)
     audit.record(caller, "member.removed", membership, old=_member_facts(membership))
@@ -126,9 +126,9 @@ def without_owner(lost: Q) -> QuerySet[Workspace]:
     return Workspace.objects.filter(Exists(owners.filter(lost)), ~Exists(owners.exclude(lost))).order_by("name", "id")
 
 
-def _require_right_over(caller: Caller, *roles: str) -> None:
-    """Admins manage members up to admins; only an owner makes and unmakes owners."""
-    require(caller, Action.OWN if Role.OWNER in roles else Action.MANAGE_MEMBERS)
+def right_over(*roles: str) -> Action:
+    """What it takes to manage such members: an admin does up to admins, only an owner makes and unmakes owners."""
+    return Action.OWN if Role.OWNER in roles else Action.MANAGE_MEMBERS
 
 
 def _locked(caller: Caller, membership_id: str) -> Membership:

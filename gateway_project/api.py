@@ -15,6 +15,7 @@ from ninja.renderers import BaseRenderer
 
 from accounts.api import router as accounts_router
 from accounts.audit_api import router as audit_router
+from accounts.events_api import router as events_router
 from analytics.api import router as analytics_router
 from gateway_project.lib.errors import (
     ApiError,
@@ -165,6 +166,7 @@ def on_defect(request: HttpRequest, error: Exception) -> HttpResponse:
 
 api.add_router("/api", accounts_router)
 api.add_router("/api/audit", audit_router)
+api.add_router("/api/events", events_router)
 api.add_router("/api/keys", keys_router)
 api.add_router("/api/webhooks", webhooks_router)
 api.add_router("/api/routing", routing_router)

@@ -3,10 +3,11 @@
 from django.urls import URLPattern, URLResolver, path
 from django.views.generic import RedirectView
 
+from accounts import audit_views, workspace_views
 from accounts import views as accounts
 from analytics import views as analytics
 from gateway_project import docs, views
-from keys.views import gateway_keys, providers
+from keys.views import events, gateway_keys, providers, webhooks
 from routing.views import cache, fleet, models, policies
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -29,9 +30,21 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/team/members/", accounts.member_add, name="member-add"),
     path("console/team/members/<str:id>/role/", accounts.member_role, name="member-role"),
     path("console/team/members/<str:id>/remove/", accounts.member_remove, name="member-remove"),
-    path("console/team/workspace/", accounts.workspace, name="workspace"),
+    path("console/team/members/<str:id>/", workspace_views.member, name="member"),
+    path("console/team/workspace/", workspace_views.settings, name="workspace"),
+    path("console/team/workspace/limits/", workspace_views.limits, name="workspace-limits"),
     path("console/workspaces/", accounts.workspace_new, name="workspace-new"),
     path("console/workspaces/switch/", accounts.switch_workspace, name="switch-workspace"),
+    path("console/audit/", audit_views.trail, name="audit"),
+    # Events and webhooks
+    path("console/events/", events.index, name="events"),
+    path("console/webhooks/", webhooks.index, name="webhooks"),
+    path("console/webhooks/new/", webhooks.new, name="webhook-new"),
+    path("console/webhooks/<str:id>/", webhooks.detail, name="webhook"),
+    path("console/webhooks/<str:id>/test/", webhooks.test, name="webhook-test"),
+    path("console/webhooks/<str:id>/state/", webhooks.state, name="webhook-state"),
+    path("console/webhooks/<str:id>/rotate/", webhooks.rotate, name="webhook-rotate"),
+    path("console/webhooks/<str:id>/remove/", webhooks.remove, name="webhook-remove"),
     # Providers and gateway keys
     path("console/providers/", providers.index, name="providers"),
     path("console/providers/new/", providers.new, name="provider-new"),

@@ -6,7 +6,9 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
+from accounts.access import Action
 from accounts.models import Membership, User
+from accounts.queries import unread_events
 from accounts.views import THEMES
 
 
@@ -18,6 +20,9 @@ def console(request: HttpRequest) -> dict[str, Any]:
         "theme": theme if theme in THEMES else "auto",
         "caller": caller,
         "memberships": SimpleLazyObject(lambda: _memberships(caller.user)) if caller else [],
+        "unread_events": SimpleLazyObject(lambda: unread_events(caller)) if caller else 0,
+        "sees_audit": caller is not None and caller.may(Action.READ_AUDIT),
+        "sees_webhooks": caller is not None and caller.may(Action.MANAGE_WEBHOOKS),
         "signup_enabled": settings.SIGNUP_ENABLED,
     }
 

@@ -1,0 +1,105 @@
+"""The page of the audit trail."""
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from django import forms
+from django.http import HttpResponse
+from django.views.decorators.http import require_safe
+
+from accounts.access import Action, Caller
+from accounts.audit import KINDS
+from accounts.models import AuditEntry, Membership
+from accounts.queries import SYSTEM, AuditFilters, audit_entries
+from accounts.web import ConsoleRequest, console_view
+from accounts.wording import differences, sentence_of
+from gateway_project.lib.errors import InvalidRequest
+from gateway_project.lib.forms import ConsoleForm
+from gateway_project.lib.htmx import render_part
+from gateway_project.lib.pagination import Page, paginate
+
+PAGE_SIZE = 50
+# A select should not offer thousands.
+MEMBER_CHOICES = 200
+
+
+def _day(label: str) -> forms.DateField:
+    return forms.DateField(
+        label=label,
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}),
+        error_messages={"invalid": f"{label}: not a day."},
+    )
+
+
+class AuditFilter(ConsoleForm):
+    """Filters from the URL. Days are UTC days, both inclusive."""
+
+    actor = forms.ChoiceField(label="Who", required=False)
+    action = forms.ChoiceField(
+        label="What", required=False, choices=[("", "Anything"), *((kind, label) for kind, label in KINDS.items())]
+    )
+    object = forms.CharField(
+        label="Name or id",
+        required=False,
+        max_length=420,
+        widget=forms.TextInput(attrs={"placeholder": "Any", "autocomplete": "off", "spellcheck": "false"}),
+    )
+
+    def __init__(self, *args: Any, actors: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields |= {"from": _day("From day"), "to": _day("To day")}  # `from` cannot be a name in a class
+        self._dress()
+        choices = [("", "Anybody"), *((email, email) for email in actors), (SYSTEM, "The installation")]
+        self.fields["actor"].choices = choices  # type: ignore[attr-defined]
+
+    def clean(self) -> None:
+        since, until = self.cleaned_data.get("from"), self.cleaned_data.get("to")
+        if since and until and until < since:
+            self.add_error("to", "To day: is before the first day.")
+
+    @property
+    def active(self) -> bool:
+        """Whether any filter is set."""
+        return any(self.cleaned_data.get(name) for name in self.fields)
+
+    def filters(self) -> AuditFilters:
+        data = self.cleaned_data
+        since, until = data["from"], data["to"]
+        return AuditFilters(
+            actor=data["actor"],
+            action=data["action"],
+            object=data["object"],
+            since=datetime.combine(since, time(), UTC) if since else None,
+            until=datetime.combine(until + timedelta(days=1), time(), UTC) if until else None,
+        )
+
+
+@require_safe
+@console_view(Action.READ_AUDIT)
+def trail(request: ConsoleRequest) -> HttpResponse:
+    """Who changed what, newest first, as the URL filters it."""
+    caller = request.caller
+    form = AuditFilter(request.GET, actors=_actors(caller, request.GET.get("actor", "")))
+    page: Page[AuditEntry] = Page([], None)
+    if form.is_valid():
+        try:
+            entries = audit_entries(caller, form.filters())
+            page = paginate(entries, limit=PAGE_SIZE, cursor=request.GET.get("cursor"))
+        except InvalidRequest as error:
+            form.refuse(error)
+    context = {
+        "form": form,
+        "rows": [{"entry": row, "done": sentence_of(row), "differences": differences(row)} for row in page.data],
+        "next_cursor": page.next_cursor,
+        "filtered": form.active,
+        "announcement": f"{len(page.data)} change{'' if len(page.data) == 1 else 's'}.",
+    }
+    return render_part(request, "accounts/audit.html", "results", context, status=422 if form.errors else 200)
+
+
+def _actors(caller: Caller, chosen: str) -> list[str]:
+    """Whom the filter offers: the members, and whom the URL names."""
+    members = Membership.objects.filter(workspace=caller.workspace).order_by("user__email")
+    emails = list(members.values_list("user__email", flat=True)[:MEMBER_CHOICES])
+    return emails if chosen in ("", SYSTEM, *emails) else [*emails, chosen]
