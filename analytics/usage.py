@@ -67,7 +67,7 @@ def usage_from(body: Mapping[str, Any], kind_id: str) -> Usage | None:
     tier = body.get("service_tier")
     if tier is not None and isinstance(tier, str):
         usage.service_tier = tier
-    if len(raw) > 3:  # more than the three plain counts
+    if len(raw) > 3 or "total_tokens" not in raw:  # more than the three plain counts
         _read_parts(usage, raw)
         if kind_id in _REPORTED_COST:
             usage.reported_cost = _REPORTED_COST[kind_id](raw)

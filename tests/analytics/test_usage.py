@@ -25,6 +25,11 @@ def test_openai_counts_reasoning_within_the_completion() -> None:
     assert usage == Usage(1200, 1000, 0, 300, 100, service_tier="flex")
 
 
+def test_parts_are_read_without_a_total() -> None:
+    counts = {"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 10}}
+    assert of("openai", counts) == Usage(12, 10, 0, 3)
+
+
 def test_xai_counts_reasoning_beside_the_completion() -> None:
     counts = {"prompt_tokens": 125, "completion_tokens": 48, "completion_tokens_details": {"reasoning_tokens": 52}}
     assert of("xai", {**counts, "total_tokens": 225}) == Usage(125, 0, 0, 100, 52)
