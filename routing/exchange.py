@@ -103,6 +103,8 @@ class Exchange:
     policy: PolicyFacts = DEFAULT
     # On its idempotency key, where it carries one.
     claim: "Claim | None" = None
+    # The id of the request whose answer that key already had.
+    replay_of: str = ""
     # What it holds of the limits of its caller's scopes until it is settled, and where the caller stands with them.
     permit: "Permit | None" = None
     standing: "Standing | None" = None
@@ -122,6 +124,8 @@ class Exchange:
     whole: bytes = b""
     # A stream's blocks as far as `meter` keeps them; they grow as it passes.
     streamed: list[bytes] = field(default_factory=list)
+    # Whether all of it is kept, as others listen to it, too.
+    keeps_all: bool = False
 
     # Its search in the cache, and what came of it: "off" without one, "miss", "hit", or a further layer's word.
     search: "Search | None" = None

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import orjson
 
@@ -56,7 +56,8 @@ class _Stream:
     def pass_on(self, block: bytes) -> bytes:
         """`block` as the client is to see it; its usage, if it has one, is taken."""
         self.seen_bytes += len(block)
-        if self.kept_bytes < KEPT:  # what is beyond is counted in proportion, if no usage comes
+        # What is beyond is counted in proportion, if no usage comes.
+        if self.kept_bytes < KEPT or self.exchange.keeps_all:
             self.kept.append(block)
             self.kept_bytes += len(block)
         last = block.rfind(sse.USAGE)
@@ -94,7 +95,7 @@ class _Stream:
             self.exchange.usage = estimated(self.exchange, text, scale=self.seen_bytes / max(self.kept_bytes, 1))
 
 
-async def metered(exchange: Exchange, reply: Reply, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def metered(exchange: Exchange, reply: Reply, blocks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
     """`blocks`, the stream of `reply`, as the client is to see them.
 
     Settles the exchange before the last of them. When it is closed before, it counts what has passed.

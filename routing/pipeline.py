@@ -54,7 +54,7 @@ async def run(exchange: Exchange, request: WireRequest) -> Answer | Kept:
         exchange.permit = await limits.current.admit(exchange)
         found = await cache.current.look(exchange, view)
         if found is not None:
-            return _given(exchange, Replay(exchange, found.body))
+            return _given(exchange, Replay(exchange, found))
         exchange.label = classify(exchange.endpoint, exchange.body, exchange.wishes, kind=exchange.policy.classifier)
         exchange.decision = policy.decide(exchange, view, health.current, sticky.current)
         reply = await reach(exchange, exchange.decision)
@@ -84,7 +84,7 @@ def _answered(exchange: Exchange, decision: Decision, reply: Reply) -> Answer:
     if not decision.named or len(decision.targets) > 1:
         sticky.current.keep(exchange)
     if reply.blocks is not None:
-        return Answer(None, metered(exchange, reply, reply.blocks), reply)
+        return Answer(None, cache.current.led(exchange, metered(exchange, reply, reply.blocks)), reply)
     read_usage(exchange)
     exchange.whole = reply.body or b""
     settle(exchange)
@@ -92,7 +92,7 @@ def _answered(exchange: Exchange, decision: Decision, reply: Reply) -> Answer:
 
 
 def _given(exchange: Exchange, reply: Replay) -> Answer:
-    """An answer that was kept, as the reply of nobody; a stream is settled when it is sent."""
+    """An answer that the cache had, as the reply of nobody; a stream is settled when it is sent."""
     exchange.status = 200
     if reply.blocks is None:
         settle(exchange)
@@ -101,14 +101,19 @@ def _given(exchange: Exchange, reply: Replay) -> Answer:
 
 def _replayed(exchange: Exchange, kept: Kept) -> Kept:
     """The answer that the request's idempotency key already has. It costs nothing, and is a request all the same."""
-    exchange.status, exchange.error_code = kept.status, kept.error_code
+    exchange.replay_of, exchange.status, exchange.error_code = kept.request_id, kept.status, kept.error_code
     exchange.error = f"The answer to request {kept.request_id}, replayed." if kept.error_code else ""
     settle(exchange)
     return kept
 
 
 def close(exchange: Exchange, answer: Answer) -> None:
-    """The answer was sent, or will not be: stop the upstream, and settle what was produced."""
+    """The answer was sent, or will not be: stop the upstream, unless others listen, and settle what was produced."""
+    if not cache.current.goes_on(exchange, lambda: _end(exchange, answer)):
+        _end(exchange, answer)
+
+
+def _end(exchange: Exchange, answer: Answer) -> None:
     answer.reply.close()
     if not exchange.settled:
         _gave_up(exchange)

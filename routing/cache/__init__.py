@@ -2,8 +2,8 @@
 
 `keys` says which requests are the same and `rules` which of them use the cache at all and which answers are kept;
 `lookup` is the way of a request through it: the process's memory (`memory`), then an identical request under way
-(`collapse`), then the further layers: Redis (`shared`), where there is one. `reshape` and `replay` give an answer as it
-was asked for, whole or as a stream, and `purge` takes answers back in every process.
+(`collapse`, `broadcast`), then the further layers: Redis (`shared`), where there is one. `reshape` and `replay` give an
+answer as it was asked for, whole or as a stream, and `purge` takes answers back in every process.
 """
 
 from routing.cache.lookup import Cache, current

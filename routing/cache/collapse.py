@@ -1,14 +1,19 @@
-"""Identical requests at the same moment: one of them asks, the others wait for its answer. Within one process.
+"""Identical requests at the same moment: one of them asks, the others have its answer. Within one process.
 
+Who wants a stream, and waits for one, listens to it while it is made (`broadcast`); all others wait for the end.
 Whoever waits is never worse off than alone: when the one who asks leaves, the next takes its place; when it fails, one
 other tries (a failure may be its own, of its budget, say), and when that fails too, everybody asks for themselves; and
 when its answer is not one to share, everybody does at once. For one event loop.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections import deque
+from typing import NamedTuple
 
 from routing.cache.answer import KeptAnswer
+from routing.cache.broadcast import Broadcast
 
 # Failures of those who lead, after which nobody waits for another one.
 MOST_FAILURES = 2
@@ -17,13 +22,34 @@ MOST_FAILURES = 2
 class Run:
     """A request under way, and those who wait for its answer. Held by the one who asks."""
 
-    __slots__ = ("failures", "key", "waiting")
+    __slots__ = ("broadcast", "failures", "key", "waiting")
 
     def __init__(self, key: bytes) -> None:
         self.key = key
         self.failures = 0
-        # Each is told the answer, that it is to ask itself for all who wait (`Run`), or for itself alone (None).
-        self.waiting: deque[asyncio.Future[KeptAnswer | Run | None]] = deque()
+        self.waiting: deque[Waiter] = deque()
+        # Its answer, where that is a stream and has begun.
+        self.broadcast: Broadcast | None = None
+
+    def let_in(self, broadcast: Broadcast) -> None:
+        """Those who want a stream listen to `broadcast` from now on."""
+        for waiter in [waiter for waiter in self.waiting if waiter.streams]:
+            self.waiting.remove(waiter)
+            if not waiter.told.done():
+                broadcast.enter()
+                waiter.told.set_result(broadcast)
+
+
+# What whoever waits is told: the answer; a stream that it now listens to; that it is to ask for all who wait; or for
+# itself alone.
+Turn = KeptAnswer | Broadcast | Run | None
+
+
+class Waiter(NamedTuple):
+    """Somebody who waits, and whether for a stream."""
+
+    told: asyncio.Future[Turn]
+    streams: bool
 
 
 class Runs:
@@ -42,50 +68,59 @@ class Runs:
         run = self._runs[key] = Run(key)
         return run
 
-    async def turn(self, key: bytes, patience: float) -> KeptAnswer | Run | None:
-        """The answer, once it is there; a `Run` for who is to ask for all who wait; None for who is to ask alone.
+    async def turn(self, key: bytes, patience: float, *, streams: bool = False) -> Turn:
+        """What becomes of who wants what somebody asks for already; a `Broadcast` is one to `leave`.
 
         Waits `patience` seconds at most.
         """
         run = self._runs.get(key)
         if run is None:
             return self.lead(key)
-        told: asyncio.Future[KeptAnswer | Run | None] = asyncio.get_running_loop().create_future()
-        run.waiting.append(told)
+        waiter = Waiter(asyncio.get_running_loop().create_future(), streams)
+        run.waiting.append(waiter)
+        if run.broadcast is not None:
+            run.broadcast.wanted()
         try:
             async with asyncio.timeout(max(patience, 0.0)):
-                return await told
+                return await waiter.told
         except TimeoutError:
-            if told.done() and not told.cancelled():  # told in the same moment
-                return told.result()
-            run.waiting.remove(told)
+            if waiter.told.done() and not waiter.told.cancelled():  # told in the same moment
+                return waiter.told.result()
+            _leave(run, waiter)
             return None
         except asyncio.CancelledError:
-            self._leave(run, told)
+            told = waiter.told.result() if waiter.told.done() and not waiter.told.cancelled() else None
+            if isinstance(told, Run):
+                self.hand_on(told, failed=False)
+            elif isinstance(told, Broadcast):
+                told.leave()
+            _leave(run, waiter)
             raise
 
     def end(self, run: Run, answer: KeptAnswer | None = None) -> None:
         """The one who asked is done: here is the answer, or there is none to share."""
         self._runs.pop(run.key, None)
-        for told in run.waiting:
-            if not told.done():
-                told.set_result(answer)
+        for waiter in run.waiting:
+            if not waiter.told.done():
+                waiter.told.set_result(answer)
         run.waiting.clear()
 
     def hand_on(self, run: Run, *, failed: bool) -> None:
         """The one who asked has no answer: it failed, or its client left."""
         run.failures += failed
+        run.broadcast = None
         if run.failures >= MOST_FAILURES:
             return self.end(run)
         while run.waiting:
-            told = run.waiting.popleft()
-            if not told.done():
-                return told.set_result(run)
+            waiter = run.waiting.popleft()
+            if not waiter.told.done():
+                return waiter.told.set_result(run)
         self._runs.pop(run.key, None)
 
-    def _leave(self, run: Run, told: "asyncio.Future[KeptAnswer | Run | None]") -> None:
-        """Whoever waited for `told` waits no more, and may have been told to lead in the same moment."""
-        if told.done() and not told.cancelled() and told.result() is run:
-            self.hand_on(run, failed=False)
-        elif told in run.waiting:
-            run.waiting.remove(told)
+
+def _leave(run: Run, waiter: Waiter) -> None:
+    """`waiter` waits no more; a stream that went on for it alone ends."""
+    if waiter in run.waiting:
+        run.waiting.remove(waiter)
+        if run.broadcast is not None:
+            run.broadcast.unwanted()

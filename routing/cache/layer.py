@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from routing.cache.answer import KeptAnswer
+from routing.cache.broadcast import Broadcast
 from routing.cache.collapse import Run
 from routing.exchange import Exchange
 
@@ -21,6 +22,9 @@ class Search:
     began: float
     # What others wait for, if this request asks for them, too.
     run: Run | None = None
+    # The stream that others may listen to, and what the answer cost, in picodollars.
+    broadcast: Broadcast | None = None
+    cost: int = 0
 
 
 class Layer(Protocol):

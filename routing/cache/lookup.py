@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -12,6 +12,7 @@ from django.conf import settings
 from analytics import metrics
 from routing.cache import reshape, rules, shared
 from routing.cache.answer import KeptAnswer
+from routing.cache.broadcast import Broadcast
 from routing.cache.collapse import Run, Runs
 from routing.cache.keys import key_of
 from routing.cache.layer import Layer, Search
@@ -57,8 +58,8 @@ class Cache:
 
     # --- Looking ---------------------------------------------------------------------------------
 
-    async def look(self, exchange: Exchange, view: WorkspaceTargets) -> Found | None:
-        """The answer to `exchange`, which is then all settled but for its entry in the ledger; None: ask for it.
+    async def look(self, exchange: Exchange, view: WorkspaceTargets) -> bytes | Broadcast | None:
+        """What `exchange` is answered with: JSON, all events of a stream, or one to listen to. None: ask for it.
 
         Whoever asks ends with `settle`, whatever comes of it: others may be waiting. Raises `PermissionDenied` as
         `privacy_of` does.
@@ -77,7 +78,10 @@ class Cache:
         if found is None and rules.may_wait(exchange):
             search.run = self.runs.lead(key)
             if search.run is None:
-                found = await self._turn(exchange, view, search)
+                turn = await self._turn(exchange, search)
+                if isinstance(turn, Broadcast):
+                    return self._tune_in(exchange, turn)
+                found = self._shown(exchange, view, turn)
         if found is not None:
             return self._give(exchange, found, HIT, EXACT)
         for layer in self.layers:
@@ -92,16 +96,23 @@ class Cache:
         self._count("")
         return None
 
-    async def _turn(self, exchange: Exchange, view: WorkspaceTargets, search: Search) -> Found | None:
+    async def _turn(self, exchange: Exchange, search: Search) -> KeptAnswer | Broadcast | None:
         """What an identical request under way is answered; None where this one is to ask."""
         patience = exchange.policy.timeouts.total - (time.perf_counter() - exchange.started)
         waited = time.perf_counter()
-        turn = await self.runs.turn(search.key, patience)
+        turn = await self.runs.turn(search.key, patience, streams=exchange.stream)
         exchange.upstream_seconds += time.perf_counter() - waited
         if isinstance(turn, Run):
             search.run = turn
             return None
-        return self._shown(exchange, view, turn)
+        return turn
+
+    def _tune_in(self, exchange: Exchange, broadcast: Broadcast) -> Broadcast:
+        """`exchange` listens to what is made for another one."""
+        made = broadcast.exchange
+        exchange.cache_state, exchange.target, exchange.label = HIT, made.target, made.label
+        self._count(EXACT)
+        return broadcast
 
     def _shown(self, exchange: Exchange, view: WorkspaceTargets, answer: KeptAnswer | None) -> Found | None:
         """`answer` as `exchange` wants it; None when its target is gone, or it cannot be given in that form."""
@@ -116,7 +127,7 @@ class Cache:
             logger.warning("an answer of '%s' could not be given in another form: %s", answer.model, error)
             return None
 
-    def _give(self, exchange: Exchange, found: Found, state: str, layer: str) -> Found:
+    def _give(self, exchange: Exchange, found: Found, state: str, layer: str) -> bytes:
         """`exchange` is answered with what was found: as it was made the first time, but for what it costs."""
         answer = found.answer
         exchange.cache_state = state
@@ -125,7 +136,7 @@ class Cache:
         exchange.usage = answer.usage
         exchange.saved = answer.cost
         self._count(layer)
-        return found
+        return found.body
 
     def _count(self, found_in: str) -> None:
         """Count a request that was answered by the layer of that name, by none of them ("")."""
@@ -134,6 +145,22 @@ class Cache:
                 hits.inc()
                 return
             misses.inc()
+
+    # --- Asking for others -----------------------------------------------------------------------
+
+    def led(self, exchange: Exchange, blocks: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+        """`blocks`, the stream that is made for `exchange`, as its client is sent it; others may listen."""
+        search = exchange.search
+        if search is None or search.run is None:
+            return blocks
+        broadcast = search.broadcast = search.run.broadcast = Broadcast(search.run, exchange, blocks)
+        broadcast.wanted()
+        return broadcast.own()
+
+    def goes_on(self, exchange: Exchange, on_end: Callable[[], None]) -> bool:
+        """Whether the stream of `exchange`, whose client is gone, is read on for others; `on_end` is called then."""
+        search = exchange.search
+        return search is not None and search.broadcast is not None and search.broadcast.outlives(on_end)
 
     # --- Keeping ---------------------------------------------------------------------------------
 
@@ -146,9 +173,10 @@ class Cache:
         if search is None or exchange.cache_state != MISS:
             return
         run, search.run = search.run, None
+        search.cost = int(cost * PICODOLLARS)
         answer = None
         try:
-            answer = self._made(exchange, search, cost)
+            answer = self._made(exchange, search)
             if answer is not None and self._hold(search, answer):
                 for layer in self.layers:
                     layer.keep(exchange, search, answer)
@@ -160,7 +188,7 @@ class Cache:
             elif run is not None:
                 self.runs.end(run, answer)
 
-    def _made(self, exchange: Exchange, search: Search, cost: Decimal) -> KeptAnswer | None:
+    def _made(self, exchange: Exchange, search: Search) -> KeptAnswer | None:
         """What was made for `exchange`, if it is an answer to keep."""
         target, label, caller, usage = exchange.target, exchange.label, exchange.caller, exchange.usage
         if exchange.status != 200 or target is None or label is None or caller is None or usage is None:
@@ -187,7 +215,7 @@ class Cache:
             score=label.score,
             task=label.task,
             usage=usage,
-            cost=int(cost * PICODOLLARS),
+            cost=search.cost,
             expires_at=time.time() + self.seconds,
             streamed=bool(exchange.streamed),
             body=body,

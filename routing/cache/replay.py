@@ -1,9 +1,10 @@
-"""A kept answer as the reply to a request: whole, or all events of a stream at once."""
+"""An answer that was found, as a reply: whole, all events of a stream at once, or a stream while it is made."""
 
 import time
 from collections.abc import AsyncIterator
 
 from gateway_project.lib.wire import LastPart
+from routing.cache.broadcast import Broadcast
 from routing.exchange import Exchange
 from routing.settle import settle
 
@@ -13,16 +14,22 @@ class Replay:
 
     ended = True
 
-    def __init__(self, exchange: Exchange, body: bytes) -> None:
+    def __init__(self, exchange: Exchange, found: bytes | Broadcast) -> None:
         self.body: bytes | None = None
         self.blocks: AsyncIterator[bytes] | None = None
-        if exchange.stream:
-            self.blocks = _streamed(exchange, body)
+        self._broadcast = found if isinstance(found, Broadcast) else None
+        if isinstance(found, Broadcast):
+            self.blocks = found.listen(exchange, settle)
+        elif exchange.stream:
+            self.blocks = _streamed(exchange, found)
         else:
-            self.body = body
+            self.body = found
 
     def close(self) -> None:
-        """There is nobody to tell."""
+        """Listen no more."""
+        broadcast, self._broadcast = self._broadcast, None
+        if broadcast is not None:
+            broadcast.leave()
 
 
 async def _streamed(exchange: Exchange, events: bytes) -> AsyncIterator[bytes]:

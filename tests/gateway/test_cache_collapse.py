@@ -134,11 +134,95 @@ async def test_when_all_fail_nobody_hangs_and_each_is_told(scene: Scene) -> None
     assert time.monotonic() - started < 5
 
 
-async def test_a_stream_that_breaks_off_is_taken_over(scene: Scene) -> None:
-    scene.behave({"chunks": 5, "interval": 0.1, "drop": "after_chunks", "drop_after": 3}, {})
+async def test_a_stream_that_breaks_off_does_so_for_all_who_listen_and_the_others_ask_again(scene: Scene) -> None:
+    scene.behave({"chunks": 9, "interval": 0.1, "drop": "after_chunks", "drop_after": 8}, {})
     async with client(scene) as http:
-        responses = await asyncio.gather(*(ask(http, scene, stream=True) for _ in range(4)))
-    broken = [response for response in responses if b'"error"' in response.content]
-    assert len(broken) == 1
-    assert {text_of(response) for response in responses if response not in broken} == {TEXT}
+        first = asyncio.create_task(ask(http, scene, stream=True))
+        await asyncio.sleep(0.3)
+        others = [ask(http, scene, stream=streams) for streams in (True, True, False, False, False)]
+        responses = await asyncio.gather(first, *others)
+    for response in responses[:3]:
+        assert payloads_of(response.content)[-1]["error"]["code"] == "upstream_interrupted"
+    assert [text_of(response) for response in responses[3:]] == [TEXT] * 3
     assert len(scene.received()) == 2
+    records = [scene.record(response) for response in responses[:3]]
+    assert [record["status"] for record in records] == [502] * 3
+    assert sorted(record["cache"] for record in records) == ["hit", "hit", "miss"]
+
+
+# --- Streams while they are made -----------------------------------------------------------------
+
+LIVE = {"chunks": 20, "interval": 0.1, "text": "ab" * 20}
+
+
+async def test_who_comes_later_hears_all_from_the_beginning_while_it_goes_on(scene: Scene) -> None:
+    scene.behave(LIVE)
+    async with client(scene) as http:
+        first = asyncio.create_task(ask(http, scene, stream=True))
+        await asyncio.sleep(0.6)
+        started = time.monotonic()
+        async with http.stream("POST", CHAT, json=scene.body(temperature=0, stream=True)) as late:
+            content = b""
+            async for part in late.aiter_bytes():
+                if not content:
+                    assert time.monotonic() - started < 0.7
+                    assert not first.done()
+                content += part
+        assert content == (await first).content
+        assert late.headers["x-gateway-cache"] == "hit"
+    assert len(scene.received()) == 1
+    record = scene.record(late)
+    assert (record["cache"], record["stream"], record["status"]) == ("hit", True, 200)
+    assert record["completion_tokens"] == scene.record(await first)["completion_tokens"] > 0
+
+
+async def test_usage_is_for_who_asked_for_it(scene: Scene) -> None:
+    scene.behave(LIVE)
+    usage = {"stream_options": {"include_usage": True}}
+    async with client(scene) as http:
+        asked = [ask(http, scene, stream=True, **(usage if number % 2 else {})) for number in range(4)]
+        responses = await asyncio.gather(*asked)
+    for number, response in enumerate(responses):
+        assert (payloads_of(response.content)[-2].get("usage") is not None) is bool(number % 2)
+    assert len(scene.received()) == 1
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_when_the_one_who_asked_leaves_a_stream_it_goes_on_for_the_others(scene: Scene, *, streams: bool) -> None:
+    scene.behave(LIVE)
+    async with client(scene) as http, client(scene) as leaver:
+        first = asyncio.create_task(ask(leaver, scene, stream=True))
+        await asyncio.sleep(0.4)
+        others = [asyncio.create_task(ask(http, scene, stream=streams)) for _ in range(3)]
+        await asyncio.sleep(0.5)
+        first.cancel()
+        responses = await asyncio.wait_for(asyncio.gather(*others), 10)
+    assert [text_of(response) for response in responses] == ["ab" * 20] * 3
+    assert states(responses) == ["hit"] * 3
+    assert len(scene.received()) == 1
+
+
+async def test_a_slow_client_holds_up_nobody(scene: Scene) -> None:
+    scene.behave({"chunks": 400, "interval": 0.001, "text": "word " * 40_000})
+    asked = scene.body(temperature=0, stream=True)
+    async with client(scene) as http, client(scene) as slow, slow.stream("POST", CHAT, json=asked) as first:
+        others = [ask(http, scene, stream=streams) for streams in (True, False)]
+        responses = await asyncio.wait_for(asyncio.gather(*others), 10)
+        assert {text_of(response) for response in responses} == {"word " * 40_000}
+        assert (await first.aread()).endswith(b"data: [DONE]\n\n")
+    assert len(scene.received()) == 1
+
+
+async def test_when_all_have_left_the_upstream_is_stopped(scene: Scene) -> None:
+    scene.behave({**LIVE, "chunks": 100}, {})
+    async with client(scene) as leaver:
+        tasks = [asyncio.create_task(ask(leaver, scene, stream=True)) for _ in range(3)]
+        await asyncio.sleep(0.6)
+        for task in tasks:
+            task.cancel()
+            await asyncio.sleep(0.2)
+        left = time.time()
+    attempt = await asyncio.to_thread(scene.upstream.wait_until_left, within=3, scene=scene.name, model=scene.model)
+    assert attempt["peer_left_at"] - left < 1
+    async with client(scene) as http:
+        assert text_of(await ask(http, scene)) == TEXT
