@@ -204,7 +204,12 @@ def test_its_threads_sync_what_waits_while_the_database_hangs(tmp_path: Path, mo
     synced: list[str] = []
     hanging = threading.Event()
     original = segments.sync
-    monkeypatch.setattr(segments, "sync", lambda path: bool(synced.append(path.suffix)) or original(path))
+
+    def sync(path: Path) -> bool:
+        synced.append(path.suffix)
+        return original(path)
+
+    monkeypatch.setattr(segments, "sync", sync)
 
     def move(lines: bytes) -> None:
         hanging.set()
