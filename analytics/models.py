@@ -57,6 +57,7 @@ class UsageRecord(models.Model):
     latency_ms = models.PositiveIntegerField(help_text="From the request's last byte to the answer's last byte.")
     ttft_ms = models.PositiveIntegerField(null=True, help_text="To the answer's first byte.")
     metadata = models.JSONField(default=dict)
+    replay_of = models.UUIDField(null=True, help_text="The request whose answer was given again: Idempotency-Key.")
 
     class Meta:
         indexes = [

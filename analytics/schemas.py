@@ -229,6 +229,7 @@ class RequestDetail(RequestRow):
     price: dict[str, Any]
     cost_lines: list[CostLineOut] = Field(description="What `cost_usd` adds up from, to the last decimal.")
     metadata: dict[str, Any]
+    replay_of: UUID | None = Field(description="The request whose answer an Idempotency-Key had given again.")
 
 
 _DERIVED = ("cost_usd", "saved_usd", "unpriced", "attempts", "error")

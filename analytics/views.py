@@ -237,6 +237,9 @@ def _announcement(page: Page[UsageRecord]) -> str:
 def _price_words(record: UsageRecord) -> dict[str, Any]:
     """Where the price is from, and why there are no cost lines when there are none."""
     source = record.price.get("source", "")
+    if record.replay_of:
+        reason = f"Its Idempotency-Key had the answer to {record.replay_of}, which was given again."
+        return {"price_source": "", "no_cost_reason": reason}
     if record.cache in CACHED:
         saved = f", which saved ${as_text(record.saved_usd)}" if record.saved_usd else ""
         return {"price_source": "", "no_cost_reason": f"The answer came from the cache{saved}."}

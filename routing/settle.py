@@ -81,6 +81,7 @@ def settle(exchange: Exchange) -> None:
                 "ttft_ms": round((exchange.first_byte - exchange.started) * 1000) if exchange.first_byte else None,
                 "metadata": exchange.wishes.metadata,
                 "evidence": signals.found(exchange) or None,
+                "replay_of": exchange.replay_of or None,
             }
         )
     metrics.request(

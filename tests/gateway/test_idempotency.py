@@ -85,7 +85,8 @@ def test_a_replay_is_a_request_of_its_own_that_costs_nothing(scene: Scene) -> No
     original, replay = scene.record(first), scene.record(again)
     assert original["completion_tokens"] > 0
     assert (replay["status"], replay["cost_usd"], replay["attempts"]) == (200, "0", [])
-    assert (replay["prompt_tokens"], replay["completion_tokens"]) == (0, 0)
+    assert (replay["prompt_tokens"], replay["completion_tokens"], replay["cache"]) == (0, 0, "off")
+    assert (original["replay_of"], replay["replay_of"]) == (None, original["id"])
 
 
 def test_the_order_of_members_and_spaces_make_no_other_request(scene: Scene) -> None:
