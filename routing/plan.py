@@ -172,11 +172,11 @@ def _made(view: WorkspaceTargets, policy: PolicyFacts, question: Question) -> Pl
             excluded.append(reason)
         else:
             rows.append(Row(target, place, prior, quality, evidence))
+    if not named:
+        excluded += [Exclusion(target, Why.NOT_CHOSEN, DEMO) for target in _demos(view) if target.id not in ids]
     if named and not any(row.place == 0 for row in rows):
         # A fallback is for a model that fails, not for one that may not be asked.
         rows, excluded = [], [each for each in excluded if each.target.id in ids]
-    if not named:
-        excluded += [Exclusion(target, Why.NOT_CHOSEN, DEMO) for target in _demos(view) if target.id not in ids]
     _mark_choices(rows, policy, question)
     excluded.sort(key=lambda each: (each.why, each.target.id))
     return Plan(question, policy, named, rows, excluded, notes)
@@ -215,12 +215,12 @@ def _candidates(view: WorkspaceTargets, policy: PolicyFacts, notes: list[str]) -
     return candidates
 
 
-def _mark_choices(rows: list[Row], policy: PolicyFacts, question: Question) -> None:
-    """Mark the rows that the policy's table of tasks names.
-
 def _demos(view: WorkspaceTargets) -> list[Target]:
     return [target for target in view.all if target.kind.wire == "demo" and target.facts.enabled]
 
+
+def _mark_choices(rows: list[Row], policy: PolicyFacts, question: Question) -> None:
+    """Mark the rows that the policy's table of tasks names.
 
     What the built-in table says of chat holds among local models alone: elsewhere scores decide better.
     """

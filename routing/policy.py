@@ -186,12 +186,12 @@ def _narrow(table: Table, health: Health) -> list[str]:
     return notes
 
 
-# --- Score ---------------------------------------------------------------------------------------
 def _usd(amount: float) -> str:
     """`amount` for people: three digits, wherever they begin."""
     return f"${as_text(Decimal(f'{amount:.3g}'))}"
 
 
+# --- Score ---------------------------------------------------------------------------------------
 def _score(table: Table) -> None:
     """Fill the table's columns: from the plan's sheet, and from what was measured."""
     plan, needs, rows, states, rates = table.plan, table.needs, table.rows, table.states, table.rates

@@ -22,8 +22,6 @@ TOO_SLOW = frozenset({Failure.CONNECT_TIMEOUT, Failure.TIMEOUT})
 # What providers say with a 403 that means this prompt, not this secret: else a client's words could close a target
 # to everybody until the operator enters another secret.
 _MODERATION = frozenset({"flagged_input", "moderation", "content_policy_violation", "content_filter"})
-# Of a provider's words, what is told of an open breaker.
-SHOWN = 160
 # And what means this secret: in codes, types and reasons, which no prompt can write, …
 _CREDENTIAL = re.compile(
     r"permission_error|authentication_error|invalid_api_key|api_key_|invalid_authentication|insufficient_permissions"
@@ -35,6 +33,8 @@ _OF_KEYS = re.compile(
     r"\bapi[ _-]?keys?\b|\bcredentials?\b|\baccess tokens?\b|\bauthenticat|\bpermission_error\b|\binvalid_api_key\b",
     re.IGNORECASE,
 )
+# Of a provider's words, what is told of an open breaker.
+SHOWN = 160
 
 
 class Blame(Enum):
@@ -120,8 +120,6 @@ def report(flight: Flight, target: Target, error: UpstreamError, *, named: bool)
             flight.failed(said, retry_after=error.retry_after, too_slow=error.failure in TOO_SLOW)
 
 
-def _is_moderation(body: bytes) -> bool:
-    error = _error(body)
 def _is_about_credential(error: UpstreamError) -> bool:
     """Whether a 403 says that the secret is at fault. A page never does: it is a firewall's."""
     said = _error(error.body)
@@ -131,6 +129,8 @@ def _is_about_credential(error: UpstreamError) -> bool:
     return bool(_CREDENTIAL.search(identifiers) or _OF_KEYS.search(error.message))
 
 
+def _is_moderation(body: bytes) -> bool:
+    error = _error(body)
     details = error.get("metadata")
     words = {str(error.get("code")), str(error.get("type")), *(details if type(details) is dict else ())}
     return not _MODERATION.isdisjoint(words)
