@@ -202,6 +202,7 @@ def test_a_stream_that_the_client_left_is_not_kept(scene: Scene) -> None:
     scene.behave({"chunks": 50, "interval": 0.05}, {})
     with scene.stream(temperature=0) as response:
         next(response.iter_bytes())
+    scene.upstream.wait_until_left(within=3, scene=scene.name, model=scene.model)
     assert state(certain(scene)) == "miss"
 
 
