@@ -13,13 +13,15 @@ from accounts.models import Limited
 class Spending:
     """What counts against a budget in the period that runs; without a budget, all that was ever spent.
 
-    `renews_at`: when the next period begins; None: never.
+    `renews_at`: when the next period begins; None: never. `ledger_usd` is what the ledger has for that period, without
+    regard to resets.
     """
 
     spent_usd: Decimal
     budget_usd: Decimal | None
     period: str
     renews_at: datetime | None
+    ledger_usd: Decimal = Decimal(0)
 
     @property
     def percent(self) -> int | None:

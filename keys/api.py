@@ -1,6 +1,9 @@
 """`/api/keys`: gateway keys and providers."""
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -11,6 +14,7 @@ from accounts.auth import api_auth
 from gateway_project.lib.pagination import ListOf, PageQuery, paginate
 from keys import services
 from keys.models import GatewayKey, KeySecret, Provider
+from keys.queries import spent_by
 from keys.schemas import (
     KeyChange,
     KeyOut,
@@ -40,7 +44,9 @@ class Authenticated(HttpRequest):
 @router.get("/gateway", response=ListOf[KeyOut], summary="List gateway keys")
 def list_gateway_keys(request: Authenticated, page: Query[PageQuery]) -> dict[str, Any]:
     keys = _with_newest_secret(scoped(GatewayKey.objects.all(), request.auth))
-    return paginate(keys, limit=page.limit, cursor=page.cursor).shown(_show)
+    found = paginate(keys, limit=page.limit, cursor=page.cursor)
+    spent = spent_by(found.data)
+    return found.shown(lambda key: _show(key, spent))
 
 
 @router.post("/gateway", response={201: KeyWithSecret}, summary="Create a gateway key")
@@ -87,9 +93,9 @@ def _with_newest_secret(keys: QuerySet[GatewayKey]) -> QuerySet[GatewayKey]:
     return keys.prefetch_related(Prefetch("secrets", newest, to_attr="newest"))
 
 
-def _show(key: GatewayKey) -> dict[str, Any]:
+def _show(key: GatewayKey, spent: Mapping[UUID, Decimal] | None = None) -> dict[str, Any]:
     found = getattr(key, "newest", None) or [key.secrets.latest("created_at", "id")]
-    return show_key(key, found[0])
+    return show_key(key, found[0], (spent or spent_by([key]))[key.pk])
 
 
 def _with_secret(response: HttpResponse, key: GatewayKey, secret: str) -> Status[dict[str, Any]]:

@@ -2,11 +2,13 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
+from accounts.spending import spending_of
 from keys import limits, vault
 from keys.kinds import KINDS, Kind, api_base
 from keys.limits import Scope
@@ -109,6 +111,12 @@ def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
             rates=tuple(scope for scope in holding if scope.rated),
             budgeted=any(scope.budget_pico is not None for scope in holding),
         )
+
+
+def spent_by(keys: Sequence[GatewayKey]) -> dict[UUID, Decimal]:
+    """By id, what counts against each key's budget now; without one, what it has spent since it was last reset."""
+    budgeted = spending_of([key for key in keys if key.budget_usd is not None])
+    return {key.pk: budgeted[key.pk].spent_usd if key.pk in budgeted else key.spent_usd for key in keys}
 
 
 def keys_naming_policy(workspace_id: UUID, name: str, limit: int) -> list[str]:

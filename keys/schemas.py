@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from django.utils import timezone
@@ -149,8 +150,8 @@ class KeyWithSecret(KeyOut):
     key: str = Field(description="The secret. It is shown this once.")
 
 
-def show_key(key: GatewayKey, newest: KeySecret) -> dict[str, Any]:
-    """`key` as the API shows it."""
+def show_key(key: GatewayKey, newest: KeySecret, spent_usd: Decimal) -> dict[str, Any]:
+    """`key` as the API shows it; `spent_usd` is what counts against its budget now."""
     return {
         "id": str(key.id),
         "name": key.name,
@@ -160,7 +161,7 @@ def show_key(key: GatewayKey, newest: KeySecret) -> dict[str, Any]:
         "expires_at": key.expires_at,
         "last_used_at": key.last_used_at,
         "revoked_at": key.revoked_at,
-        "spent_usd": money(key.spent_usd),
+        "spent_usd": money(spent_usd),
         "allowed_models": key.allowed_models,
         "policy": key.policy or None,
         "privacy_mode": key.privacy_mode or None,

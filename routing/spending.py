@@ -41,8 +41,9 @@ def _sums(usage: QuerySet[Any], by: str, spans: dict[str, Span]) -> dict[UUID, d
 
 def _spending(row: Limited, sums: dict[str, Decimal | None], spans: dict[str, Span]) -> Spending:
     period = row.budget_period or BudgetPeriod.TOTAL
-    span, spent = spans[period], sums.get(f"in_{period}") or NOTHING
+    span, found = spans[period], sums.get(f"in_{period}") or NOTHING
+    spent = found
     if row.budget_reset_at is not None and span.holds(day_of(row.budget_reset_at.timestamp())):
         spent -= row.budget_reset_usd
     renews_at = None if span.renews_at is None else moment(span.end)
-    return Spending(max(spent, NOTHING), row.budget_usd, period, renews_at)
+    return Spending(max(spent, NOTHING), row.budget_usd, period, renews_at, found)

@@ -13,11 +13,13 @@ from django.utils import timezone
 from accounts import audit
 from accounts.access import Caller, scoped
 from accounts.limits import set_limits, show_limits
+from accounts.spending import spending_of
 from gateway_project.lib.errors import Conflict
 from gateway_project.lib.schemas import parse
 from keys import tokens, vault
 from keys.models import GatewayKey, KeySecret, all_scopes
 from keys.policies import checked_policy
+from keys.queries import spent_by
 from keys.schemas import KeyChange, NewKey, Rotation
 
 logger = logging.getLogger(__name__)
@@ -85,13 +87,20 @@ def revoke_key(caller: Caller, key: GatewayKey) -> None:
 
 @transaction.atomic
 def reset_budget(caller: Caller, key: GatewayKey) -> GatewayKey:
-    """Let what `key` spends count from zero again."""
+    """Let what `key` spends count from zero again: what it has spent in the period that runs counts no more.
+
+    Requests that are under way count as they end. After a change of the period, what was set back of the former one
+    counts no more in the new one either, if the reset lies in it.
+    """
     locked = GatewayKey.objects.select_for_update().get(pk=key.pk)
-    logger.info("gateway key %s: budget reset by user %s at %s USD", key.id, caller.user.pk, locked.spent_usd)
-    after = {"spent_usd": Decimal(0), "reset_at": timezone.now()}
-    audit.record(caller, "key.budget_reset", locked, old={"spent_usd": locked.spent_usd}, new=after)
+    (spent,), now = spent_by([locked]).values(), timezone.now()
+    logger.info("gateway key %s: budget reset by user %s at %s USD", key.id, caller.user.pk, spent)
+    audit.record(
+        caller, "key.budget_reset", locked, old={"spent_usd": spent}, new={"spent_usd": Decimal(0), "reset_at": now}
+    )
+    locked.budget_reset_at, locked.budget_reset_usd = now, spending_of([locked])[locked.pk].ledger_usd
     locked.spent_usd = Decimal(0)
-    locked.save(update_fields=["spent_usd"])
+    locked.save(update_fields=["budget_reset_at", "budget_reset_usd", "spent_usd"])
     return locked
 
 
