@@ -9,8 +9,8 @@ from gateway_project.lib.errors import ApiError, InvalidApiKey, PermissionDenied
 from keys import tokens
 from routing.snapshot import Caller, Snapshot
 
-# Seconds.
-ANNOUNCED_WITHIN = 0.25
+# Seconds. A process that was just started reads its keys in less than one, unless the database is away.
+ANNOUNCED_WITHIN, READY_WITHIN = 0.25, 3.0
 
 
 class NotReady(ApiError):
@@ -22,18 +22,23 @@ class UnknownKey(InvalidApiKey):
 
 
 async def identified(headers: dict[bytes, bytes], snapshot: Snapshot, *, scope: str) -> Caller:
-    """As `identify`; where other processes create keys, one that is not known yet is given a moment to be announced."""
+    """As `identify`, with a moment's patience: while this process has not read any key yet, and, where other processes
+    create keys, for one that is not known yet to be announced.
+    """
     try:
         return identify(headers, snapshot, scope=scope)
+    except NotReady:
+        patience = READY_WITHIN
     except UnknownKey:
         if not settings.SEVERAL_PROCESSES:
             raise
-    deadline = time.monotonic() + ANNOUNCED_WITHIN
+        patience = ANNOUNCED_WITHIN
+    deadline = time.monotonic() + patience
     while True:
         await asyncio.sleep(ANNOUNCED_WITHIN / 10)
         try:
             return identify(headers, snapshot, scope=scope)
-        except UnknownKey:
+        except (NotReady, UnknownKey):
             if time.monotonic() >= deadline:
                 raise
 
@@ -45,8 +50,10 @@ def identify(headers: dict[bytes, bytes], snapshot: Snapshot, *, scope: str) -> 
     `PermissionDenied` when the key lacks `scope`.
     """
     secret = _presented(headers)
-    found = snapshot.caller(tokens.digest(secret)) if len(secret) == tokens.LENGTH else None
-    if found is None or not snapshot.ready.is_set():
+    # Before that the digest's key is not read either.
+    ready = snapshot.ready.is_set()
+    found = snapshot.caller(tokens.digest(secret)) if ready and len(secret) == tokens.LENGTH else None
+    if found is None:
         raise _refusal(secret, snapshot)
     caller, secret_expires = found
     now = time.time()
