@@ -54,7 +54,7 @@ def identify(headers: dict[bytes, bytes], snapshot: Snapshot, *, scope: str) -> 
     ready = snapshot.ready.is_set()
     found = snapshot.caller(tokens.digest(secret)) if ready and len(secret) == tokens.LENGTH else None
     if found is None:
-        raise _refusal(secret, snapshot)
+        raise _refusal(secret, ready=ready)
     caller, secret_expires = found
     now = time.time()
     if caller.revoked:
@@ -68,11 +68,11 @@ def identify(headers: dict[bytes, bytes], snapshot: Snapshot, *, scope: str) -> 
     return caller
 
 
-def _refusal(secret: str, snapshot: Snapshot) -> ApiError:
+def _refusal(secret: str, *, ready: bool) -> ApiError:
     """What is wrong with `secret`, or with the time."""
     if not tokens.is_well_formed(secret):
         return InvalidApiKey("This is not a gateway key: one begins with 'gw_' and its checksum is right.")
-    if not snapshot.ready.is_set():
+    if not ready:
         return NotReady("The gateway is starting; its database has not answered yet.", headers={"retry-after": "1"})
     return UnknownKey("There is no such gateway key.")
 
