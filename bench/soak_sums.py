@@ -113,6 +113,9 @@ def _wrong_usage(answers: list[Answer], rows: dict[str, Row], told: dict[int, li
         row = rows.get(answer.request_id)
         if row is None or answer.status >= 400:
             continue
+        if answer.kind == "retried" and not (row.prompt or row.completion or row.cost):
+            counted["replayed"] += 1
+            continue
         if row.cache == "hit":
             counted["from the cache"] += 1
             if row.cost:
@@ -127,9 +130,6 @@ def _wrong_usage(answers: list[Answer], rows: dict[str, Row], told: dict[int, li
             wrong.append(
                 f"{row.id} ({answer.kind}): the ledger has {usage}, the provider said {told.get(answer.number)}"
             )
-        if answer.kind == "retried" and not (row.prompt or row.completion or row.cost):
-            counted["replayed"] += 1
-            continue
         fresh, cached, out = prices[row.model]
         cost = (row.prompt - row.cached) * fresh + row.cached * cached + row.completion * out
         if cost != row.cost:
