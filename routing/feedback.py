@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY = 4096
 LABELS = {"good": 1.0, "bad": -1.0}
-FIELDS = frozenset({"request_id", "score", "label"})
+FIELDS = ("request_id", "score", "label")
 # An answer's record is on its way to Postgres for a moment (analytics/spool.py), so a young request is looked for again
 # after such pauses, three seconds in all. Seconds.
 YOUNG = 10.0
@@ -142,7 +142,7 @@ def read(raw: bytes) -> Judgement:
     for name in body:
         if name not in FIELDS:
             shown = name.encode("utf-8", "replace").decode()
-            raise InvalidRequest(f"{shown}: unknown; the fields are {', '.join(sorted(FIELDS))}.", param=shown)
+            raise InvalidRequest(f"{shown}: unknown; the fields are {', '.join(FIELDS)}.", param=shown)
     return Judgement(_request_id(body.get("request_id")), _score(body.get("score"), body.get("label")))
 
 
