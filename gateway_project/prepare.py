@@ -17,6 +17,8 @@ def prepare(env: Environment) -> None:
     """Raises BadEnvironment; then nothing was changed."""
     import django
 
+    # Before the applications are there, whose counters open a file of this process.
+    _forget_metrics()
     django.setup()
     from django.core.management import call_command
     from django.db import connection
@@ -35,7 +37,6 @@ def prepare(env: Environment) -> None:
         sync_environment_providers()
         cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
     connection.close()
-    _forget_metrics()
 
 
 def _forget_metrics() -> None:
