@@ -1,8 +1,5 @@
 """Two web processes with a Redis between them: what one has found out about a target, the other does not find out."""
 
-import shutil
-import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,20 +12,14 @@ import pytest
 from tests.gateway.account import Account
 from tests.gateway.process import Process, supervisor, web_process
 from tests.gateway.scene import Scene
+from tests.redis_server import running_redis
 from tests.upstream import Upstream
-
-pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server")
 
 
 @pytest.fixture
 def redis_url() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ["redis-server", "--port", str(port), "--save", ""]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        yield f"redis://127.0.0.1:{port}/0"
-        process.terminate()
+    with running_redis() as server:
+        yield server.url
 
 
 @pytest.fixture

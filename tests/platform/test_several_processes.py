@@ -3,9 +3,6 @@
 import contextlib
 import http.client
 import json
-import os
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,25 +13,18 @@ import pytest
 
 from tests.gateway.account import Account
 from tests.platform.conftest import Start
-from tests.platform.gateway import Gateway, free_port, wait_until
+from tests.platform.gateway import Gateway, wait_until
+from tests.redis_server import running_redis
 
 CHAT = "/v1/chat/completions"
 QUESTION = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "hello"}]})
 
 
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def redis() -> Iterator[str]:
     """A Redis of its own: its URL."""
-    binary = shutil.which("redis-server") or shutil.which("valkey-server")
-    if binary is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("redis-server is not installed")
-        pytest.skip("redis-server is not installed")
-    port = free_port()
-    command = [binary, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--loglevel", "warning"]
-    with subprocess.Popen(command, cwd=tmp_path_factory.mktemp("redis"), stdout=subprocess.DEVNULL) as process:
-        yield f"redis://127.0.0.1:{port}/0"
-        process.kill()
+    with running_redis() as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A conversation stays on its model, until it outgrows it, the model fails or the policy changes."""
 
 import dataclasses
-import shutil
 from typing import Any
 
 import pytest
@@ -15,8 +14,9 @@ from routing.policies import PolicyFacts, Weights
 from routing.share import Channel
 from routing.sticky import MANY, NEWS, TELL_AGAIN, TTL, Conversations, conversation
 from routing.targets import WorkspaceTargets
+from tests.redis_server import running_redis
 from tests.routing.stage import caller_of, decided, ids, policy_with, provider, request, settings, view_of
-from tests.routing.test_shared_health import RedisServer, wait_until
+from tests.routing.test_shared_health import wait_until
 
 FIRST = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is a monad?"}]
 SECOND = [*FIRST, {"role": "assistant", "content": "A burrito."}, {"role": "user", "content": "And a functor?"}]
@@ -213,24 +213,21 @@ def test_other_processes_are_told(stage: Stage) -> None:
     assert ids(other.turn(SECOND, CHEAP))[0] == "c/good"
 
 
-@pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server")
 def test_they_hear_it_through_redis() -> None:
-    server = RedisServer()
-    server.start()
-    here, there = Channel(server.url), Channel(server.url)
-    asked, other = Stage(), Stage()
-    asked.conversations = Conversations(asked.clock, here.publish)
-    there.on(NEWS, other.conversations.hear)
-    try:
-        for channel in (here, there):
-            channel.start()
-            wait_until(channel.connected.is_set)
-        asked.turn(FIRST, GOOD)
-        wait_until(lambda: len(other.conversations) == 1)
-    finally:
-        here.stop()
-        there.stop()
-        server.stop()
+    with running_redis() as server:
+        here, there = Channel(server.url), Channel(server.url)
+        asked, other = Stage(), Stage()
+        asked.conversations = Conversations(asked.clock, here.publish)
+        there.on(NEWS, other.conversations.hear)
+        try:
+            for channel in (here, there):
+                channel.start()
+                wait_until(channel.connected.is_set)
+            asked.turn(FIRST, GOOD)
+            wait_until(lambda: len(other.conversations) == 1)
+        finally:
+            here.stop()
+            there.stop()
     assert ids(other.turn(SECOND, CHEAP))[0] == "c/good"
 
 

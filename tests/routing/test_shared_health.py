@@ -1,9 +1,6 @@
 """What one process finds out about a target reaches the others through Redis, and Redis may go at any time."""
 
 import logging
-import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 
@@ -17,41 +14,9 @@ from routing.health_sharing import Sharing
 from routing.providers.base import Target
 from routing.share import TICK, Channel
 from routing.target_state import TargetState
-
-pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server")
+from tests.redis_server import RedisServer, running_redis
 
 TARGET = Target("provider", "p", KINDS["openai_compatible"], "http://localhost/v1", "m", True, None)
-
-
-class RedisServer:
-    """A Redis of the test's own, which can be taken away."""
-
-    def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        self.url = f"redis://:not-to-be-logged@127.0.0.1:{self.port}/0"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--save", "", "--requirepass", "not-to-be-logged"],
-            stdout=subprocess.DEVNULL,
-        )
-        wait_until(self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            with redis.Redis.from_url(self.url) as client:
-                return bool(client.ping())
-        except redis.ConnectionError:
-            return False
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(10)
-            self.process = None
 
 
 def wait_until(is_so: Callable[[], bool], within: float = 10) -> None:
@@ -88,10 +53,8 @@ class Process:
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
-    server = RedisServer()
-    server.start()
-    yield server
-    server.stop()
+    with running_redis() as running:
+        yield running
 
 
 @pytest.fixture
