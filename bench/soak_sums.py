@@ -66,14 +66,16 @@ def report(gateway: Gateway, upstream: str, traffic: Traffic) -> list[str]:
 
 
 def _rows(gateway: Gateway, traffic: Traffic, expected: int) -> dict[str, Row]:
-    deadline = time.monotonic() + PATIENCE
+    """The ledger's records, once there are as many as expected and no more come."""
+    deadline, before = time.monotonic() + PATIENCE, -1
     while True:
         with gateway.database() as connection:
             found = [Row(*row) for row in connection.execute(_ROWS, [traffic.workspace])]
-        spooled = any(path.stat().st_size for path in (gateway.data_dir / "spool").glob("*.jsonl"))
-        if (len(found) >= expected and not spooled) or time.monotonic() > deadline:
+        settled = len(found) >= expected and len(found) == before
+        if settled or time.monotonic() > deadline:
             return {row.id: row for row in found}
-        time.sleep(0.5)
+        before = len(found)
+        time.sleep(2)
 
 
 def _unserved(traffic: Traffic) -> list[str]:
