@@ -48,7 +48,7 @@ class Shortfall(NamedTuple):
     scope: Scope
     span: Span
     needed: int
-    # In this period, less what was set back.
+    # In this period, less what was set back; and what is reserved by requests that are under way.
     spent: int
     held: int
 
@@ -71,6 +71,8 @@ class Page:
     workspace: str
     scope: Scope
     held: dict[int, int] = field(default_factory=dict)
+    # The part of it that is no bound any more, but what requests cost.
+    due: dict[int, int] = field(default_factory=dict)
     spent: dict[Span, Spent] = field(default_factory=dict)
     # The last batch with something that has landed: an older sum would lack it, and it is held no more.
     landed: int = 0
@@ -103,6 +105,21 @@ def budget_of(scope: Scope, span: Span) -> int:
     if scope.reset_at is not None and span.holds(day_of(scope.reset_at)):
         limit += scope.reset_pico
     return limit
+
+
+def shortfall(scope: Scope, span: Span, needed: int, spent: int, held: int, due: int) -> Shortfall:
+    """A shortfall, where the ledger's sum is `spent`, and so much is held of which `due` is what requests cost."""
+    set_back = budget_of(scope, span) - (scope.budget_pico or 0)
+    due = min(due, held)
+    return Shortfall(scope, span, needed, max(0, spent + due - set_back), held - due)
+
+
+def _add(amounts: dict[int, int], day: int, more: int) -> None:
+    total = amounts.get(day, 0) + more
+    if total:
+        amounts[day] = total
+    else:
+        amounts.pop(day, None)
 
 
 class Book:
@@ -141,8 +158,7 @@ class Book:
             held = self.held_in(page, span, outside)
             limit = budget_of(scope, span)
             if spent.amount + held + more > limit:
-                set_back = limit - (scope.budget_pico or 0)
-                return Shortfall(scope, span, more, max(0, spent.amount - set_back), held)
+                return shortfall(scope, span, more, spent.amount, held, self.due_in(scope.ref, span))
         return None
 
     def held_in(self, page: Page, span: Span, outside: Outside = NOBODY) -> int:
@@ -155,6 +171,11 @@ class Book:
             ref = page.scope.ref
             held += sum(amount for (other, day), amount in outside.items() if other == ref and span.holds(day))
         return held
+
+    def due_in(self, ref: str, span: Span) -> int:
+        """What requests of this process cost in a period that the ledger is not known to have."""
+        page = self.pages.get(ref)
+        return sum(amount for day, amount in page.due.items() if span.holds(day)) if page is not None else 0
 
     def hold(self, reservation: Reservation, more: int) -> None:
         """Hold `more` for an open reservation; whoever calls this has found no obstacle."""
@@ -173,7 +194,10 @@ class Book:
             return False
         reservation.settled = True
         self._change(reservation, cost - reservation.amount)
-        if not cost:
+        if cost:
+            for scope in reservation.budgets:
+                _add(self.pages[scope.ref].due, reservation.day, cost)
+        else:
             del self.reservations[reservation.id]
         return True
 
@@ -183,12 +207,7 @@ class Book:
         reservation.amount += more
         day = reservation.day
         for scope in reservation.budgets:
-            held = self.pages[scope.ref].held
-            total = held.get(day, 0) + more
-            if total:
-                held[day] = total
-            else:
-                held.pop(day, None)
+            _add(self.pages[scope.ref].held, day, more)
 
     # --- What the ledger says --------------------------------------------------------------------
 
@@ -208,7 +227,9 @@ class Book:
             amount = reservation.amount
             self._change(reservation, -amount)
             for scope in reservation.budgets:
-                self.pages[scope.ref].land(reservation.day, amount, batch)
+                page = self.pages[scope.ref]
+                _add(page.due, reservation.day, -amount)
+                page.land(reservation.day, amount, batch)
             reservation.amount = amount
             landed.append(reservation)
         return landed

@@ -110,7 +110,7 @@ class InPostgres:
 def _take(book: Book, shared: _Shared, leaf: Leaf) -> None:
     """Make the page of which `shared` and `leaf` are the parts."""
     page = book.page(leaf.workspace, leaf.scope)
-    page.held, page.spent, page.landed = dict(leaf.held), dict(shared.spent), shared.landed
+    page.held, page.due, page.spent, page.landed = dict(leaf.held), leaf.due, dict(shared.spent), shared.landed
     for day, amount, batch in leaf.news.landed:
         page.land(day, amount, batch)
     if leaf.news.doubt:

@@ -6,13 +6,14 @@ The keys carry the generation and Redis's own run id, and a marker says which ge
 generation left, or a Redis that was started from an old copy of its data, counts for nobody.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 
 from gateway_project.lib import redis_link
 from gateway_project.lib.redis_link import RedisLink, Script
-from routing.budgets.book import Shortfall, Unopened, budget_of
+from routing.budgets.book import Unopened, budget_of, shortfall
 from routing.budgets.periods import Span, span_of
 from routing.budgets.place import Leaf, Stale, Verdict, Wish
 
@@ -180,7 +181,8 @@ class InRedis:
 
     async def reserve(self, generation: int, leaves: list[Leaf], wishes: list[Wish]) -> list[Verdict]:
         told = await self._run(generation, leaves, wishes, begin=False)
-        return [_verdict(wish, verdict.decode()) for wish, verdict in zip(wishes, told, strict=True)]
+        due = {leaf.ref: leaf.due for leaf in leaves}
+        return [_verdict(wish, verdict.decode(), due) for wish, verdict in zip(wishes, told, strict=True)]
 
     async def _run(self, generation: int, leaves: list[Leaf], wishes: list[Wish], *, begin: bool) -> list[bytes]:
         base = await self._base()
@@ -231,7 +233,7 @@ def _wish(wish: Wish, numbers: dict[str, int]) -> list[Any]:
     return [*_pair(wish.more), day, budgets]
 
 
-def _verdict(wish: Wish, told: str) -> Verdict:
+def _verdict(wish: Wish, told: str, due: Mapping[str, Mapping[int, int]]) -> Verdict:
     if not told:
         return None
     reservation = wish.reservation
@@ -242,5 +244,5 @@ def _verdict(wish: Wish, told: str) -> Verdict:
     scope = reservation.budgets[number - 1]
     span = span_of(scope.period, reservation.day)
     spent, held = amounts[0] * PICO + amounts[1], amounts[2] * PICO + amounts[3]
-    set_back = budget_of(scope, span) - (scope.budget_pico or 0)
-    return Shortfall(scope, span, wish.more, max(0, spent - set_back), held)
+    own = sum(amount for day, amount in due[scope.ref].items() if span.holds(day))
+    return shortfall(scope, span, wish.more, spent, held, own)

@@ -48,6 +48,8 @@ class Leaf(NamedTuple):
     scope: Scope
     workspace: str
     held: dict[int, int]
+    # The part of it that requests have cost.
+    due: dict[int, int]
     news: News
 
 
@@ -72,4 +74,4 @@ class Place(Protocol):
 
 def leaf_of(page: Page, news: News | None = None) -> Leaf:
     """A page as it is now, to be read while the book changes."""
-    return Leaf(page.scope.ref, page.scope, page.workspace, dict(page.held), news or News())
+    return Leaf(page.scope.ref, page.scope, page.workspace, dict(page.held), dict(page.due), news or News())

@@ -82,8 +82,8 @@ class _Tour:
         # Why those were passed by that were not asked at all.
         self.passed_by: dict[str, str] = {}
         self.fallbacks = decision.fallbacks
-        # Whether a target was passed by because it may cost more than a budget has left.
-        self.over_budget = False
+        # Those that may cost more than a budget has left, each with why.
+        self.too_dear: dict[str, str] = {}
 
     def next_stop(self) -> tuple[Target, float] | None:
         """Whom to ask, and when: the first in order that was not asked, then whoever is ready first.
@@ -131,7 +131,7 @@ class _Tour:
     @property
     def _is_barred(self) -> bool:
         """Whether the fallbacks are: they are for a model that fails, not for one that there is no budget for."""
-        return self.over_budget and not self.tries
+        return bool(self.too_dear) and not self.tries
 
     async def _call(self, target: Target, flight: Flight, timeouts: Timeouts) -> Answer:
         if self.exchange.hold is not None:
@@ -165,9 +165,8 @@ class _Tour:
             if why:
                 flight.given_up()
         if why:
-            self.over_budget = True
             self.spent.add(target.key)
-            self.passed_by[target.id] = why
+            self.too_dear[target.id] = why
             self.exchange.passed_over.append(Attempt(target, time.time(), error=f"not asked: {why}"))
             raise UpstreamError(Failure.BUDGET, why)
 
@@ -219,8 +218,8 @@ def _wait(error: UpstreamError, tries: int) -> float | None:
 
 def _give_up(exchange: Exchange, tour: _Tour) -> NoReturn:
     attempts, last = exchange.attempts, tour.last
-    if not attempts and tour.over_budget and exchange.hold is not None:
-        raise exchange.hold.refusal(tour.passed_by)
+    if not attempts and tour.too_dear and exchange.hold is not None:
+        raise exchange.hold.refusal(tour.too_dear)
     details = {"attempts": [attempt.summary() for attempt in exchange.turns]}
     if last is not None and last.failure is Failure.UNSUPPORTED and len(attempts) == 1:
         raise UnsupportedByBackend(last.message, details=details)
@@ -236,6 +235,8 @@ def _give_up(exchange: Exchange, tour: _Tour) -> NoReturn:
         )
     # Each target's last word; `details` has every attempt.
     said = tour.passed_by | {attempt.target.id: attempt.error for attempt in attempts}
+    for name, why in tour.too_dear.items():
+        said[name] = f"{said[name]}, and it was not asked again, as {why}" if name in said else why
     told = "; ".join(f"{name}: {error}" for name, error in said.items())
     raise NoAvailableModel(f"No provider could answer. {told}.", details=details)
 
