@@ -41,6 +41,8 @@ class KeptAnswer:
     cost: int
     expires_at: float
     streamed: bool
+    # Whether it calls a tool, and so is given to who asks for the cache alone.
+    calls_tool: bool
     body: bytes = field(repr=False)
 
     @property

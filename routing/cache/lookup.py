@@ -56,6 +56,11 @@ class Cache:
         self._purged: dict[str, float] = {}
         self._cleared = 0.0
 
+    @property
+    def is_on(self) -> bool:
+        """Whether this installation has a cache at all."""
+        return self.memory.most_answers > 0 and self.memory.most_bytes > 0
+
     # --- Looking ---------------------------------------------------------------------------------
 
     async def look(self, exchange: Exchange, view: WorkspaceTargets) -> bytes | Broadcast | None:
@@ -64,7 +69,7 @@ class Cache:
         Whoever asks ends with `settle`, whatever comes of it: others may be waiting. Raises `PermissionDenied` as
         `privacy_of` does.
         """
-        if not self.memory.most_answers or not rules.uses_cache(exchange):
+        if not self.is_on or not rules.uses_cache(exchange):
             return None
         named = key_of(exchange, view)
         if named is None or exchange.caller is None:
@@ -115,8 +120,8 @@ class Cache:
         return broadcast
 
     def _shown(self, exchange: Exchange, view: WorkspaceTargets, answer: KeptAnswer | None) -> Found | None:
-        """`answer` as `exchange` wants it; None when its target is gone, or it cannot be given in that form."""
-        if answer is None:
+        """`answer` as `exchange` wants it; None when it may not have it, or it cannot be given in that form."""
+        if answer is None or (answer.calls_tool and not rules.is_asked(exchange)):
             return None
         target = _target_of(answer, view)
         if target is None or (exchange.search is not None and exchange.search.strict and not target.local):
@@ -218,6 +223,7 @@ class Cache:
             cost=search.cost,
             expires_at=time.time() + self.seconds,
             streamed=bool(exchange.streamed),
+            calls_tool=rules.calls_tool(exchange, body),
             body=body,
         )
 

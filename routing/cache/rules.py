@@ -15,8 +15,8 @@ from routing.exchange import Exchange
 
 ON, OFF = "on", "off"
 # Parameters that ask the provider for more than an answer, or for one that is of its moment.
-NOT_OF_ITSELF = ("store", "web_search_options")
-OFFERS_TOOLS = ("tools", "functions")
+NOT_OF_ITSELF = frozenset({"store", "web_search_options"})
+OFFERS_TOOLS = frozenset({"tools", "functions"})
 LIMITS = ("max_tokens", "max_completion_tokens")
 CALLS = frozenset({"tool_calls", "function_call"})
 
@@ -30,11 +30,10 @@ def uses_cache(exchange: Exchange) -> bool:
     wish = exchange.wishes.cache
     if wish:
         return wish == ON
-    body = exchange.body
-    if any(body.get(name) for name in NOT_OF_ITSELF):
+    body, exact = exchange.body, exchange.policy.cache_exact
+    if not (is_certain(body) if exact is None else exact):
         return False
-    exact = exchange.policy.cache_exact
-    return is_certain(body) if exact is None else exact
+    return NOT_OF_ITSELF.isdisjoint(body) or not any(body.get(name) for name in NOT_OF_ITSELF)
 
 
 def is_certain(body: dict[str, Any]) -> bool:
@@ -48,7 +47,20 @@ def may_wait(exchange: Exchange) -> bool:
 
     Not where tools are offered: that answer may be a call of one, which is nobody else's.
     """
-    return exchange.wishes.cache == ON or not any(exchange.body.get(name) for name in OFFERS_TOOLS)
+    body = exchange.body
+    return OFFERS_TOOLS.isdisjoint(body) or is_asked(exchange) or not any(body.get(name) for name in OFFERS_TOOLS)
+
+
+def is_asked(exchange: Exchange) -> bool:
+    """Whether the request itself asks for the cache."""
+    return exchange.wishes.cache == ON
+
+
+def calls_tool(exchange: Exchange, answer: bytes) -> bool:
+    """Whether `answer`, whole or all events of a stream, to `exchange` calls a tool."""
+    if exchange.streamed:
+        return _CALLED.search(answer) is not None
+    return any(map(_calls, exchange.answer.get("choices") or []))
 
 
 def is_kept(exchange: Exchange, answer: bytes) -> bool:
@@ -56,17 +68,19 @@ def is_kept(exchange: Exchange, answer: bytes) -> bool:
 
     Linear in its length, and parses nothing of a stream.
     """
-    asked = exchange.wishes.cache == ON
+    asked = is_asked(exchange)
     if exchange.streamed:
         reasons = [found.decode("latin-1") for found in _FINISH.findall(answer)]
-        wanted, calls = _choices(exchange.body), _CALLED.search(answer) is not None
+        wanted = _choices(exchange.body)
     else:
         choices = exchange.answer.get("choices") or []
         reasons = [choice.get("finish_reason") for choice in choices if type(choice) is dict]
-        wanted, calls = max(len(choices), 1), any(map(_calls, choices))
-    if len(reasons) < wanted or (calls and not asked):
+        wanted = max(len(choices), 1)
+    if len(reasons) < wanted:
         return False
     limited = any(exchange.body.get(name) is not None for name in LIMITS)
+    if not asked and calls_tool(exchange, answer):
+        return False
     ends = {"stop"} | ({"length"} if limited else set()) | (CALLS if asked else set())
     return all(type(reason) is str and reason in ends for reason in reasons)
 

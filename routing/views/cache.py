@@ -30,7 +30,7 @@ def index(request: ConsoleRequest) -> HttpResponse:
         "rows": [_shown(row) for row in rows],
         "total": _shown(total),
         "days": DAYS,
-        "on": current.memory.most_answers > 0,
+        "on": current.is_on,
         "hours": round(current.seconds / 3600, 1),
         "can_manage": request.caller.may(Action.MANAGE_ROUTING),
     }

@@ -34,6 +34,8 @@ PAGES = {
     "models": "/console/routing/models/",
     "no model": "/console/routing/models/?q=zzz",
     "model": "/console/routing/models/demo/demo/",
+    "cache": "/console/routing/cache/",
+    "purge": "/console/routing/cache/purge/",
     "health": "/console/routing/health/",
     "requests": "/console/requests/",
     "no requests": "/console/requests/?model=zzz",

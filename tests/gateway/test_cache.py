@@ -186,7 +186,8 @@ def test_a_call_of_a_tool_is_kept_only_where_that_is_asked_for(scene: Scene) -> 
     [call] = next(chunk["choices"][0]["delta"]["tool_calls"] for chunk in streamed[:-1]
                   if "tool_calls" in chunk["choices"][0]["delta"])  # fmt: skip
     assert (call["index"], call["function"]["name"]) == (0, "pay")
-    assert calls(scene) == 3
+    assert state(certain(scene, tools=[TOOL])) == "miss"
+    assert calls(scene) == 4
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -14,6 +14,7 @@ def answer(body: bytes = b"{}", **facts: Any) -> KeptAnswer:
         "workspace_id": "w", "key_id": "k", "requested_model": "auto", "policy_id": "", "policy": "Balanced",
         "provider_id": "p", "provider": "house", "model": "llama", "complexity": "simple", "score": 0.1,
         "task": "chat", "usage": Usage(7, 0, 0, 3), "cost": 5, "expires_at": 2e9, "streamed": False,
+        "calls_tool": False,
     }  # fmt: skip
     return KeptAnswer(**defaults | facts, body=body)
 
