@@ -14,10 +14,17 @@ from django.http import HttpRequest
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_variables
 
-from accounts import services
-from accounts.models import Membership, Role, User, Workspace
+from accounts import audit, services
+from accounts.admin_audit import AuditedMixin, record_formset
+from accounts.models import AuditEntry, Event, Membership, Role, User, Workspace
 from accounts.workspaces import without_owner
-from gateway_project.lib.admin import AnyModelAdmin, AnyTabularInline, EstimatingPaginator
+from gateway_project.lib.admin import (
+    AnyModelAdmin,
+    AnyTabularInline,
+    EstimatingPaginator,
+    LargeTableAdmin,
+    ReadOnlyMixin,
+)
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.http import client_address
 
@@ -73,7 +80,8 @@ class UserCreationForm(AnyCreationForm):
 
 
 @admin.register(User)
-class UserAdmin(KeepsOwnersMixin, AnyUserAdmin):
+class UserAdmin(AuditedMixin, KeepsOwnersMixin, AnyUserAdmin):
+    audit_kind = "user"
     lost_with = "user__in"
     add_form = UserCreationForm
     paginator = EstimatingPaginator
@@ -89,6 +97,12 @@ class UserAdmin(KeepsOwnersMixin, AnyUserAdmin):
         ("Dates", {"fields": ("date_joined", "last_login")}),
     )
     add_fieldsets = ((None, {"fields": ("email", "name", "usable_password", "password1", "password2")}),)
+
+    def log_change(self, request: HttpRequest, obj: User, message: Any) -> Any:
+        """The page for a new password saves it without `save_model`."""
+        if "password" in str(message).lower():
+            audit.record(None, "user.password_changed", obj)
+        return super().log_change(request, obj, message)
 
 
 class MembersFormSet(AnyInlineFormSet):
@@ -110,18 +124,26 @@ class MembershipInline(AnyTabularInline):
     model = Membership
     formset = MembersFormSet
     extra = 0
+    fields = ("user", "role")
     autocomplete_fields = ("user",)
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(AnyModelAdmin):
+class WorkspaceAdmin(AuditedMixin, AnyModelAdmin):
+    audit_kind = "workspace"
     paginator = EstimatingPaginator
     show_full_result_count = False
     ordering = ("-id",)
     list_display = ("name", "id", "created_at")
     search_fields = ("name",)
+    # What it may spend, and whether it keeps prompts, is its own people's affair.
+    fields = ("id", "name", "created_at")
     readonly_fields = ("id", "created_at")
     inlines = (MembershipInline,)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        super().save_formset(request, form, formset, change)
+        record_formset(formset, "member", form.instance)
 
 
 class MembershipForm(AnyModelForm):
@@ -136,7 +158,8 @@ class MembershipForm(AnyModelForm):
 
 
 @admin.register(Membership)
-class MembershipAdmin(KeepsOwnersMixin, AnyModelAdmin):
+class MembershipAdmin(AuditedMixin, KeepsOwnersMixin, AnyModelAdmin):
+    audit_kind = "member"
     form = MembershipForm
     paginator = EstimatingPaginator
     show_full_result_count = False
@@ -145,4 +168,24 @@ class MembershipAdmin(KeepsOwnersMixin, AnyModelAdmin):
     list_select_related = ("user", "workspace")
     list_filter = ("role",)
     search_fields = ("user__email", "workspace__name")
+    fields = ("user", "workspace", "role", "created_at")
+    readonly_fields = ("created_at",)
     autocomplete_fields = ("user", "workspace")
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyMixin, LargeTableAdmin):
+    """Every workspace's trail, and that of accounts, which stands nowhere else."""
+
+    list_display = ("created_at", "actor", "action", "object_name", "via", "address")
+    fields = readonly_fields = (
+        "id", "created_at", "workspace_id", "actor", "actor_id", "via", "address", "user_agent", "request_id", "action",
+        "object_id", "object_name", "old", "new",
+    )  # fmt: skip
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnlyMixin, LargeTableAdmin):
+    list_display = ("created_at", "workspace", "kind")
+    list_select_related = ("workspace",)
+    fields = readonly_fields = ("id", "created_at", "workspace", "kind", "once_key", "data")

@@ -19,8 +19,7 @@ from gateway_project.lib.htmx import render_part
 from gateway_project.lib.pagination import Page, paginate
 
 PAGE_SIZE = 50
-# A select should not offer thousands.
-MEMBER_CHOICES = 200
+OFFERED = 200
 
 
 def _day(label: str) -> forms.DateField:
@@ -35,7 +34,13 @@ def _day(label: str) -> forms.DateField:
 class AuditFilter(ConsoleForm):
     """Filters from the URL. Days are UTC days, both inclusive."""
 
-    actor = forms.ChoiceField(label="Who", required=False)
+    # Not a select: addresses are as long as people like, and there may be thousands.
+    actor = forms.CharField(
+        label="Who",
+        required=False,
+        max_length=254,
+        widget=forms.TextInput(attrs={"placeholder": "Anybody", "autocomplete": "off", "list": "actors"}),
+    )
     action = forms.ChoiceField(
         label="What", required=False, choices=[("", "Anything"), *((kind, label) for kind, label in KINDS.items())]
     )
@@ -46,12 +51,10 @@ class AuditFilter(ConsoleForm):
         widget=forms.TextInput(attrs={"placeholder": "Any", "autocomplete": "off", "spellcheck": "false"}),
     )
 
-    def __init__(self, *args: Any, actors: list[str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields |= {"from": _day("From day"), "to": _day("To day")}  # `from` cannot be a name in a class
         self._dress()
-        choices = [("", "Anybody"), *((email, email) for email in actors), (SYSTEM, "The installation")]
-        self.fields["actor"].choices = choices  # type: ignore[attr-defined]
 
     def clean(self) -> None:
         since, until = self.cleaned_data.get("from"), self.cleaned_data.get("to")
@@ -80,7 +83,7 @@ class AuditFilter(ConsoleForm):
 def trail(request: ConsoleRequest) -> HttpResponse:
     """Who changed what, newest first, as the URL filters it."""
     caller = request.caller
-    form = AuditFilter(request.GET, actors=_actors(caller, request.GET.get("actor", "")))
+    form = AuditFilter(request.GET)
     page: Page[AuditEntry] = Page([], None)
     if form.is_valid():
         try:
@@ -90,6 +93,7 @@ def trail(request: ConsoleRequest) -> HttpResponse:
             form.refuse(error)
     context = {
         "form": form,
+        "actors": [*_members(caller), SYSTEM],
         "rows": [{"entry": row, "done": sentence_of(row), "differences": differences(row)} for row in page.data],
         "next_cursor": page.next_cursor,
         "filtered": form.active,
@@ -98,8 +102,7 @@ def trail(request: ConsoleRequest) -> HttpResponse:
     return render_part(request, "accounts/audit.html", "results", context, status=422 if form.errors else 200)
 
 
-def _actors(caller: Caller, chosen: str) -> list[str]:
-    """Whom the filter offers: the members, and whom the URL names."""
+def _members(caller: Caller) -> list[str]:
+    """The addresses that the filter offers."""
     members = Membership.objects.filter(workspace=caller.workspace).order_by("user__email")
-    emails = list(members.values_list("user__email", flat=True)[:MEMBER_CHOICES])
-    return emails if chosen in ("", SYSTEM, *emails) else [*emails, chosen]
+    return list(members.values_list("user__email", flat=True)[:OFFERED])

@@ -12,6 +12,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 PATHS = (
     "/api/keys/", "/console/keys/", "/console/providers/", "/admin/keys/",
     "/api/routing/policies", "/api/routing/models", "/api/routing/providers/", "/console/routing/", "/admin/routing/",
+    "/api/workspaces/", "/console/team/", "/admin/accounts/",
 )  # fmt: skip
 # Sent with every few letters that are typed, and changes nothing.
 BUT = "/console/routing/policies/preview/"

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from accounts.admin_audit import AuditedMixin
 from gateway_project.lib.admin import (
     AnyModelAdmin,
     AnyTabularInline,
@@ -23,7 +24,8 @@ class KeySecretInline(ReadOnlyMixin, AnyTabularInline):
 
 
 @admin.register(GatewayKey)
-class GatewayKeyAdmin(LargeTableAdmin):
+class GatewayKeyAdmin(AuditedMixin, LargeTableAdmin):
+    audit_kind = "key"
     list_display = ("name", "workspace", "created_at", "expires_at", "last_used_at", "revoked_at")
     list_select_related = ("workspace",)
     fields = (
@@ -39,7 +41,8 @@ class GatewayKeyAdmin(LargeTableAdmin):
 
 
 @admin.register(Provider)
-class ProviderAdmin(AnyModelAdmin):
+class ProviderAdmin(AuditedMixin, AnyModelAdmin):
+    audit_kind = "provider"
     paginator = EstimatingPaginator
     show_full_result_count = False
     ordering = ("-id",)

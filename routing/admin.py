@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from accounts.admin_audit import AuditedMixin
 from gateway_project.lib.admin import AnyModelAdmin, AnyTabularInline, EstimatingPaginator, ReadOnlyMixin
 from keys.queries import keys_naming_policy
 from routing.models import ModelSettings, Policy, PolicyVersion
@@ -19,7 +20,8 @@ class PolicyVersionInline(ReadOnlyMixin, AnyTabularInline):
 
 
 @admin.register(Policy)
-class PolicyAdmin(AnyModelAdmin):
+class PolicyAdmin(AuditedMixin, AnyModelAdmin):
+    audit_kind = "policy"
     paginator = EstimatingPaginator
     show_full_result_count = False
     ordering = ("-id",)
@@ -48,7 +50,8 @@ class PolicyAdmin(AnyModelAdmin):
 
 
 @admin.register(ModelSettings)
-class ModelSettingsAdmin(AnyModelAdmin):
+class ModelSettingsAdmin(AuditedMixin, AnyModelAdmin):
+    audit_kind = "model"
     paginator = EstimatingPaginator
     show_full_result_count = False
     ordering = ("-id",)

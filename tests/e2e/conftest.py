@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from aiohttp import web
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, sync_playwright
 
 from tests.gateway.account import Account
 from tests.gateway.process import Process, supervisor
+from tests.keys.server import Server
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome") or ""
 ARGUMENTS = [
@@ -35,6 +37,8 @@ class Resident:
     key: dict[str, Any]
     revoked: dict[str, Any]
     policy: dict[str, Any]
+    webhook: dict[str, Any]
+    member: str
     answered: str
     failed: str
 
@@ -92,12 +96,24 @@ def resident(gateway: Process) -> Resident:
     account = Account(gateway.url, "resident")
     broken = account.add_provider(kind="vllm", name="rack", base_url="http://127.0.0.1:9", api_key="sk-0123456789")
     demo = account.add_provider(kind="demo", name="demo")
-    key = account.create_key(name="Support chatbot")
+    key = account.create_key(
+        name="Support chatbot", budget_usd="0.000002", budget_period="month", rate_limit_requests=90
+    )
     revoked = account.create_key(name="Old job")
     account.call("DELETE", f"/api/keys/gateway/{revoked['id']}", 204)
     policy = account.call(
         "POST", "/api/routing/policies", 201, name="At home", privacy_mode="strict", weights={"cost": 1, "quality": 2}
     )
+    webhook = account.call("POST", "/api/webhooks", 201, url="http://127.0.0.1:9/hook")
+    account.call("POST", f"/api/webhooks/{webhook['id']}/test", 200)
+    with Server() as receiver:  # says that it is gone for good, which is an event
+        receiver.respond("/hook", lambda: web.Response(status=410))
+        gone = account.call("POST", "/api/webhooks", 201, url=f"{receiver.url}/hook")
+        account.call("POST", f"/api/webhooks/{gone['id']}/test", 200)
+    workspace = f"/api/workspaces/{account.workspace['id']}"
+    member = account.call("GET", f"{workspace}/members", 200)["data"][0]["id"]
+    account.call("PATCH", f"{workspace}/members/{member}", 200, budget_usd="25", rate_limit_tokens=100_000)
+    account.call("PATCH", workspace, 200, budget_usd="100", budget_period="month")
     ids = []
     for model in ("auto", "nobody/has-this"):
         body = {"model": model, "messages": [{"role": "user", "content": "Hello!"}]}
@@ -106,7 +122,7 @@ def resident(gateway: Process) -> Resident:
         ids.append(answer.headers["x-request-id"])
     answered, failed = (account.record(id)["id"] for id in ids)
     state = _logged_in(gateway.url, account)
-    return Resident(account, state, demo, broken, key, revoked, policy, answered, failed)
+    return Resident(account, state, demo, broken, key, revoked, policy, webhook, member, answered, failed)
 
 
 def _logged_in(url: str, account: Account) -> Any:
