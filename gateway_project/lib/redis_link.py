@@ -22,8 +22,9 @@ from gateway_project.lib.redis_address import Address
 
 logger = logging.getLogger(__name__)
 
-# Seconds within which Redis has to say something when something was asked.
-PATIENCE: Final = 0.25
+# Seconds within which Redis has to say something when something was asked. A hanging Redis costs them once; a busy
+# machine must not take one that is merely late for one that hangs, as limits are then not exact any more.
+PATIENCE: Final = 0.5
 # They are counted in ticks, so that a turn of the loop that took long is not taken for a silent Redis.
 _TICKS: Final = 5
 # Seconds to connect and be greeted, and between two tries of that: from the first to the longest.

@@ -92,9 +92,8 @@ class SharedLimits:
             return None
         if self._outage is None:
             try:
-                return self._read(caller.rates, await self._run_admit("", caller.rates, 0, stream=False, count=False))[
-                    1
-                ]
+                told = await self._run_admit("", caller.rates, 0, stream=False, count=False)
+                return self._read(caller.rates, told)[1]
             except RedisAway as error:
                 self._lose(error)
         return self._counts.standing(caller.rates, self._outage)
@@ -165,10 +164,20 @@ class SharedLimits:
         if held:
             self._streams[id_] = held
             if self._renewal is None:
-                self._renewal = asyncio.get_running_loop().call_later(RENEW_EVERY, self._renew)
+                self._renew_later()
+
+    def _renew_later(self) -> None:
+        """Renew every few seconds for as long as there is a stream."""
+        loop = asyncio.get_running_loop()
+
+        def renew() -> None:
+            self._renewal = loop.call_later(RENEW_EVERY, renew) if self._streams else None
+            self._renew()
+
+        self._renewal = loop.call_later(RENEW_EVERY, renew)
 
     def _renew(self) -> None:
-        self._renewal = asyncio.get_running_loop().call_later(RENEW_EVERY, self._renew) if self._streams else None
+        """Extend the leases of the streams that run."""
         slots = [(base, id_) for id_, bases in self._streams.items() for base in bases]
         for start in range(0, len(slots), CHUNK):
             bases, ids = zip(*slots[start : start + CHUNK], strict=True)

@@ -50,6 +50,10 @@ class Process:
 @pytest.fixture
 async def processes(server: RedisServer) -> AsyncIterator[list[Process]]:
     made = [Process(server.url) for _ in range(3)]
+    for process in made:
+        process.link.open()
+    while not all(process.link.connected for process in made):
+        await asyncio.sleep(0.01)
     yield made
     for process in made:
         await process.link.close()
