@@ -114,14 +114,14 @@ class PolicyForm(ConsoleForm):
         help_text="<code>hedge</code> in the API.",
     )
     exact_cache = forms.ChoiceField(
-        label="Cache",
+        label="Answers that are given again",
         required=False,
         choices=[
-            ("", "Answers at temperature 0 are given again"),
-            (ALWAYS, "Every answer is given again, whatever the temperature"),
-            (NEVER, "Every request is answered anew"),
+            ("", "Those at temperature 0"),
+            (ALWAYS, "All, at any temperature"),
+            (NEVER, "None"),
         ],
-        help_text="To identical requests. The field <code>cache</code> of a request, on or off, goes before this.",
+        help_text="By the cache, to identical requests. What a request says of <code>cache</code>, on or off, goes first.",
     )
     connect = _seconds("Connect")
     first_byte = _seconds("First byte")
