@@ -121,7 +121,7 @@ class PolicyForm(ConsoleForm):
             (ALWAYS, "All, at any temperature"),
             (NEVER, "None"),
         ],
-        help_text="By the cache, to identical requests. What a request says of <code>cache</code>, on or off, goes first.",
+        help_text="By the cache, to identical requests. A request's own <code>cache</code>, on or off, goes first.",
     )
     connect = _seconds("Connect")
     first_byte = _seconds("First byte")
