@@ -26,6 +26,7 @@ from gateway_project.celeryconfig import FILESYSTEM
 from keys.kinds import KINDS
 from keys.models import Provider
 from routing import limits
+from routing.budgets import till
 
 KEPT_SECONDS = 3.0
 CHECK_SECONDS = 2.0
@@ -98,7 +99,7 @@ def check_worker() -> str:
 
 def check_limits() -> str:
     """Of this process: whether limits hold for the whole installation."""
-    if why := limits.current.degraded:
+    if why := "; ".join(filter(None, [limits.current.degraded, till.degraded()])):
         raise Unwell(why)
     return OK
 

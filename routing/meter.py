@@ -11,6 +11,7 @@ from analytics import tokens
 from analytics.usage import Usage, usage_from
 from gateway_project.lib.errors import UpstreamTimeout
 from gateway_project.lib.wire import LastPart
+from routing.budgets.bounds import longest_answer
 from routing.exchange import KEPT, Exchange
 from routing.providers import sse
 from routing.providers.base import Failure, Reply, UpstreamError
@@ -36,11 +37,10 @@ def read_usage(exchange: Exchange) -> None:
 def estimated(exchange: Exchange, text: str, *, scale: float = 1.0) -> Usage:
     """The usage counted here, flagged so: the request's own tokens, and those of `text` times `scale`."""
     prompt = tokens.estimate_request(exchange.body, exchange.endpoint.content) if exchange.body else 0
-    return Usage(
-        prompt=prompt,
-        completion=round(tokens.count(text, exchange.target.model if exchange.target else "") * scale),
-        estimated=True,
-    )
+    completion = round(tokens.count(text, exchange.target.model if exchange.target else "") * scale)
+    # Another tokenizer may count more than the model, which wrote no more than it was allowed to.
+    most = longest_answer(exchange.body)
+    return Usage(prompt=prompt, completion=completion if most is None else min(completion, most), estimated=True)
 
 
 class _Stream:

@@ -5,6 +5,7 @@ import atexit
 from analytics import ledger
 from keys.usage import record_use
 from routing import evidence, health, share, snapshot
+from routing.budgets import till
 from routing.cache import purge
 from routing.health_sharing import Sharing
 
@@ -26,4 +27,6 @@ def start() -> None:
     if share.current is not None:
         Sharing(health.current, share.current)
     share.start()
+    # Called in the opposite order.
+    atexit.register(till.close)
     atexit.register(ledger.stop)

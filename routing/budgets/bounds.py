@@ -23,6 +23,7 @@ here; OpenRouter and xAI put it in the bill they report, which is entered as it 
 """
 
 import asyncio
+import itertools
 import json
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -43,14 +44,18 @@ LARGEST: Final = 1_048_576
 COUNTED_AT_ONCE: Final = 16_384
 COUNTED: Final = 1_048_576
 
+# More than any budget can be, and still exact in a till that reckons in doubles: a request may name any number.
+_MOST: Final = 10**26
+
 # Rates have 20 decimal places at most (`analytics.pricing`), picodollars are 12.
 _RATE_PLACES: Final = 20
 _PER_PICO: Final = 10**8
 
 _KNOWN_PARTS: Final = frozenset({"text", "refusal", "image_url", "input_audio", "thinking", "redacted_thinking"})
+_ONE_TIER: Final = ("default", "flex")
 _OWN_TOOLS: Final = frozenset({"function", "custom"})
 # Fields by which a provider searches, or otherwise fills the prompt by itself.
-_FILLING: Final = ("web_search_options", "plugins", "search_parameters", "mcp_servers", "container")
+_FILLING: Final = frozenset({"web_search_options", "plugins", "search_parameters", "mcp_servers", "container"})
 
 
 @dataclass(slots=True)
@@ -66,12 +71,15 @@ class Size:
     answers: int = 1
     # Billed as output besides: a prediction.
     predicted: int = 0
-    # Which rates may apply, so that equal ones share their ceilings: (any tier, cached for an hour, audio).
-    rates: tuple[bool, bool, bool] = (True, False, False)
+    # Whether any service tier's rates may apply, or the request excludes that.
+    any_tier: bool = True
+    # Whether the request speaks of caching for an hour, or of audio: ("1h", "audio"). None: nobody had to know.
+    special: tuple[bool, bool] | None = None
     # Whether the request asks OpenRouter for more than one model.
     any_model: bool = False
     # What is counted when the bytes are too many; b"" when that was done, or is not worth it.
     text: bytes = field(default=b"", repr=False)
+    written: bytes = field(default=b"", repr=False)
 
     async def narrowed(self) -> bool:
         """Have the text counted; False when that told nothing new. A text of some size is counted in a thread."""
@@ -93,7 +101,7 @@ class Size:
 def size_of(body: dict[str, Any]) -> Size:
     """How large the OpenAI-shaped request `body` is at most."""
     written = _written(body)
-    size = Size(len(written), text=written)
+    size = Size(len(written), text=written, written=written)
     messages = body.get("messages")
     if type(messages) is list:
         for message in messages:
@@ -101,11 +109,10 @@ def size_of(body: dict[str, Any]) -> Size:
             if type(content) is list:
                 _measure(content, size)
     _measure_answer(body, size)
-    audio = size.rates[2] or b'"audio"' in written or b'"input_audio"' in written
-    size.rates = (body.get("service_tier") not in ("default", "flex"), b'"1h"' in written, audio)
-    if any(body.get(name) for name in _FILLING) or _has_tools_of_theirs(body.get("tools")):
+    size.any_tier = body.get("service_tier") not in _ONE_TIER
+    if not _FILLING.isdisjoint(body) or ("tools" in body and _has_tools_of_theirs(body["tools"])):
         size.fills = True
-    size.any_model = bool(body.get("models") or body.get("plugins"))
+    size.any_model = "models" in body or "plugins" in body
     return size
 
 
@@ -134,16 +141,23 @@ def _measure(content: list[Any], size: Size) -> None:
 
 
 def _measure_answer(body: dict[str, Any], size: Size) -> None:
-    limits = [_positive(body.get(name)) for name in ("max_completion_tokens", "max_tokens")]
-    stated = [limit for limit in limits if limit]
-    size.output = max(stated) if stated else None
-    size.answers = max(_positive(body.get("n")) or 1, _positive(body.get("best_of")) or 1)
+    size.output = max(_positive(body.get("max_completion_tokens")), _positive(body.get("max_tokens"))) or None
+    size.answers = max(1, _positive(body.get("n")), _positive(body.get("best_of")))
     if body.get("prediction"):
         size.predicted = len(orjson.dumps(body["prediction"]))
 
 
+def longest_answer(body: dict[str, Any]) -> int | None:
+    """How many completion tokens all answers to the request `body` have at most; None when it does not say."""
+    size = Size(0)
+    _measure_answer(body, size)
+    return None if size.output is None else size.output * size.answers + size.predicted
+
+
 def _positive(value: Any) -> int:
     """`value` as a number that some server may read it as; 0 for none."""
+    if value is None:
+        return 0
     if type(value) is str and value.isdecimal() and len(value) < 10:
         value = int(value)
     if type(value) is float and 0 < value < LARGEST:
@@ -177,19 +191,29 @@ def bound(target: Target, size: Size) -> int | None:
     if out is None:
         out = facts.max_output or facts.context_window or LARGEST
     out = out * size.answers + size.predicted
-    input_rate, output_rate = _ceiling(target, size.rates, into)
-    return -(-(into * input_rate + out * output_rate) // _PER_PICO)
+    input_rate, output_rate = _ceiling(target, size, into)
+    return min(-(-(into * input_rate + out * output_rate) // _PER_PICO), _MOST)
 
 
 # By least tokens of the prompt, ascending: the dearest rates up to there, each in units of 1e-20 USD.
 Steps = tuple[tuple[int, int, int], ...]
 
 
-def _ceiling(target: Target, rates: tuple[bool, bool, bool], prompt: int) -> tuple[int, int]:
+def _ceiling(target: Target, size: Size, prompt: int) -> tuple[int, int]:
     ceilings: dict[tuple[bool, bool, bool], Steps] = target.prepared.setdefault("ceilings", {})
-    steps = ceilings.get(rates)
+    price, tier = target.facts.price, size.any_tier
+    steps: Steps | None = ceilings.get((tier, True, True))
     if steps is None:
-        steps = ceilings[rates] = _steps(target.facts.price, *rates)
+        plain = _steps(price, tier, False, False)
+        for an_hour, audio in itertools.product((False, True), repeat=2):
+            # Equal ones are one object, so that it is seen at once that nothing special matters.
+            steps = _steps(price, tier, an_hour, audio)
+            ceilings[tier, an_hour, audio] = steps = plain if steps == plain else steps
+    if steps is not ceilings[tier, False, False]:
+        if size.special is None:
+            # "audio" as a modality or a field, "input_audio" as a part.
+            size.special = (b'"1h"' in size.written, b'audio"' in size.written)
+        steps = ceilings[tier, size.special[0], size.special[1]]
     found = steps[0]
     for step in steps[1:]:
         if prompt < step[0]:

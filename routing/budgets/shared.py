@@ -84,6 +84,10 @@ class SharedTill(Till):
             return "Redis is away: budgets are reserved in Postgres"
         return ""
 
+    def close(self) -> None:
+        told = not self._changed and not any(page.held for page in self.book.pages.values())
+        self.tellers.leave(empty=told)
+
     # --- As every till ---------------------------------------------------------------------------
 
     async def reserve(self, reservation: Reservation, more: int) -> Shortfall | None:

@@ -81,9 +81,16 @@ class Tellers(threading.Thread):
             self._loop = asyncio.get_running_loop()
             super().start()
 
-    def stop(self) -> None:
-        """End the thread soon."""
+    def leave(self, *, empty: bool) -> None:
+        """The process ends. With `empty` hands it is forgotten at once, else when it is found to be dead."""
         self._stopping.set()
+        if self._loop is None or not empty:
+            return
+        try:
+            with database.connect("gateway budget tellers") as connection:
+                connection.execute(_FORGET, [[self.id]])
+        except psycopg.Error as error:
+            logger.info("Postgres was not told that this process ends: %s", type(error).__name__)
 
     async def propose(self, generation: int, place: str, beyond: int = 0) -> None:
         """Have the next generation be at `place`, unless somebody was first. Raises `psycopg.Error`.

@@ -85,8 +85,27 @@ class Till:
         # A sum that was overtaken by what landed meanwhile is not taken; whoever waits asks again.
         self.know(scope.ref, span, batch, amount)
 
+    @property
+    def degraded(self) -> str:
+        """What is wrong, for people; "" when nothing is. For any thread."""
+        return ""
+
+    def close(self) -> None:
+        """The process ends: what it held is said to be held no more. Its records have been moved to the ledger."""
+
 
 _current: Till | None = None
+
+
+def degraded() -> str:
+    """What is wrong with budgets in this process, for people; "" when nothing is. For any thread."""
+    return _current.degraded if _current is not None else ""
+
+
+def close() -> None:
+    """The process ends."""
+    if _current is not None:
+        _current.close()
 
 
 def current() -> Till:
