@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway_project.lib import resp
 from gateway_project.lib.redis_link import PATIENCE, RedisAway, RedisLink, RedisRefused, Script
 from tests.redis_server import PASSWORD, RedisServer, running_redis
+from tests.waiting import until
 
 ECHO = Script("return {KEYS[1], ARGV[1]}")
 PUT = Script("return redis.call('SET', KEYS[1], ARGV[1])")
@@ -29,13 +30,6 @@ async def link(server: RedisServer) -> AsyncIterator[RedisLink]:
     made = RedisLink(server.url)
     yield made
     await made.close()
-
-
-async def until(condition: Callable[[], bool], within: float = 5) -> None:
-    end = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.01)
 
 
 async def test_it_answers_commands_and_scripts(link: RedisLink) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import given
@@ -18,6 +18,7 @@ from routing.limits.outage import Outage, Peers, Used
 from routing.share import Channel
 from tests.redis_server import RedisServer, running_redis
 from tests.routing.limiting import ask, scope
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -60,13 +61,6 @@ async def processes(server: RedisServer) -> AsyncIterator[list[Process]]:
     yield made
     for process in made:
         await process.close()
-
-
-async def until(condition: Callable[[], bool], within: float = 8) -> None:
-    end = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.02)
 
 
 def most_within(moments: list[float], window: float) -> int:

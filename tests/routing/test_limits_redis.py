@@ -15,6 +15,7 @@ from routing.limits import SharedLimits, shared
 from routing.limits.log import FINE
 from tests.redis_server import RedisServer, running_redis
 from tests.routing.limiting import ask, exchange_of, scope
+from tests.waiting import until
 
 CLOCK = f"{redis_link.prefix}:limits:clock"
 _numbers = itertools.count(1)
@@ -52,8 +53,7 @@ async def processes(server: RedisServer) -> AsyncIterator[list[Process]]:
     made = [Process(server.url) for _ in range(3)]
     for process in made:
         process.link.open()
-    while not all(process.link.connected for process in made):
-        await asyncio.sleep(0.01)
+    await until(lambda: all(process.link.connected for process in made))
     yield made
     for process in made:
         await process.link.close()
