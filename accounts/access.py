@@ -2,8 +2,9 @@
 
 Roles include one another, from the bottom up:
 
-- a **viewer** reads everything in the workspace but secrets and the audit trail, which tells from where people work;
-- a **member** also creates, changes and revokes gateway keys, and spends on them;
+- a **viewer** reads everything in the workspace but secrets, the audit trail, which tells from where people work, and
+  prompts and answers, where those are kept;
+- a **member** also reads these, creates, changes and revokes gateway keys, and spends on them;
 - an **admin** also manages providers, policies, webhooks and members (up to admins), says what members and the
   workspace may spend, and reads the audit trail;
 - an **owner** also renames the workspace, and makes and unmakes owners. There is always at least one.
@@ -42,6 +43,7 @@ class Action(StrEnum):
 
     READ = "read this workspace"  # viewer
     USE_KEYS = "create or change gateway keys"  # member
+    READ_CONTENT = "read prompts and answers"  # member
     MANAGE_PROVIDERS = "manage providers"  # admin
     MANAGE_ROUTING = "manage policies and models"  # admin
     MANAGE_MEMBERS = "manage members"  # admin
@@ -55,6 +57,7 @@ _RANK = {role: rank for rank, role in enumerate((Role.VIEWER, Role.MEMBER, Role.
 _NEEDED = {
     Action.READ: Role.VIEWER,
     Action.USE_KEYS: Role.MEMBER,
+    Action.READ_CONTENT: Role.MEMBER,
     Action.MANAGE_PROVIDERS: Role.ADMIN,
     Action.MANAGE_ROUTING: Role.ADMIN,
     Action.MANAGE_MEMBERS: Role.ADMIN,

@@ -99,10 +99,16 @@ def get_workspace(request: UserRequest, workspace_id: str) -> WorkspaceDetail:
 @router.patch("/workspaces/{workspace_id}", auth=user_auth, response=WorkspaceDetail)
 @transaction.atomic
 def change_workspace(request: UserRequest, workspace_id: str, payload: WorkspaceChange) -> WorkspaceDetail:
-    """Rename a workspace that you own; limit what is spent in one that you administer."""
-    caller = _caller(request, workspace_id)
-    if "name" in payload.model_fields_set:
+    """Rename a workspace that you own, or have it keep prompts and answers; limit one that you administer."""
+    caller, given = _caller(request, workspace_id), payload.model_fields_set
+    if "name" in given:
         workspaces.rename_workspace(caller, payload.name)
+    if given & {"store_content", "content_retention_days"}:
+        workspaces.keep_content(
+            caller,
+            store=payload.store_content if "store_content" in given else None,
+            days=payload.content_retention_days if "content_retention_days" in given else None,
+        )
     if payload.model_fields_set & set(LIMITS):
         workspaces.limit_workspace(caller, payload)
     return WorkspaceDetail.of_caller(_caller(request, workspace_id))

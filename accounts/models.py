@@ -111,6 +111,9 @@ class Workspace(Limited):
     name = models.CharField(max_length=120)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     members = models.ManyToManyField(User, through="Membership", related_name="workspaces")
+    # Whether prompts and answers are kept, encrypted, and for how many days: never unless an owner says so.
+    store_content = models.BooleanField(default=False, db_default=False)
+    content_retention_days = models.PositiveSmallIntegerField(default=30, db_default=30)
 
     def __str__(self) -> str:
         return self.name

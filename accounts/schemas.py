@@ -1,10 +1,11 @@
 """What the API of accounts takes and gives."""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 from ninja import Field, Schema
-from pydantic import SecretStr
+from pydantic import SecretStr, StrictBool, StrictInt
 
 from accounts.access import Caller
 from accounts.limits import LimitFields, LimitsOut, show_limits
@@ -44,9 +45,15 @@ class MemberIn(Schema):
 
 
 class WorkspaceChange(LimitFields):
-    """Its name takes an owner; its limits, an admin."""
+    """Its name, and whether prompts and answers are kept, take an owner; its limits, an admin."""
 
     name: Text = Field("", min_length=1, max_length=120)
+    store_content: StrictBool = Field(
+        False, description="Keep prompts and answers, encrypted. Turned off, what was kept is deleted within the hour."
+    )
+    content_retention_days: Annotated[StrictInt, Field(ge=1, le=3650)] = Field(
+        30, description="Days after which a prompt and its answer are deleted."
+    )
 
 
 class MemberChange(LimitFields):
@@ -79,12 +86,18 @@ class WorkspaceOut(Schema):
 
 
 class WorkspaceDetail(WorkspaceOut, LimitsOut):
-    """A workspace with the limits that hold for all that happens in it."""
+    """A workspace with the limits that hold for all that happens in it, and whether it keeps prompts and answers."""
+
+    store_content: bool
+    content_retention_days: int
 
     @classmethod
     def of_caller(cls, caller: Caller) -> "WorkspaceDetail":
         workspace = caller.workspace
-        return cls(id=workspace.pk, name=workspace.name, role=caller.role, **show_limits(workspace))
+        return cls(
+            id=workspace.pk, name=workspace.name, role=caller.role, store_content=workspace.store_content,
+            content_retention_days=workspace.content_retention_days, **show_limits(workspace),
+        )  # fmt: skip
 
 
 class MeOut(UserOut):

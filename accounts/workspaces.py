@@ -54,6 +54,20 @@ def limit_workspace(caller: Caller, fields: LimitFields) -> Workspace:
     return locked
 
 
+@transaction.atomic
+def keep_content(caller: Caller, *, store: bool | None = None, days: int | None = None) -> Workspace:
+    """Have prompts and answers kept, or no more, and for how many days; None leaves it. Raises PermissionDenied."""
+    require(caller, Action.OWN)
+    locked = _locked_workspace(caller)
+    with audit.changes(caller, "workspace.changed", locked, _workspace_facts):
+        if store is not None:
+            locked.store_content = store
+        if days is not None:
+            locked.content_retention_days = days
+        locked.save(update_fields=["store_content", "content_retention_days"])
+    return locked
+
+
 def add_member(caller: Caller, email: str, role: Role) -> Membership:
     """Let the user with this address in. Raises PermissionDenied, NotFound naming `email` when nobody has an account
     there, Conflict when they are in already, RateLimitExceeded after many that do not exist.
@@ -113,7 +127,8 @@ def remove_member(caller: Caller, membership_id: str) -> None:
 
 
 def _workspace_facts(workspace: Workspace) -> audit.Facts:
-    return {"name": workspace.name, **show_limits(workspace)}
+    content = {name: getattr(workspace, name) for name in ("store_content", "content_retention_days")}
+    return {"name": workspace.name, **content, **show_limits(workspace)}
 
 
 def _member_facts(membership: Membership) -> audit.Facts:

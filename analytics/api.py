@@ -7,11 +7,9 @@ from django.http import StreamingHttpResponse
 from django.utils import timezone
 from ninja import Query, Router
 
-from accounts.access import get_or_404
 from accounts.auth import ApiRequest, api_auth
 from analytics import queries, sums
 from analytics.export import csv_response
-from analytics.models import UsageRecord
 from analytics.params import BreakdownQuery, ExportQuery, PagedSumsQuery, RequestsQuery, SumsQuery
 from analytics.schemas import (
     BreakdownOut,
@@ -118,7 +116,7 @@ def export_requests(request: ApiRequest, filters: Query[ExportQuery]) -> Streami
 @router.get("/requests/{request_id}", response=RequestDetail, exclude_unset=True, summary="Show a request")
 def get_request(request: ApiRequest, request_id: str) -> dict[str, Any]:
     """`request_id` is the answer's `x-request-id`. A record is there within a second of its answer's end."""
-    return show_request(get_or_404(UsageRecord.objects.all(), request.auth, request_id))
+    return show_request(request.auth, queries.request(request.auth, request_id))
 
 
 def _today() -> date:

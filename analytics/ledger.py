@@ -11,7 +11,7 @@ import psycopg
 from django.conf import settings
 from psycopg import sql
 
-from analytics import clock, metrics, partitions, rollups
+from analytics import clock, content, metrics, partitions, rollups
 from analytics.models import UsageRecord
 from analytics.spool import Spool
 from gateway_project.lib import database
@@ -127,12 +127,15 @@ def refusal() -> str:
     return _spool.refusal if _spool is not None else ""
 
 
-def enter(record: dict[str, Any]) -> None:
+def enter(record: dict[str, Any], sealed: bytes | None = None) -> None:
     """Put `record`, whose members are columns of `UsageRecord`, `id` first, into the spool.
+
+    `sealed` is what was asked and answered, as ciphertext in ASCII, where the workspace keeps that.
 
     It survives this process when this returns; if the disk refuses it, once the disk or Postgres takes it.
     """
-    _started().append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+    line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    _started().append(line if sealed is None else line + content.line(record, sealed))
 
 
 _connection: psycopg.Connection[Any] | None = None
@@ -150,7 +153,7 @@ def move(segment: bytes) -> None:
     global _connection
     if _connection is None or _connection.closed:
         _connection = database.connect("gateway ledger", **IMPATIENT)
-        _connection.execute(STAGE)
+        stage(_connection)
     try:
         _enter(_connection, segment)
     except REFUSED:
@@ -158,12 +161,21 @@ def move(segment: bytes) -> None:
         _in_parts(_connection, segment.splitlines(keepends=True))
 
 
+def stage(connection: psycopg.Connection[Any]) -> None:
+    """Make the temporary tables that a batch is entered through."""
+    connection.execute(STAGE)
+    connection.execute(content.STAGE)
+
+
 def _enter(connection: psycopg.Connection[Any], lines: bytes) -> None:
     with connection.transaction(), connection.cursor() as cursor:
         # First, so that the writers of all processes take turns, and a batch's number tells what is in the sums.
         batch = clock.tick(cursor)
+        records, contents = content.split(lines)
+        if contents:
+            content.enter(cursor, contents)
         with cursor.copy(COPY) as copy:
-            copy.write(lines)
+            copy.write(records)
         if cursor.execute(ENTER).rowcount:
             rollups.add(cursor)
             for hook in _on_enter:
@@ -224,7 +236,9 @@ _ID = b'{"id":"'
 
 
 def _id(line: bytes) -> str:
-    """A record's id; "" where a line was cut or is none. It is the first member, as `enter` writes it."""
+    """A record's id; "" where a line was cut or is no record. It is the first member, as `enter` writes it."""
+    if line.startswith(content.MARK):
+        return ""
     if line.startswith(_ID):
         return line[len(_ID) : len(_ID) + 36].decode(errors="replace")
     try:

@@ -79,6 +79,22 @@ class UsageRecord(models.Model):
         return str(self.id)
 
 
+class RequestContent(models.Model):
+    """What was asked and answered, encrypted: only of workspaces that chose to keep it (`analytics/content.py`)."""
+
+    id = models.UUIDField(primary_key=True, help_text="The request's.")
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+", db_index=False)
+    created_at = models.DateTimeField()
+    # Ciphertext; only keys/vault.py turns it back.
+    sealed = models.BinaryField(editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["workspace", "created_at"], name="content_by_age")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
 class LedgerClock(models.Model):
     """How many batches have been entered: one row, whose lock makes the writers of all processes take turns.
 

@@ -117,5 +117,8 @@ def near(id: UUID) -> tuple[datetime, datetime] | None:
     """
     if id.version != 7:
         return None
-    made = datetime.fromtimestamp((id.int >> 80) / 1000, UTC)
-    return made - NEAR, made + NEAR
+    try:
+        made = datetime.fromtimestamp((id.int >> 80) / 1000, UTC)
+        return made - NEAR, made + NEAR
+    except (ValueError, OverflowError):  # past the year 9999
+        return None

@@ -13,8 +13,9 @@ from uuid import UUID
 from django.apps import apps
 from django.db.models import Q, QuerySet
 
-from accounts.access import Caller, scoped
+from accounts.access import Caller, get_or_404, parse_id, scoped
 from accounts.models import User
+from analytics import partitions
 from analytics.models import DailyTotal, UsageRecord
 
 MILLION = 1_000_000
@@ -82,6 +83,17 @@ def _is_called(id: str) -> Q:
         return Q(pk=UUID(id)) | by_client
     except ValueError:
         return by_client
+
+
+def request(caller: Caller, id: str) -> UsageRecord:
+    """The workspace's request with this id. Raises NotFound.
+
+    Ids tell when their request arrived, so that as a rule one month of the ledger is looked into, not all of them.
+    """
+    rows = UsageRecord.objects.all()
+    around = partitions.near(parse_id(id))
+    found = scoped(rows, caller).filter(pk=id, created_at__range=around).first() if around else None
+    return found or get_or_404(rows, caller, id)
 
 
 def latest(caller: Caller, limit: int) -> list[UsageRecord]:

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from django.conf import settings
 
-from analytics import clock, partitions
+from analytics import clock, content, partitions
 from gateway_project.lib import database
 
 logger = logging.getLogger(__name__)
@@ -24,10 +24,11 @@ Connection = psycopg.Connection[Any]
 
 
 def keep() -> None:
-    """One round: make months, drop months, and have Postgres look at how the ledger's rows are spread."""
+    """One round: make months, drop months and contents, and have Postgres look at how the ledger's rows are spread."""
     with database.connect("gateway retention") as connection:
         make_ahead(connection)
         drop_expired(connection, datetime.now(UTC).date())
+        content.delete_expired(connection)
         # Postgres by itself looks at each month, never at the table that they are parts of.
         connection.execute(f"ANALYZE {partitions.TABLE}")
 

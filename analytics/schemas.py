@@ -1,5 +1,6 @@
 """What the analytics API shows. Money is USD, a decimal as text; definitions stand at the fields."""
 
+from dataclasses import asdict
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -8,7 +9,8 @@ from uuid import UUID
 from ninja import Field, Schema
 from pydantic import ConfigDict
 
-from analytics import queries, sums
+from accounts.access import Action, Caller
+from analytics import content, queries, sums
 from analytics.models import UsageRecord
 from analytics.period import Period
 from gateway_project.lib.pagination import ListOf
@@ -214,6 +216,15 @@ class CostLineOut(Schema):
     cost_usd: str
 
 
+class ContentOut(Schema):
+    """What was asked and answered; `note` says why something of it is not there."""
+
+    request: dict[str, Any] | None
+    answer: Any = Field(description="The answer's JSON; null of a stream, and where there was none.")
+    text: str = Field(description="What the model wrote.")
+    note: str
+
+
 class RequestDetail(RequestRow):
     """All that the ledger knows of a request."""
 
@@ -230,11 +241,15 @@ class RequestDetail(RequestRow):
     cost_lines: list[CostLineOut] = Field(description="What `cost_usd` adds up from, to the last decimal.")
     metadata: dict[str, Any]
     replay_of: UUID | None = Field(description="The request whose answer an Idempotency-Key had given again.")
+    content: ContentOut | None = Field(
+        description="For members and up, where the workspace keeps prompts and answers (`store_content`)."
+    )
 
 
 _DERIVED = ("cost_usd", "saved_usd", "unpriced", "attempts", "error")
 PLAIN = [name for name in RequestRow.model_fields if name not in _DERIVED]
-DETAILS = [name for name in RequestDetail.model_fields if name not in RequestRow.model_fields and name != "cost_lines"]
+_MADE = ("cost_lines", "content")
+DETAILS = [name for name in RequestDetail.model_fields if name not in (*RequestRow.model_fields, *_MADE)]
 
 
 def show_row(record: UsageRecord) -> dict[str, Any]:
@@ -245,8 +260,9 @@ def show_row(record: UsageRecord) -> dict[str, Any]:
     return row | {"error": record.error or record.error_code} if record.error or record.error_code else row
 
 
-def show_request(record: UsageRecord) -> dict[str, Any]:
-    """The whole of `record`."""
+def show_request(caller: Caller, record: UsageRecord) -> dict[str, Any]:
+    """The whole of `record`, as far as `caller` may read it."""
+    kept = content.of(record, caller.workspace) if caller.may(Action.READ_CONTENT) else None
     lines = [
         {
             "label": line.label,
@@ -258,6 +274,7 @@ def show_request(record: UsageRecord) -> dict[str, Any]:
     ]
     return {
         **show_row(record),
+        "content": None if kept is None else asdict(kept),
         **{name: getattr(record, name) for name in DETAILS},
         "attempts": record.attempts,
         "cost_lines": lines,

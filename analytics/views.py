@@ -1,5 +1,6 @@
 """The pages for requests, and for what they come to."""
 
+import json
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -10,9 +11,9 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from accounts.access import Caller, get_or_404
+from accounts.access import Action, Caller
 from accounts.web import ConsoleRequest, console_view
-from analytics import charts, queries, sums
+from analytics import charts, content, queries, sums
 from analytics.export import csv_response
 from analytics.forms import CUSTOM, GROUPS, AnalyticsFilter, RequestFilter
 from analytics.models import UsageRecord
@@ -150,8 +151,9 @@ def _request_filter(request: ConsoleRequest) -> RequestFilter:
 @console_view()
 def request_detail(request: ConsoleRequest, id: str) -> HttpResponse:
     """One request: its attempts, tokens, cost and timings."""
-    record = get_or_404(UsageRecord.objects.all(), request.caller, id)
-    names = queries.key_names(request.caller, [record.key_id])
+    caller = request.caller
+    record = queries.request(caller, id)
+    names = queries.key_names(caller, [record.key_id])
     context = {
         "record": record,
         "attempts": record.attempts,
@@ -159,9 +161,18 @@ def request_detail(request: ConsoleRequest, id: str) -> HttpResponse:
         "key_name": _key_name(record, names),
         "key_exists": record.key_id in names,
         "cost_lines": queries.cost_lines(record),
+        **_content(caller, record),
         **_price_words(record),
     }
     return render(request, "analytics/request.html", context)
+
+
+def _content(caller: Caller, record: UsageRecord) -> dict[str, Any]:
+    """What was asked and answered, for who may read it, where it is kept."""
+    kept = content.of(record, caller.workspace) if caller.may(Action.READ_CONTENT) else None
+    if kept is None:
+        return {}
+    return {"content": kept, "content_request": json.dumps(kept.request, indent=2, ensure_ascii=False)}
 
 
 def with_key_names(caller: Caller, rows: list[UsageRecord]) -> list[UsageRecord]:

@@ -41,6 +41,8 @@ class KeyFacts:
     rates: tuple[Scope, ...] = ()
     # Whether any of them has a budget, so that it may not use what nobody knows the price of.
     budgeted: bool = False
+    # Whether its workspace keeps prompts and answers.
+    content_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +88,14 @@ def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
         "policy",
         "privacy_mode",
         "scopes",
+        "workspace__store_content",
         *limits.COLUMNS,
     )
     rows = list(read)
     shared = limits.Shared(None if ids is None else {str(row[1]) for row in rows})
     for row in rows:
-        key_id, workspace, user, name, expires_at, revoked_at, allowed_models, policy, privacy_mode, scopes, *own = row
+        key_id, workspace, user, name, expires_at, revoked_at, allowed_models, *others = row
+        policy, privacy_mode, scopes, content_kept, *own = others
         workspace_id, user_id = str(workspace), "" if user is None else str(user)
         scope = limits.scope("key", str(key_id), f"key:{key_id}", name, own)
         holding = (*(() if scope is None else (scope,)), *shared.of(workspace_id, user_id))
@@ -110,6 +114,7 @@ def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
             limits=holding,
             rates=tuple(scope for scope in holding if scope.rated),
             budgeted=any(scope.budget_pico is not None for scope in holding),
+            content_kept=content_kept,
         )
 
 

@@ -9,11 +9,14 @@ class RoutingConfig(AppConfig):
     def ready(self) -> None:
         from accounts.services import workspace_created
         from accounts.spending import register_spending
+        from analytics.content import register_opener
+        from analytics.models import RequestContent
         from keys.live import register_live
         from keys.policies import register_policies
         from keys.probe import register_prober
         from keys.vault import register_sealed
         from keys.webhooks.posting import register_poster
+        from routing.content import opened
         from routing.discovery import probe_now
         from routing.live import refused_secrets, unserved_models
         from routing.models import IdempotentRequest
@@ -28,6 +31,8 @@ class RoutingConfig(AppConfig):
         register_live(refused_secrets, unserved_models)
         # Answers, each of up to some megabytes.
         register_sealed(IdempotentRequest, "sealed", batch=10)
+        register_sealed(RequestContent, "sealed", batch=10)
+        register_opener(opened)
         # After keys' own receiver, which makes the providers: receivers are called in the order of INSTALLED_APPS.
         workspace_created.connect(discover_soon, dispatch_uid="routing.discover_soon")
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from analytics import ledger, metrics, pricing
 from analytics.usage import Usage
 from routing import cache, signals
+from routing.content import sealed
 from routing.exchange import Exchange
 from routing.flight import Flight
 from routing.limits.estimate import used
@@ -82,7 +83,8 @@ def settle(exchange: Exchange) -> None:
                 "metadata": exchange.wishes.metadata,
                 "evidence": signals.found(exchange) or None,
                 "replay_of": exchange.replay_of or None,
-            }
+            },
+            sealed(exchange) if caller.content_kept else None,
         )
     metrics.request(
         endpoint=exchange.endpoint.public_path,

@@ -20,7 +20,9 @@ class Replay:
         self._broadcast = found if isinstance(found, Broadcast) else None
         if isinstance(found, Broadcast):
             self.blocks = found.listen(exchange, settle)
-        elif exchange.stream:
+            return
+        exchange.whole = found
+        if exchange.stream:
             self.blocks = _streamed(exchange, found)
         else:
             self.body = found

@@ -219,7 +219,7 @@ def test_batches_are_entered_while_they_are_made_anew(key: GatewayKey, seed: int
 
     def write() -> None:
         with database.connect("test writer") as connection:
-            connection.execute(ledger.STAGE)
+            ledger.stage(connection)
             for _ in range(20):
                 day = datetime(2026, 11, chosen.randint(20, 22), tzinfo=UTC)
                 ledger._enter(connection, b"".join(line(spooled(key, created_at=day)) for _ in range(3)))

@@ -1,0 +1,153 @@
+"""Prompts and answers of workspaces that keep them: sealed before they reach the spool, opened for who may read them.
+
+Ciphertext is made and opened by functions of the vault's that `routing` hands in, since `analytics` does not import
+`keys`. A content has a line of its own in the spool, behind its request's record, a table of its own, and its
+workspace's own retention. Reading obeys that to the second; the rows go with the next round of `analytics.tasks`.
+"""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import psycopg
+from django.utils import timezone
+from psycopg import sql
+
+from accounts.models import Workspace
+from analytics import tokens
+from analytics.models import RequestContent, UsageRecord
+
+# What a line of content begins with, so that it is told from a record without reading it.
+MARK = b'{"content":'
+# Bytes of a request, and of an answer, that are kept: a larger one is left out, and said to be.
+MAX_BYTES = 1024 * 1024
+# Rows that are deleted at a time.
+BATCH = 5000
+
+_opener: Callable[[bytes], bytes] | None = None
+
+_ENTER = sql.SQL(
+    """
+    INSERT INTO {table} (id, workspace_id, created_at, sealed)
+    SELECT id, workspace_id, created_at, convert_to(content, 'UTF8')
+    FROM spooled_content, jsonb_to_record(doc::jsonb) AS line (id uuid, workspace_id uuid, created_at timestamptz,
+                                                               content text)
+    ON CONFLICT (id) DO NOTHING
+    """
+).format(table=sql.Identifier(RequestContent._meta.db_table))
+STAGE = "CREATE TEMP TABLE IF NOT EXISTS spooled_content (doc text) ON COMMIT DELETE ROWS"
+COPY = "COPY spooled_content FROM STDIN (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')"
+_EXPIRED = sql.SQL(
+    """
+    DELETE FROM {table} WHERE id IN (
+        SELECT content.id FROM {table} content JOIN accounts_workspace workspace ON workspace.id = content.workspace_id
+        WHERE NOT workspace.store_content
+           OR content.created_at < now() - workspace.content_retention_days * interval '1 day'
+        LIMIT %s
+    )
+    """
+).format(table=sql.Identifier(RequestContent._meta.db_table))
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What was asked, and answered: as JSON (None: a stream, or nothing) and as the text that the model wrote.
+
+    `note` says why something is not there.
+    """
+
+    request: dict[str, Any] | None = None
+    answer: Any = None
+    text: str = ""
+    note: str = ""
+
+
+class Unreadable(Exception):
+    """A ciphertext that cannot be turned back."""
+
+
+def register_opener(opener: Callable[[bytes], bytes]) -> None:
+    """Have `opener` turn ciphertext back, or raise Unreadable."""
+    global _opener
+    _opener = opener
+
+
+# --- Writing -------------------------------------------------------------------------------------
+
+
+def packed(request: dict[str, Any], answer: bytes) -> bytes:
+    """What is to be sealed. Raises TypeError for a request that JSON cannot express."""
+    asked = orjson.dumps(request)
+    return zlib.compress(
+        orjson.dumps(
+            {
+                "request": orjson.Fragment(asked) if len(asked) <= MAX_BYTES else None,
+                "answer": answer.decode(errors="replace") if len(answer) <= MAX_BYTES else None,
+            }
+        ),
+        level=1,
+    )
+
+
+def line(record: dict[str, Any], sealed: bytes) -> bytes:
+    """A line of the spool with the content of `record`'s request; `sealed` is ASCII."""
+    about = {name: record[name] for name in ("id", "workspace_id", "created_at")}
+    return orjson.dumps({"content": sealed.decode("ascii"), **about}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def split(lines: bytes) -> tuple[bytes, bytes]:
+    """(the records, the contents) among the lines of a segment."""
+    if MARK not in lines:
+        return lines, b""
+    both: tuple[list[bytes], list[bytes]] = [], []
+    for each in lines.splitlines(keepends=True):
+        both[each.startswith(MARK)].append(each)
+    return b"".join(both[0]), b"".join(both[1])
+
+
+def enter(cursor: "psycopg.Cursor[Any]", contents: bytes) -> None:
+    """Enter lines of content, each once. For the ledger's writer, in its transaction."""
+    with cursor.copy(COPY) as copy:
+        copy.write(contents)
+    cursor.execute(_ENTER)
+
+
+# --- Reading -------------------------------------------------------------------------------------
+
+
+def of(record: UsageRecord, workspace: Workspace) -> Content | None:
+    """What was asked and answered in `record`, which is of `workspace`; None where it is not kept, or no more."""
+    oldest = timezone.now() - timedelta(days=workspace.content_retention_days)
+    if not workspace.store_content or record.created_at < oldest:
+        return None
+    row = RequestContent.objects.filter(pk=record.pk, workspace=workspace).first()
+    if row is None or _opener is None:
+        return None
+    try:
+        kept = orjson.loads(zlib.decompress(_opener(bytes(row.sealed))))
+    except Unreadable:
+        return Content(note="It was encrypted with a key that is no longer part of ENCRYPTION_KEY.")
+    return _shown(kept["request"], kept["answer"])
+
+
+def _shown(request: dict[str, Any] | None, raw: str | None) -> Content:
+    left_out = [name for name, part in (("request", request), ("answer", raw)) if part is None]
+    note = f"Left out, as larger than {MAX_BYTES // 1024**2} MB: {' and '.join(left_out)}." if left_out else ""
+    try:
+        answer = orjson.loads(raw) if raw else None
+    except ValueError:  # a stream's events
+        answer = None
+    return Content(request, answer, tokens.completion_text((raw or "").encode()), note)
+
+
+def delete_expired(connection: "psycopg.Connection[Any]") -> int:
+    """Delete what its workspace keeps no more; how many. `connection` is in autocommit mode."""
+    total = 0
+    while True:
+        deleted = connection.execute(_EXPIRED, [BATCH]).rowcount
+        total += deleted
+        if deleted < BATCH:
+            return total

@@ -1,0 +1,213 @@
+"""Prompts and answers are kept where a workspace chose it: as ciphertext, for so long, for members to read."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import psycopg
+import pytest
+from django.db import connection as django_connection
+from django.utils import timezone
+
+from accounts.access import Caller
+from accounts.models import AuditEntry, Workspace
+from analytics import content, ledger
+from analytics.models import RequestContent, UsageRecord
+from gateway_project.env import new_encryption_key
+from gateway_project.lib import database
+from gateway_project.lib.ids import uuid7
+from keys import vault
+from keys.models import GatewayKey
+from tests.analytics.ledger import line, spooled
+from tests.api_client import ApiClient
+from tests.console.browser import Browser
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("writer")]
+
+PROMPT = {"model": "auto", "messages": [{"role": "user", "content": "the private prompt"}]}
+ANSWER = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"the private answer"}}]}'
+STREAM = (
+    b'data: {"choices":[{"index":0,"delta":{"content":"the private "}}]}\n\n'
+    b'data: {"choices":[{"index":0,"delta":{"content":"answer"}}]}\n\ndata: [DONE]\n\n'
+)
+
+
+@pytest.fixture
+def connection(db: None) -> Iterator["psycopg.Connection[Any]"]:
+    with database.connect("test") as opened:
+        yield opened
+
+
+@pytest.fixture
+def keeping(workspace: Workspace) -> Workspace:
+    workspace.store_content = True
+    workspace.save()
+    return workspace
+
+
+def entered(key: GatewayKey, request: dict[str, Any] = PROMPT, answer: bytes = ANSWER, **columns: Any) -> UsageRecord:
+    """A request of now that is in the ledger together with its content."""
+    record = spooled(key, **{"created_at": timezone.now(), **columns})
+    ledger.move(line(record) + content.line(record, vault.seal_bytes(content.packed(request, answer))))
+    return UsageRecord.objects.get(pk=record["id"])
+
+
+def shown(api: ApiClient, record: UsageRecord) -> Any:
+    answer = api.get(f"/api/analytics/requests/{record.pk}")
+    assert answer.status == 200
+    return answer.json["content"]
+
+
+def test_a_workspace_keeps_nothing_unless_it_says_so(api: ApiClient, workspace: Workspace) -> None:
+    found = api.get(f"/api/workspaces/{workspace.pk}").json
+    assert (found["store_content"], found["content_retention_days"]) == (False, 30)
+
+
+def test_an_owner_chooses_it_and_the_trail_says_so(api: ApiClient, workspace: Workspace) -> None:
+    changed = api.patch(f"/api/workspaces/{workspace.pk}", {"store_content": True, "content_retention_days": 7})
+    assert changed.status == 200
+    assert (changed.json["store_content"], changed.json["content_retention_days"]) == (True, 7)
+    assert changed.json["name"] == workspace.name
+    entry = AuditEntry.objects.get(action="workspace.changed")
+    assert (entry.old, entry.new) == (
+        {"store_content": False, "content_retention_days": 30},
+        {"store_content": True, "content_retention_days": 7},
+    )
+
+
+def test_it_takes_an_owner(admin: Caller, workspace: Workspace, stranger: Caller) -> None:
+    path, choice = f"/api/workspaces/{workspace.pk}", {"store_content": True}
+    assert ApiClient.of(admin).patch(path, choice).status == 403
+    assert ApiClient.of(stranger).patch(path, choice).status == 404
+    workspace.refresh_from_db()
+    assert workspace.store_content is False
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [{"store_content": "yes"}, {"store_content": None}, {"content_retention_days": 0}, {"content_retention_days": 3651},
+     {"content_retention_days": 1.5}],
+)  # fmt: skip
+def test_a_choice_that_is_none_is_refused(api: ApiClient, workspace: Workspace, choice: dict[str, Any]) -> None:
+    refused = api.patch(f"/api/workspaces/{workspace.pk}", choice)
+    assert refused.status == 400
+    assert next(iter(choice)) in refused.error["message"]
+
+
+def test_members_read_it_and_viewers_do_not(
+    keeping: Workspace, key: GatewayKey, member: Caller, viewer: Caller, stranger: Caller
+) -> None:
+    record = entered(key)
+    assert shown(ApiClient.of(member), record) == {
+        "request": PROMPT, "answer": orjson.loads(ANSWER), "text": "the private answer", "note": "",
+    }  # fmt: skip
+    assert shown(ApiClient.of(viewer), record) is None
+    assert ApiClient.of(stranger).get(f"/api/analytics/requests/{record.pk}").status == 404
+
+
+def test_the_page_shows_it_to_members(keeping: Workspace, key: GatewayKey, member: Caller, viewer: Caller) -> None:
+    record = entered(key, {"messages": "<script>alert(1)</script>"})
+    page = Browser(member).get("request", record.pk)
+    assert "the private answer" in page
+    assert "<script>alert" not in page.html
+    assert page.inline == []
+    assert "the private answer" not in Browser(viewer).get("request", record.pk)
+
+
+def test_a_stream_is_shown_as_what_the_model_wrote(api: ApiClient, keeping: Workspace, key: GatewayKey) -> None:
+    found = shown(api, entered(key, answer=STREAM))
+    assert (found["answer"], found["text"]) == (None, "the private answer")
+
+
+def test_without_an_answer_the_request_is_there(api: ApiClient, keeping: Workspace, key: GatewayKey) -> None:
+    found = shown(api, entered(key, answer=b"", status=503))
+    assert (found["request"], found["answer"], found["text"], found["note"]) == (PROMPT, None, "", "")
+
+
+def test_what_is_too_large_is_left_out_and_said_to_be(api: ApiClient, keeping: Workspace, key: GatewayKey) -> None:
+    large = {"messages": [{"role": "user", "content": "x" * content.MAX_BYTES}]}
+    found = shown(api, entered(key, large, b'"' + b"y" * content.MAX_BYTES + b'"'))
+    assert (found["request"], found["text"]) == (None, "")
+    assert found["note"] == "Left out, as larger than 1 MB: request and answer."
+
+
+def test_disk_and_database_have_ciphertext_alone(keeping: Workspace, key: GatewayKey) -> None:
+    record = spooled(key)
+    spooled_line = content.line(record, vault.seal_bytes(content.packed(PROMPT, ANSWER)))
+    assert b"private" not in spooled_line
+    assert spooled_line.startswith(content.MARK)
+    ledger.move(line(record) + spooled_line)
+    assert b"private" not in bytes(RequestContent.objects.get().sealed)
+
+
+def test_it_is_entered_once_and_apart_from_what_is_refused(
+    keeping: Workspace, key: GatewayKey, settings: Any, tmp_path: Any
+) -> None:
+    settings.DATA_DIR = tmp_path
+    (tmp_path / "spool").mkdir()
+    records = [spooled(key) for _ in range(3)]
+    lines = [content.line(record, vault.seal_bytes(content.packed(PROMPT, ANSWER))) for record in records]
+    gone = content.line({**spooled(key), "workspace_id": str(uuid7())}, b"xx")
+    segment = b"".join(map(line, records)) + b"".join(lines) + gone + lines[0] + b'{"content":'
+    for _ in range(2):
+        ledger.move(segment)
+    assert RequestContent.objects.count() == 3
+    assert UsageRecord.objects.count() == 3
+    assert (tmp_path / "spool" / "refused.txt").read_bytes().splitlines() == [gone.rstrip(), b'{"content":'] * 2
+
+
+def test_it_is_gone_when_its_time_is_over(
+    api: ApiClient, keeping: Workspace, key: GatewayKey, connection: "psycopg.Connection[Any]"
+) -> None:
+    keeping.content_retention_days = 2
+    keeping.save()
+    old = entered(key, created_at=timezone.now() - timedelta(days=2, minutes=1))
+    young = entered(key, created_at=timezone.now() - timedelta(days=1, hours=23))
+    assert shown(api, old) is None
+    assert shown(api, young) is not None
+    assert content.delete_expired(connection) == 1
+    assert [row.pk for row in RequestContent.objects.all()] == [young.pk]
+    assert UsageRecord.objects.count() == 2
+
+
+def test_turned_off_it_is_not_read_and_deleted(
+    api: ApiClient, keeping: Workspace, key: GatewayKey, connection: "psycopg.Connection[Any]", monkeypatch: Any
+) -> None:
+    records = [entered(key) for _ in range(3)]
+    keeping.store_content = False
+    keeping.save()
+    assert shown(api, records[0]) is None
+    monkeypatch.setattr(content, "BATCH", 2)
+    assert content.delete_expired(connection) == 3
+    assert not RequestContent.objects.exists()
+
+
+def test_a_new_encryption_key_reads_and_renews_it(
+    api: ApiClient, keeping: Workspace, key: GatewayKey, settings: Any
+) -> None:
+    record = entered(key)
+    old, new = settings.ENCRYPTION_KEYS, (new_encryption_key(),)
+    settings.ENCRYPTION_KEYS = new + old
+    assert shown(api, record)["text"] == "the private answer"
+    vault.rotate()
+    settings.ENCRYPTION_KEYS = new
+    assert shown(api, record)["text"] == "the private answer"
+
+
+def test_without_its_key_it_is_said_to_be_unreadable(
+    api: ApiClient, keeping: Workspace, key: GatewayKey, settings: Any
+) -> None:
+    record = entered(key)
+    settings.ENCRYPTION_KEYS = (new_encryption_key(),)
+    assert shown(api, record)["note"] == "It was encrypted with a key that is no longer part of ENCRYPTION_KEY."
+
+
+def test_a_workspace_takes_its_contents_along(keeping: Workspace, key: GatewayKey) -> None:
+    entered(key)
+    with django_connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM analytics_requestcontent")
+        assert cursor.fetchone() == (1,)
+    UsageRecord.objects.all().delete()
+    keeping.delete()
+    assert not RequestContent.objects.exists()
