@@ -118,9 +118,9 @@ def _only_looks_up(sentence: str, language: str) -> bool:
     if found & HARD:
         return False
     hits = unpacked(found)
-    simple, moderate = hits[1], hits[2]
-    # "What is the notice period in this contract?"
-    return simple >= moderate and (simple > 0 or (hits[-1] > 0 and _questions(sentence)))
+    simple, moderate, reasons = hits[1], hits[2], hits[15]
+    # "What is the notice period in this contract?" is looked up; "How do I find out what was the cause?" is not.
+    return not reasons and simple >= moderate and (simple > 0 or (hits[-1] > 0 and _questions(sentence)))
 
 
 def _first_question(head: str) -> tuple[str, str]:

@@ -277,3 +277,32 @@ def test_a_word_or_two_without_a_subject_are_simple(kind: str, text: str) -> Non
 def test_of_many_more_languages_the_words_of_proofs_and_designs_are_known(easy: str, hard: str) -> None:
     assert label(easy).complexity == "simple"
     assert label(hard).complexity in ("complex", "expert")
+
+
+@pytest.mark.parametrize(
+    "small_talk",
+    [
+        "Guten Tag, könnten Sie mir bitte genau sagen, wann das Paket ankommt? Ich warte dann auf Sie.",
+        "Hola, ¿me dices si el pedido llega hoy? Solo quiero saber si ya salió.",
+        "Bonjour, je n'ai plus accès à ton site, c'est bien normal ? Merci d'être rapide.",
+    ],
+)
+def test_the_little_words_of_a_language_are_no_sign_of_a_proof(small_talk: str) -> None:
+    assert label(small_talk).complexity in ("simple", "moderate")
+
+
+def test_what_follows_a_greeting_is_asked() -> None:
+    case = (
+        "my partner wants to leave the company. we are 60/40 without vesting, he holds the main client, about half of "
+        "revenue, and i lent the company 45k last year. what are my options, how would you negotiate, and what are "
+        "the risks of each?"
+    )
+    assert label(f"haha quick one for you. {case}").complexity == label(case).complexity
+
+
+def test_how_to_find_out_is_no_lookup_in_what_was_told_before() -> None:
+    told = (
+        "Churn went up from 2 to 3.5 % right after we raised prices, but new customers churn less than old ones did, "
+        "and support tickets doubled in the same month because of an outage. "
+    )
+    assert label(told + "How do I work out how much of it is the price without an experiment?").complexity != "simple"
