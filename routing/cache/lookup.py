@@ -229,10 +229,12 @@ class Cache:
 
     def _hold(self, search: Search, answer: KeptAnswer) -> bool:
         """Keep `answer` in memory for the rest of its time. False where a purge came after its request."""
-        if max(self._cleared, self._purged.get(search.workspace_id, 0.0)) >= search.began:
-            return False
         # Another host's clock may be wrong.
         self.memory.put(search.key, answer, min(answer.expires_at - time.time(), self.seconds))
+        # Only now, as a purge in another thread says so before it removes what is there.
+        if max(self._cleared, self._purged.get(search.workspace_id, 0.0)) >= search.began:
+            self.memory.drop(search.key)
+            return False
         return True
 
     # --- Forgetting ------------------------------------------------------------------------------

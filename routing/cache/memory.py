@@ -68,6 +68,11 @@ class Memory:
                 self._drop(key)
         return gone
 
+    def drop(self, key: bytes) -> None:
+        """Forget the answer under `key`, if there is one."""
+        with self._lock:
+            self._drop(key)
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
