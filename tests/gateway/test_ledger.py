@@ -151,3 +151,39 @@ def test_a_stream_costs_what_its_usage_says(make_scene: MakeScene) -> None:
     with scene.stream(model=f"{scene.name}/gpt-4o") as response:
         assert payloads_of(response.read())[-1] == "[DONE]"
     assert Decimal(scene.record(response)["cost_usd"]) == (1000 * Decimal("2.5") + 500 * 10) / 1_000_000
+
+
+def test_a_new_price_is_of_later_requests_and_never_of_earlier_ones(make_scene: MakeScene) -> None:
+    scene = make_scene(kind="openai", models=["gpt-4o"])
+    usage = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
+    scene.upstream.behave("gpt-4o", {"usage_object": usage}, scene=scene.name)
+    name = f"{scene.name}/gpt-4o"
+
+    def ask() -> dict[str, Any]:
+        return scene.record(scene.post(model=name, temperature=1))
+
+    def spent() -> Decimal:
+        answer = scene.account.http.get(
+            "/api/analytics/cost-breakdown", params={"group_by": "model", "provider": scene.name}
+        )
+        return Decimal(answer.json()["total"]["cost_usd"])
+
+    before = ask()
+    old_cost = (1000 * Decimal("2.5") + 500 * 10) / 1_000_000
+    assert (Decimal(before["cost_usd"]), spent()) == (old_cost, old_cost)
+
+    prices = {"input_usd_per_mtok": "100", "output_usd_per_mtok": "200"}
+    scene.account.call("PATCH", f"/api/routing/models/{name}", 200, **prices)
+    new_cost = (1000 * Decimal(100) + 500 * 200) / 1_000_000
+    end = time.monotonic() + 5
+    while Decimal((after := ask())["cost_usd"]) == old_cost:
+        assert time.monotonic() < end, "the new price is not live"
+    assert Decimal(after["cost_usd"]) == new_cost
+    assert after["price"]["source"] == "workspace"
+
+    again = scene.account.record(before["id"])
+    unchanging = ("cost_usd", "price", "cost_lines", "prompt_tokens", "completion_tokens")
+    assert {field: again[field] for field in unchanging} == {field: before[field] for field in unchanging}
+    records = scene.account.requests(limit=500, provider=scene.name)
+    assert spent() == sum(Decimal(row["cost_usd"]) for row in records)
+    assert sum(Decimal(row["cost_usd"]) == new_cost for row in records) == 1
