@@ -127,6 +127,18 @@ class WorkspaceForm(ConsoleForm):
     )
 
 
+class ContentForm(ConsoleForm):
+    """Whether a workspace keeps what it is asked and answers, and for how long."""
+
+    store_content = forms.BooleanField(required=False, label="Keep prompts and answers, encrypted")
+    content_retention_days = forms.IntegerField(
+        label="Days after which they are deleted",
+        min_value=1,
+        max_value=3650,
+        widget=forms.NumberInput(attrs={"inputmode": "numeric"}),
+    )
+
+
 class MemberForm(ConsoleForm):
     """Somebody who has an account here, to join the workspace."""
 

@@ -9,8 +9,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import workspaces
 from accounts.access import Action, get_or_404, require
-from accounts.forms import LimitsForm, WorkspaceForm
-from accounts.limits import LimitFields, show_limits
+from accounts.forms import ContentForm, LimitsForm, WorkspaceForm
+from accounts.limits import LimitFields
 from accounts.models import Membership
 from accounts.spending import spending_of
 from accounts.web import ConsoleRequest, console_view
@@ -54,6 +54,19 @@ def limits(request: ConsoleRequest) -> HttpResponse:
     return _settings_page(request, "limits_form", limits_form=form)
 
 
+@require_POST
+@console_view(Action.OWN)
+def content(request: ConsoleRequest) -> HttpResponse:
+    """Have prompts and answers kept, or no more."""
+    form = ContentForm(request.POST, auto_id="content_%s")
+    if form.is_valid():
+        keep, days = form.cleaned_data["store_content"], form.cleaned_data["content_retention_days"]
+        workspaces.keep_content(request.caller, store=keep, days=days)
+        said = "Prompts and answers are kept from now on." if keep else "Prompts and answers are not kept."
+        return say_and_go(request, said, resolve_url("workspace"))
+    return _settings_page(request, "content_form", content_form=form)
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @console_view()
 def member(request: ConsoleRequest, id: str) -> HttpResponse:
@@ -79,11 +92,13 @@ def _fields(data: Mapping[str, Any]) -> LimitFields:
 
 def _settings_page(request: ConsoleRequest, part: str = "", **forms: Any) -> HttpResponse:
     workspace = request.caller.workspace
+    kept = {name: getattr(workspace, name) for name in ContentForm.base_fields}
     context = {
         "can_own": request.caller.may(Action.OWN),
         "can_limit": request.caller.may(Action.MANAGE_LIMITS),
         "name_form": WorkspaceForm(initial={"name": workspace.name}, auto_id="workspace_%s"),
         "limits_form": LimitsForm(limited=workspace, auto_id="limits_%s"),
+        "content_form": ContentForm(initial=kept, auto_id="content_%s"),
         "spending": spending_of([workspace])[workspace.pk],
         **forms,
     }
@@ -98,6 +113,5 @@ def _member_page(request: ConsoleRequest, row: Membership, form: LimitsForm) -> 
         "form": form,
         "can_limit": request.caller.may(workspaces.right_over(row.role)),
         "spending": spending_of([row])[row.pk],
-        "limits": show_limits(row),
     }
     return render_part(request, MEMBER, "form", context, status=422 if form.is_bound else 200)

@@ -33,6 +33,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/team/members/<str:id>/", workspace_views.member, name="member"),
     path("console/team/workspace/", workspace_views.settings, name="workspace"),
     path("console/team/workspace/limits/", workspace_views.limits, name="workspace-limits"),
+    path("console/team/workspace/content/", workspace_views.content, name="workspace-content"),
     path("console/workspaces/", accounts.workspace_new, name="workspace-new"),
     path("console/workspaces/switch/", accounts.switch_workspace, name="switch-workspace"),
     path("console/audit/", audit_views.trail, name="audit"),

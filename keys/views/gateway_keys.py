@@ -197,7 +197,7 @@ def _detail_page(request: ConsoleRequest, key: GatewayKey, form: GatewayKeyForm,
     context = {
         "key": shown,
         "spending": spending_of([key])[key.pk],
-        "limits": show_limits(key),
+        "limits": {**show_limits(key), "rate_limit_window": key.rate_limit_window or settings.RATE_LIMIT_WINDOW},
         "default_rate": _default_rate(),
         "old_secrets": shown["old_secrets"],
         "form": form,

@@ -159,6 +159,21 @@ def test_for_a_stranger_they_do_not_exist(stranger: Caller, key: GatewayKey, own
     assert browser.get("member", "no-id").status == 404
 
 
+def test_an_owner_has_prompts_kept_or_not(browser: Browser, owner: Caller, admin: Caller) -> None:
+    assert "They are not kept" in browser.get("workspace")
+
+    done = browser.follow(browser.post("workspace-content", store_content="on", content_retention_days="7"))
+    assert "are kept from now on" in done
+    assert "kept for 7 days" in done
+    wrong = browser.post("workspace-content", store_content="on", content_retention_days="0", htmx=True)
+    assert (wrong.status, "greater than or equal to 1" in wrong) == (422, True)
+    assert Browser(admin).post("workspace-content", content_retention_days="7").status == 403
+
+    browser.post("workspace-content", content_retention_days="7")
+    workspace = Workspace.objects.get(pk=owner.workspace.pk)
+    assert (workspace.store_content, workspace.content_retention_days) == (False, 7)
+
+
 # --- What is spent -------------------------------------------------------------------------------
 
 
