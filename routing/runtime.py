@@ -5,7 +5,7 @@ import atexit
 from analytics import ledger
 from keys.usage import record_use
 from routing import evidence, health, share, snapshot
-from routing.budgets import till
+from routing.budgets import till, watch
 from routing.cache import purge
 from routing.health_sharing import Sharing
 
@@ -22,6 +22,7 @@ def start() -> None:
     ledger.on_enter(evidence.gather)
     ledger.start()
     purge.start()
+    watch.start()
     snapshot.start()
     health.current.credential_of = snapshot.current.credential
     if share.current is not None:

@@ -137,9 +137,14 @@ class Snapshot:
             for digest in set(old) - set(self._digests.get(key_id, ())):
                 self._callers.pop(digest, None)
 
+    def keys_of(self, workspaces: set[str]) -> list[Caller]:
+        """The keys of these workspaces that have a secret."""
+        found = {caller.id: caller for caller, _ in list(self._callers.values()) if caller.workspace_id in workspaces}
+        return list(found.values())
+
     def read_limits(self, workspaces: set[str]) -> None:
         """Read the keys of these workspaces again: what limits their members, or themselves, has changed."""
-        held = {caller.id for caller, _ in list(self._callers.values()) if caller.workspace_id in workspaces}
+        held = {caller.id for caller in self.keys_of(workspaces)}
         if held:
             self.read_keys(held)
 

@@ -15,7 +15,8 @@ what a provider's own tools bring) are taken to fill the model's window.
 
 Output. `max_tokens` or `max_completion_tokens` bounds an answer with its reasoning, at every provider that bills for
 it; without one it is the model's own maximum (litellm's map), else its window, else the greatest maximum in the map.
-Times `n`. A rejected prediction is billed as output, too.
+Times `n`, and the number of prompts where a legacy completion has several. A rejected prediction is billed as output,
+too.
 
 Rates. The dearest that may apply: written to a cache, at a priority tier unless the request says which tier it wants,
 at any length up to the bound, reasoning and audio. What is not billed per token (searches, sessions) is in no price
@@ -116,7 +117,7 @@ def size_of(body: dict[str, Any]) -> Size:
     return size
 
 
-def _written(body: dict[str, Any]) -> bytes:
+def _written(body: Any) -> bytes:
     try:
         return orjson.dumps(body)
     except orjson.JSONEncodeError:  # orjson reads what is 1024 deep, and writes what is 254 deep
@@ -143,8 +144,10 @@ def _measure(content: list[Any], size: Size) -> None:
 def _measure_answer(body: dict[str, Any], size: Size) -> None:
     size.output = max(_positive(body.get("max_completion_tokens")), _positive(body.get("max_tokens"))) or None
     size.answers = max(1, _positive(body.get("n")), _positive(body.get("best_of")))
+    if type(prompts := body.get("prompt")) is list and {*map(type, prompts)} != {int}:  # not the tokens of one
+        size.answers *= max(1, len(prompts))
     if body.get("prediction"):
-        size.predicted = len(orjson.dumps(body["prediction"]))
+        size.predicted = len(_written(body["prediction"]))
 
 
 def longest_answer(body: dict[str, Any]) -> int | None:
@@ -178,10 +181,10 @@ def bound(target: Target, size: Size) -> int | None:
     price = facts.price
     if not price.known:
         return 0 if target.local else None
+    if target.kind.id == "openrouter" and (size.any_model or (price.free and size.fills)):
+        return None  # another model may answer, at its own price, and searches are paid for with models that are free
     if price.free:
         return 0
-    if target.kind.id == "openrouter" and size.any_model:
-        return None  # another model may answer, at its own price
     into = FRAME + size.tokens
     if size.images:
         into += size.images * (IMAGE_4O_MINI if "4o-mini" in target.model.lower() else IMAGE)

@@ -1,9 +1,13 @@
 """Budgets over HTTP: what does not fit is refused before anything is spent, however many ask at once."""
 
 import itertools
+import os
+import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,8 +16,9 @@ import pytest
 from tests.gateway.account import Account
 from tests.gateway.budgets import COST, TOKENS, ask_at_once, price, spent_of
 from tests.gateway.conftest import MakeScene
-from tests.gateway.process import Process
+from tests.gateway.process import SERVER, Process, supervisor
 from tests.gateway.scene import Scene
+from tests.upstream import Upstream
 
 _numbers = itertools.count(1)
 
@@ -114,7 +119,7 @@ def test_the_refusal_says_whose_budget_it_is_and_how_it_stands(
     assert (budget["scope"], budget["limit_usd"], budget["spent_usd"]) == ("key", str(COST), str(COST))
     assert budget["renews_at"].endswith("-01T00:00:00Z")
     record = priced.record(refused)
-    assert (record["status"], record["error_code"], Decimal(record["cost_usd"])) == (402, "budget_exceeded", 0)
+    assert (record["status"], record["error_code"], record["cost_usd"]) == (402, "budget_exceeded", "0")
     assert "not asked: it may cost" in record["attempts"][0]["error"]
 
 
@@ -278,3 +283,84 @@ def wait_for_budget(scene: Scene, key: dict[str, Any], served: int) -> None:
         found += ask(scene, key).status_code == 200
     while ask(scene, key).status_code != 402:
         raise AssertionError("more was served than fits")
+
+
+# --- As time goes by -----------------------------------------------------------------------------
+
+
+def test_a_reset_lets_it_be_spent_again(priced: Scene, payer: Callable[..., dict[str, Any]]) -> None:
+    key = payer(budget_usd=str(2 * COST), budget_period="week")
+    assert [ask(priced, key).status_code for _ in range(3)] == [200, 200, 402]
+    spent_by(priced, key, 2 * COST)
+    shown = priced.account.call("POST", f"/api/keys/gateway/{key['id']}/budget/reset", 200)
+    assert shown["spent_usd"] == "0"
+    wait_for_budget(priced, key, 2)
+
+
+def test_a_new_period_counts_what_was_spent_since_it_began(priced: Scene, payer: Callable[..., dict[str, Any]]) -> None:
+    key = payer(budget_usd=str(2 * COST), budget_period="day")
+    assert [ask(priced, key).status_code for _ in range(3)] == [200, 200, 402]
+    change = f"/api/keys/gateway/{key['id']}"
+    priced.account.call("PATCH", change, 200, budget_period="month", budget_usd=str(3 * COST))
+    wait_for_budget(priced, key, 1)
+    spent_by(priced, key, 3 * COST)
+    # Lower than what is spent: nothing more fits, and nothing is taken back.
+    priced.account.call("PATCH", change, 200, budget_usd=str(COST))
+    time.sleep(0.5)
+    error = ask(priced, key).json()["error"]
+    assert (error["budget"]["limit_usd"], error["budget"]["spent_usd"]) == (str(COST), str(3 * COST))
+    priced.account.call("PATCH", change, 200, budget_usd=None)
+    end = time.monotonic() + 5
+    while ask(priced, key).status_code == 402:
+        assert time.monotonic() < end
+
+
+def events_of(account: Account, key: dict[str, Any], count: int) -> list[int]:
+    """The thresholds of a key's budget that were told of, as soon as there are so many."""
+    end = time.monotonic() + 8
+    while True:
+        found = [
+            event["data"]["percent"]
+            for event in account.call("GET", "/api/events?limit=500", 200)["data"]
+            if event["kind"] == "budget.threshold" and event["data"]["id"] == key["id"]
+        ]
+        if len(found) >= count:
+            return sorted(found)
+        assert time.monotonic() < end, found
+        time.sleep(0.1)
+
+
+def test_each_threshold_is_told_once(priced: Scene, payer: Callable[..., dict[str, Any]]) -> None:
+    key = payer(budget_usd=str(10 * COST), budget_period="month")
+    for _ in range(6):
+        assert ask(priced, key).status_code == 200
+    assert events_of(priced.account, key, 1) == [50]
+    # Without another request.
+    priced.account.call("PATCH", f"/api/keys/gateway/{key['id']}", 200, budget_usd=str(6 * COST))
+    assert events_of(priced.account, key, 4) == [50, 50, 80, 100]
+    assert ask(priced, key).status_code == 402
+    time.sleep(2.5)
+    assert len(events_of(priced.account, key, 4)) == 4
+
+
+# --- Crashes -------------------------------------------------------------------------------------
+
+
+def test_what_was_spent_before_a_crash_counts_after_it(upstream: Upstream) -> None:
+    """Killed the moment it has answered: the records lie in the spool, and are in the ledger before more is spent."""
+    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
+        process = supervisor(Path(directory), SERVER=SERVER)
+        process.wait_until_ready()
+        account = Account(process.url, "crasher")
+        key = account.create_key(budget_usd=str(5 * COST))
+        scene = Scene(process.url, upstream, account, key["key"])
+        price(scene)
+        scene.behave({"chunks": TOKENS})
+        assert [ask(scene, key).status_code for _ in range(3)] == [200] * 3
+        os.killpg(process.process.pid, signal.SIGKILL)
+        process.process.wait()
+        again = supervisor(Path(directory), SERVER=SERVER)
+        again.wait_until_ready()
+        scene.http = httpx.Client(base_url=again.url, timeout=15, trust_env=False)
+        assert [ask(scene, key).status_code for _ in range(4)] == [200, 200, 402, 402]
+        again.stop()
