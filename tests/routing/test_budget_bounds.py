@@ -55,6 +55,10 @@ def output_of(**body: Any) -> Decimal:
         ({"max_tokens": 7, "n": "3"}, 21),
         ({"max_tokens": 7, "n": 2.5}, 21),
         ({"max_tokens": 7, "n": True}, 7),
+        ({"max_tokens": 7, "prompt": ["a", "b", "c"]}, 21),
+        ({"max_tokens": 7, "prompt": [[1, 2], [3]], "n": 2}, 28),
+        ({"max_tokens": 7, "prompt": [1, 2, 3]}, 7),
+        ({"max_tokens": 7, "prompt": []}, 7),
         ({"max_tokens": 7, "n": -1}, 7),
         ({"max_tokens": "7"}, 7),
         ({"max_tokens": 0}, 5000),
@@ -151,6 +155,7 @@ def test_a_deep_request_is_measured() -> None:
     for _ in range(500):
         deep = [deep]
     assert size_of(HELLO | {"metadata_of_mine": deep}).tokens > 1000
+    assert size_of(HELLO | {"prediction": deep}).predicted > 1000
 
 
 # --- Rates ---------------------------------------------------------------------------------------
@@ -181,6 +186,14 @@ def test_what_nobody_knows_the_price_of_has_no_bound() -> None:
     assert bound(cloud("never-heard-of", "openai"), size_of(HELLO)) is None
     assert bound(cloud("openai/gpt-4o", "openrouter"), size_of(HELLO | {"models": ["a/b"]})) is None
     assert bound(cloud("openai/gpt-4o", "openrouter"), size_of(HELLO)) is not None
+
+
+def test_a_free_model_is_free_only_where_nothing_else_may_be_billed() -> None:
+    target = cloud("maker/model:free", "openrouter", into=0, out=0)
+    assert bound_of(target) == 0
+    others: list[dict[str, Any]] = [{"models": ["a/b"]}, {"plugins": [{"id": "web"}]}, {"web_search_options": {}}]
+    for more in others:
+        assert bound(target, size_of(HELLO | more)) is None
 
 
 def test_a_local_model_costs_nothing_unless_the_workspace_says_so() -> None:
