@@ -17,6 +17,7 @@ import psutil
 import psycopg
 import pytest
 
+from analytics import segments
 from gateway_project import embedded
 from tests.gateway.account import Account
 from tests.gateway.process import Process, web_process
@@ -126,14 +127,18 @@ def database(gateway: Gateway) -> "psycopg.Connection[Any]":
     return psycopg.connect(embedded.dsn(gateway.data_dir), autocommit=True)
 
 
-def assert_exact(load: Load) -> None:
-    """Every answered request is one record, of what the provider said, and the sums by day say the same."""
-    spool = load.gateway.data_dir / "spool"
+def wait_for_spool(gateway: Gateway) -> None:
+    """Returns once Postgres has all that was spooled."""
 
     def moved() -> bool:
-        return not [path for path in spool.iterdir() if path.suffix in (".jsonl", ".moving") and path.stat().st_size]
+        return segments.size(gateway.data_dir / "spool") == 0
 
     wait_until(moved, 30, "the spool's end")
+
+
+def assert_exact(load: Load) -> None:
+    """Every answered request is one record, of what the provider said, and the sums by day say the same."""
+    wait_for_spool(load.gateway)
     with database(load.gateway) as connection:
         rows = connection.execute(
             "SELECT id::text, status, prompt_tokens, cached_tokens, completion_tokens, cost_usd, usage_estimated "
@@ -147,7 +152,7 @@ def assert_exact(load: Load) -> None:
     wrong = [row for row in rows if row[0] in set(load.answered) and row[1:] != (200, 1001, 500, 77, COST, False)]
     assert wrong == []
     assert rolled == (len(rows), sum(row[5] for row in rows))
-    assert not (spool / "refused.txt").exists()
+    assert not (load.gateway.data_dir / "spool" / "refused.txt").exists()
 
 
 def test_twenty_kills_of_the_web_process_lose_and_double_nothing(load: Load) -> None:
@@ -254,7 +259,7 @@ def test_when_too_many_records_wait_requests_are_refused_before_they_spend(start
                 assert refused.headers["retry-after"] == "5"
         assert 100 < answered < 300
         wait_until(lambda: ask(http).status_code == 200, 30, "an answer again")
-    wait_until(lambda: not list((gateway.data_dir / "spool").glob("*.jsonl")), 30, "the spool's end")
+    wait_for_spool(gateway)
     with database(gateway) as connection:
         (entered,) = connection.execute("SELECT count(*) FROM analytics_usagerecord").fetchone() or (0,)
     assert entered >= answered + 2
