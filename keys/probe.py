@@ -56,6 +56,8 @@ class ProbeResult:
     loaded: tuple[str, ...] | None = None
     # What it said of its models beyond their names, of those of which it said anything.
     listed: Mapping[str, ListedModel] = field(default_factory=dict)
+    # Whether it is there and takes not this secret.
+    refused: bool = False
 
 
 # (kind, API base, secret, seconds it may take, whether it is to be local)

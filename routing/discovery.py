@@ -40,6 +40,10 @@ class _Wrong(Exception):
     """Why a provider is no use, in plain words."""
 
 
+class _Refused(_Wrong):
+    """It takes not this secret."""
+
+
 async def probe(
     kind: Kind,
     base_url: str,
@@ -58,7 +62,7 @@ async def probe(
     started = time.perf_counter()
     names: tuple[str, ...] = ()
     details = Details()
-    error = ""
+    error, refused = "", False
     try:
         async with contextlib.aclosing(_Asking(kind, secret, local=local)) as asking:
             async with asyncio.timeout(seconds):
@@ -68,13 +72,13 @@ async def probe(
                 async with asyncio.timeout(started + seconds - time.perf_counter()):
                     await fleet.look(kind, base_url, asking, names, known, details)
     except _Wrong as wrong:
-        error = str(wrong)
+        error, refused = str(wrong), isinstance(wrong, _Refused)
     except TimeoutError:
         error = f"It did not answer within {seconds:g} seconds."
     except (http1.HttpError, OSError, ValueError) as failure:
         error = _in_plain_words(failure)
     milliseconds = round((time.perf_counter() - started) * 1000)
-    return ProbeResult(not error, milliseconds, names, error, details.loaded, details.listed)
+    return ProbeResult(not error, milliseconds, names, error, details.loaded, details.listed, refused)
 
 
 def probe_now(kind: Kind, base_url: str, secret: Secret | None, seconds: float, local: bool = False) -> ProbeResult:
@@ -184,7 +188,9 @@ def _check_status(kind: Kind, status: int, body: bytes, *, keyed: bool) -> None:
         return
     # Gemini refuses a key with 400.
     if status in (401, 403) or (status == 400 and b"API_KEY_INVALID" in body):
-        raise _Wrong(f"The key was refused ({status})." if keyed else f"It asks for a key ({status}).")
+        if keyed:
+            raise _Refused(f"The key was refused ({status}).")
+        raise _Wrong(f"It asks for a key ({status}).")
     if status == 404:
         raise _Wrong(
             f"It has no list of models ({kind.models_path.partition('?')[0]} answered 404); check the base_url."

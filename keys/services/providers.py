@@ -11,6 +11,7 @@ from yarl import URL
 
 from accounts import audit
 from accounts.access import Caller, scoped
+from accounts.events import raise_event
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.lib.net import Destination, look_up
 from gateway_project.lib.schemas import parse
@@ -99,7 +100,8 @@ def record_probe(provider: Provider, result: probe.ProbeResult) -> None:
     # Not save(): meanwhile the provider may have been removed, or led to another server.
     same = Provider.objects.filter(pk=provider.pk, base_url=provider.base_url)
     if not result.ok:
-        same.update(last_error=provider.last_error)
+        if same.update(last_error=provider.last_error) and result.refused:
+            _raise_refused(provider)
         return
     provider.discovered_at = timezone.now()
     same.update(last_error=provider.last_error, discovered_at=provider.discovered_at)
@@ -112,6 +114,14 @@ def record_probe(provider: Provider, result: probe.ProbeResult) -> None:
         setattr(provider, name, value)
     # A long list is not written again every half minute for being the same.
     same.exclude(**known).update(**known)
+
+
+def _raise_refused(provider: Provider) -> None:
+    """Tell the workspace's people that `provider` refuses its secret: once for each secret, until it takes it again."""
+    taken = provider.discovered_at.isoformat() if provider.discovered_at else "never"
+    once = f"provider:{provider.pk}:refused:{_fingerprint(provider)}:{taken}"
+    data = {"provider_id": str(provider.pk), "name": provider.name, "reason": provider.last_error}
+    raise_event(provider.workspace_id, "provider.refused", once, data)
 
 
 def recheck_locality(provider: Provider) -> None:

@@ -7,6 +7,7 @@ from aiohttp import web
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts.access import Caller
+from accounts.models import Event
 from gateway_project.lib.errors import NotFound
 from keys import queries, services
 from keys.models import Provider
@@ -295,3 +296,22 @@ def test_a_workspace_has_so_many_providers_at_most(
     answer = api.post(PATH, kind="demo", name="x")
     assert (answer.status, answer.error["code"]) == (409, "conflict")
     assert ApiClient.of(stranger).post(PATH, kind="demo", name="x").status == 201
+
+
+def test_a_refused_secret_is_an_event_once(api: ApiClient, server: Server, provider: Provider) -> None:
+    server.json("/v1/models", {}, status=401)
+    path = f"/api/keys/providers/{provider.pk}"
+    for _ in range(3):
+        assert "refused" in api.post(f"{path}/test").json["error"]
+
+    event = Event.objects.get()
+    assert event.kind == "provider.refused"
+    assert event.data == {"provider_id": str(provider.pk), "name": "box", "reason": "The key was refused (401)."}
+
+    api.patch(path, api_key="sk-another-0123456789")
+    assert Event.objects.count() == 2
+    server.models("tiny")
+    api.post(f"{path}/test")
+    server.json("/v1/models", {}, status=401)
+    api.post(f"{path}/test")
+    assert Event.objects.count() == 3
