@@ -176,15 +176,15 @@ LEADS = {
     for grade, hit in enumerate(unpacked(hits)[: len(ASKS)])
     if hit and grade
 }
-# A greeting opens a message, and asks for nothing.
-GREETINGS = frozenset(
+# Words of small talk may open a message, and ask for nothing.
+SMALL_TALK = frozenset(
     (
         b"hi hello hey thanks thank thx bye morning goodnight welcome congrats haha lol cheers ok okay sorry hallo moin"
-        b" danke hola gracias bonjour salut merci ciao hej grazie obrigado obrigada"
+        b" danke hola gracias bonjour salut merci ciao hej grazie obrigado obrigada yes no"
     ).split()
 )
 # The words that may begin a request, those that ask for something without saying how much work it is among them.
-OPENERS = (frozenset(LEADS) | frozenset(word for word, hits in WORDS.items() if hits & 0xFFFF)) - GREETINGS
+OPENERS = (frozenset(LEADS) | frozenset(word for word, hits in WORDS.items() if hits & 0xFFFF)) - SMALL_TALK
 # The hits of everything that asks for something, and of what asks for much.
 ASKED = _all("asks_plain", "asks_simple", "asks_moderate", "asks_complex", "asks_expert")
 HARD = _all("asks_complex", "asks_expert")

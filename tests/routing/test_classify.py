@@ -280,24 +280,15 @@ def test_of_many_more_languages_the_words_of_proofs_and_designs_are_known(easy: 
 
 
 @pytest.mark.parametrize(
-    "small_talk",
+    "asked",
     [
-        "Guten Tag, könnten Sie mir bitte genau sagen, wann das Paket ankommt? Ich warte dann auf Sie.",
-        "Hola, ¿me dices si el pedido llega hoy? Solo quiero saber si ya salió.",
-        "Bonjour, je n'ai plus accès à ton site, c'est bien normal ? Merci d'être rapide.",
+        "Können Sie mir bitte genau sagen, warum die Rechnung so hoch ist? Dann bezahle ich sie.",
+        "Hola, quiero saber si solo abren por la mañana o si también por la tarde",
+        "Je ne peux plus me connecter, pourquoi ? Ton site marchait bien hier, et la page peut être fermée.",
     ],
 )
-def test_the_little_words_of_a_language_are_no_sign_of_a_proof(small_talk: str) -> None:
-    assert label(small_talk).complexity in ("simple", "moderate")
-
-
-def test_what_follows_a_greeting_is_asked() -> None:
-    case = (
-        "my partner wants to leave the company. we are 60/40 without vesting, he holds the main client, about half of "
-        "revenue, and i lent the company 45k last year. what are my options, how would you negotiate, and what are "
-        "the risks of each?"
-    )
-    assert label(f"haha quick one for you. {case}").complexity == label(case).complexity
+def test_the_little_words_of_a_language_are_no_sign_of_a_proof(asked: str) -> None:
+    assert label(asked).complexity in ("simple", "moderate")
 
 
 def test_how_to_find_out_is_no_lookup_in_what_was_told_before() -> None:
@@ -305,4 +296,14 @@ def test_how_to_find_out_is_no_lookup_in_what_was_told_before() -> None:
         "Churn went up from 2 to 3.5 % right after we raised prices, but new customers churn less than old ones did, "
         "and support tickets doubled in the same month because of an outage. "
     )
-    assert label(told + "How do I work out how much of it is the price without an experiment?").complexity != "simple"
+    asked = "How do I work out how much of it is the price? There was no experiment."
+    assert label(told + asked).complexity in ("moderate", "complex")
+
+
+def test_a_greeting_is_not_what_is_asked() -> None:
+    case = (
+        "my cofounder wants out. we're 55/45, no vesting, i put in 60k as a loan, he has the main client (40% of "
+        "revenue, 310k last yr, 22% margin) through his brother. lawyer is on holiday. what are my options re the "
+        "shares and the loan, what are the risks of each and what would you negotiate first"
+    )
+    assert label(f"quick one haha: {case}").complexity == "complex"
