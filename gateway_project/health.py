@@ -70,6 +70,9 @@ def check_vector_store() -> str:
 
 
 def check_cache() -> str:
+    """The cache, and what is counted beside it: with Redis the limits and budgets of the whole installation."""
+    if why := "; ".join(filter(None, [limits.current.degraded, till.degraded()])):
+        raise Unwell(why)
     stamp = time.time_ns()
     cache.set("health", stamp, timeout=60)
     if cache.get("health") is None:
@@ -97,13 +100,6 @@ def check_worker() -> str:
     return OK
 
 
-def check_limits() -> str:
-    """Of this process: whether limits hold for the whole installation."""
-    if why := "; ".join(filter(None, [limits.current.degraded, till.degraded()])):
-        raise Unwell(why)
-    return OK
-
-
 def check_backends() -> dict[str, str]:
     """The providers that variables name, as the last probe found them. A reason may hold an address: none is told."""
     found = Provider.objects.filter(from_environment=True, enabled=True).order_by("created_at")
@@ -125,7 +121,6 @@ CHECKS: dict[str, Callable[[], Any]] = {
     "cache": check_cache,
     "broker": check_broker,
     "worker": check_worker,
-    "limits": check_limits,
     "backends": check_backends,
 }
 
