@@ -12,6 +12,7 @@ from analytics.pricing import as_text
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.throttle import Throttle
 from routing import sticky
+from routing.budgets.preview import preview
 from routing.calibration import PRIOR_WEIGHT
 from routing.classify import classify
 from routing.decision import Candidate, Decision
@@ -73,7 +74,12 @@ def explain(
         else:
             if not decision.targets:
                 refusal = refused(exchange, table.plan, table.excluded, table.needs)
+    unaffordable, too_dear = preview(exchange, decision)
     candidates = decision.candidates
+    for candidate in candidates:
+        candidate.excluded_because = candidate.excluded_because or unaffordable.get(candidate.target.id, "")
+    candidates.sort(key=lambda candidate: bool(candidate.excluded_because))
+    refusal = refusal or too_dear
     targets = [candidate.target.id for candidate in candidates if not candidate.excluded_because]
     return {
         "complexity": label.complexity,

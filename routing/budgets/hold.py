@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from gateway_project.lib.errors import ApiError, BudgetExceeded
-from keys.limits import pico
+from keys.limits import Scope, pico
 from routing.budgets import till
 from routing.budgets.book import Reservation, Shortfall
 from routing.budgets.bounds import Size, bound, size_of
@@ -14,6 +14,7 @@ from routing.providers.base import Target
 
 if TYPE_CHECKING:
     from routing.exchange import Exchange
+    from routing.snapshot import Caller
 
 UNTOLD = "what it would cost cannot be told beforehand, and a budget holds for this request"
 
@@ -71,10 +72,15 @@ class Hold:
 
     def refusal(self, reasons: dict[str, str]) -> ApiError:
         """What the client is told when no target could be asked; `reasons` are by target's id."""
-        if self._least is not None:
-            return budget_exceeded(self._least, limited=self._size is not None and self._size.output is not None)
-        told = "; ".join(f"{name}: {why}" for name, why in reasons.items())
-        return BudgetExceeded(f"No target may be asked within the budgets that hold for this request. {told}.")
+        return refusal(self._least, reasons, limited=self._size is not None and self._size.output is not None)
+
+
+def refusal(least: Shortfall | None, reasons: dict[str, str], *, limited: bool) -> ApiError:
+    """The 402: `least` is the budget that was the nearest to having room, `limited` as in `budget_exceeded`."""
+    if least is not None:
+        return budget_exceeded(least, limited=limited)
+    told = "; ".join(f"{name}: {why}" for name, why in reasons.items())
+    return BudgetExceeded(f"No target may be asked within the budgets that hold for this request. {told}.")
 
 
 def opened(exchange: "Exchange") -> Hold | None:
@@ -82,7 +88,11 @@ def opened(exchange: "Exchange") -> Hold | None:
     caller = exchange.caller
     if caller is None or not caller.budgeted:
         return None
-    budgets = tuple([scope for scope in caller.limits if scope.budget_pico is not None])
     current = till.current()
-    reservation = current.open(exchange.id, caller.workspace_id, exchange.arrived, budgets)
+    reservation = current.open(exchange.id, caller.workspace_id, exchange.arrived, budgets_of(caller))
     return Hold(current, reservation, exchange.body)
+
+
+def budgets_of(caller: "Caller") -> tuple[Scope, ...]:
+    """What holds for a key and has a budget: the key itself, its maker, its workspace."""
+    return tuple([scope for scope in caller.limits if scope.budget_pico is not None])

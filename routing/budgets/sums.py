@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, TypeVar
 
 import psycopg
+from django.db.backends.utils import CursorWrapper
 
 from analytics import ledger
 from analytics.models import DailyTotal, DailyUsage, LedgerClock, UsageRecord
@@ -103,7 +104,7 @@ def last_batch(connection: "psycopg.Connection[Any]") -> int:
     return int(batch)
 
 
-def read(connection: "psycopg.Connection[Any]", asked: Sequence[Asked]) -> tuple[int, list[int]]:
+def read(connection: "psycopg.Connection[Any] | CursorWrapper", asked: Sequence[Asked]) -> tuple[int, list[int]]:
     """The last batch, and what was spent of each, in picodollars."""
     if not asked:
         return 0, []

@@ -97,6 +97,12 @@ class Till:
 _current: Till | None = None
 
 
+def held_of(ref: str) -> dict[int, int]:
+    """What this process holds of a scope, by day: a copy, for any thread."""
+    page = _current.book.pages.get(ref) if _current is not None else None
+    return dict(page.held) if page is not None else {}
+
+
 def degraded() -> str:
     """What is wrong with budgets in this process, for people; "" when nothing is. For any thread."""
     return _current.degraded if _current is not None else ""

@@ -156,3 +156,19 @@ def test_a_viewer_may_ask_and_a_stranger_sees_their_own(viewer: Caller, stranger
 
 def test_wrong_methods_are_refused(api: ApiClient) -> None:
     assert [api.get(PATH).status, api.patch(PATH).status, api.delete(PATH).status] == [405] * 3
+
+
+def test_what_a_budget_has_no_room_for_is_excluded(api: ApiClient, owner: Caller, picture: Snapshot) -> None:
+    """As a request would pass it over: the free one stays, and a model that is named is refused."""
+    key, _ = create_key(owner, {"name": "ci", "budget_usd": "0.000001", "budget_period": "day"})
+    picture.read_all()
+    said = api.post(PATH, {"model": "auto", "key_id": str(key.id), "max_tokens": 100, **HELLO}).json
+    assert (said["chosen"], said["fallbacks"], said["refusal"]) == ("box/llama", [], None)
+    dear = by_id(said)["cloud/gpt-4o"]["excluded_because"]
+    assert dear.startswith("it may cost $0.0")
+    assert dear.endswith("which does not fit in the daily budget of the gateway key 'ci'")
+
+    said = api.post(PATH, {"model": "gpt-4o", "key_id": str(key.id), **HELLO}).json
+    assert said["chosen"] is None
+    assert (said["refusal"]["status"], said["refusal"]["code"]) == (402, "budget_exceeded")
+    assert "of $0.000001, $0 is spent" in said["refusal"]["message"]
