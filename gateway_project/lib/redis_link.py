@@ -95,6 +95,8 @@ class _Connection(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._watch: asyncio.TimerHandle | None = None
         self._silent = self._buffered = 0
+        # Refusals that were logged.
+        self._told: set[str] = set()
 
     # --- Asking ----------------------------------------------------------------------------------
 
@@ -176,7 +178,8 @@ class _Connection(asyncio.Protocol):
                 waiting.set_exception(RedisRefused(reply))
         elif waiting is not None and reply.code == "NOSCRIPT":
             self.put(waiting.script.call(waiting.keys, waiting.args, whole=True))
-        else:
+        elif reply.code not in self._told:  # each request may say so
+            self._told.add(reply.code)
             logger.warning("Redis refused what nobody waits for: %s", reply.code)
         if reply.code in _LEAVE:
             self.give_up(reply.code)

@@ -174,11 +174,14 @@ async def test_each_loop_has_a_connection_of_its_own(link: RedisLink) -> None:
     assert link.epoch == 2
 
 
-async def test_a_full_redis_refuses_and_stays_connected(link: RedisLink) -> None:
+async def test_a_full_redis_refuses_and_stays_connected(link: RedisLink, caplog: pytest.LogCaptureFixture) -> None:
     await link.call("CONFIG", "SET", "maxmemory", 1)
+    for _ in range(5):
+        link.send("SET", "k", "v")
     with pytest.raises(RedisRefused, match="OOM"):
         await link.run(PUT, ["k"], ["v"])
     assert await link.call("PING") == b"PONG"
+    assert len([record for record in caplog.records if "OOM" in record.message]) == 1
 
 
 # --- The protocol --------------------------------------------------------------------------------
