@@ -47,11 +47,11 @@ async def run(exchange: Exchange, request: WireRequest) -> Answer | Kept:
         read_body(exchange, raw, request.wire_headers)
         view = snapshot.current.workspace(exchange.caller.workspace_id)
         exchange.policy = policy.chosen(exchange, view)
+        exchange.permit = await limits.current.admit(exchange)
         if idempotency.HEADER in request.wire_headers:
             kept = await idempotency.first_answer(exchange, raw, request.wire_headers)
             if kept is not None:
                 return _replayed(exchange, kept)
-        exchange.permit = await limits.current.admit(exchange)
         found = await cache.current.look(exchange, view)
         if found is not None:
             return _given(exchange, Replay(exchange, found))
