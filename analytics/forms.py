@@ -104,7 +104,7 @@ class RequestFilter(_Filter):
     @property
     def more_active(self) -> bool:
         """Whether any of the filters that are folded away is set."""
-        return any(self.cleaned_data.get(name) for name in self.MORE)
+        return any(self.data.get(name) for name in self.MORE)
 
     def filters(self) -> Filters:
         """What a valid form asks for."""

@@ -67,8 +67,12 @@ const drawAll = () => {
 };
 
 drawAll();
+// htmx hands a canvas's style on to the one that takes its place, as an attribute, which the page's policy forbids.
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  for (const canvas of detail.target.querySelectorAll("canvas")) Chart.getChart(canvas)?.destroy();
+  for (const canvas of detail.target.querySelectorAll("canvas")) {
+    Chart.getChart(canvas)?.destroy();
+    canvas.removeAttribute("style");
+  }
 });
 document.addEventListener("htmx:afterSettle", drawAll);
 // The theme is an attribute; the system's change of mind sets it as well.

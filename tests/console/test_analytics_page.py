@@ -43,7 +43,7 @@ def test_what_a_period_came_to_is_there_as_figures_charts_and_tables(browser: Br
     assert "Requests 3 " in page
     assert "Tokens 4,500 3,600 in 900 out" in page
     assert "Not answered 1 33% of requests" in page
-    assert "Saved by the cache $0.25 1 hit, 100% of those asked" in page
+    assert "Cache saved $0.25 1 hit, 100% of those asked" in page
     assert re.search(r"Median latency ≈ 7\d\d ms 95% within ≈ 7\d\d ms", page.text)
     assert f"{NOW:%a} {NOW.day} {NOW:%b %Y} 3 1 3,600 / 900 $1.50 $0.25" in page
     assert "gpt-5 2 0 2,400 / 600 $1.50 $0.25" in page

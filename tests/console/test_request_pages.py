@@ -1,7 +1,9 @@
 """The list of requests with its filters, and one request's page."""
 
 import re
+import warnings
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.urls import reverse
@@ -61,6 +63,38 @@ def test_filters_come_from_the_url(browser: Browser, owner: Caller, key: Gateway
     assert "No request matches" in browser.get("requests", model="claude")
 
 
+def test_each_further_filter_shows_what_it_names(browser: Browser, owner: Caller) -> None:
+    record(owner.workspace)
+    changed: list[tuple[dict[str, str], dict[str, Any]]] = [
+        ({"provider": "box"}, {"provider": "box"}),
+        ({"policy": "cheap"}, {"policy": "cheap"}),
+        ({"user": str(owner.user.pk)}, {"user_id": owner.user.pk}),
+        ({"cache": "hit"}, {"cache": "hit"}),
+        ({"complexity": "expert"}, {"complexity": "expert"}),
+        ({"privacy": "local"}, {"privacy": "local"}),
+        ({"stream": "yes"}, {"stream": True}),
+    ]
+    for number, (query, columns) in enumerate(changed, 1):
+        wanted = record(owner.workspace, number, **columns)
+        page = browser.get("requests", **query)
+        assert shown(page) == [str(wanted.pk)], query
+        assert '<details class="more" open>' in page.html
+    assert '<details class="more">' in browser.get("requests").html
+    assert len(shown(browser.get("requests", stream="no"))) == len(changed)
+
+
+def test_what_is_shown_can_be_exported(browser: Browser, owner: Caller) -> None:
+    record(owner.workspace)
+    wanted = record(owner.workspace, 1, status=503, requested_model="tiny-2", model="")
+    page = browser.get("requests", status="failed", model="tiny")
+    link = re.search(r'href="(/console/requests.csv[^"]+)"', page.html)
+    assert link
+    with warnings.catch_warnings(action="ignore"):  # the test client reads a stream from synchronous code
+        lines = b"".join(browser.client.get(link[1].replace("&amp;", "&"))).decode().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["id", str(wanted.pk)]
+    assert browser.get("requests-csv", status="teapot").status == 422
+
+
 def test_the_key_filter_offers_the_newest_and_the_chosen(
     browser: Browser, owner: Caller, key: GatewayKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +122,11 @@ def test_the_key_filter_offers_the_newest_and_the_chosen(
         {"from": "2026-11-21", "to": "2026-11-20"},
         {"model": "a\0b"},
         {"cursor": "junk"},
+        {"cache": "warm"},
+        {"user": "ada"},
+        {"provider": "a\0b"},
+        {"to": "9999-12-31"},
+        {"from": "0001-01-01"},
     ],
 )
 def test_a_filter_that_cannot_be_used_says_so(browser: Browser, owner: Caller, query: dict[str, str]) -> None:
