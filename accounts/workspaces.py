@@ -14,6 +14,8 @@ from gateway_project.lib.throttle import Throttle
 
 # Sent with `workspace=`, inside the transaction that makes it: what a receiver writes is there together with it.
 workspace_created = Signal()
+# Sent with `caller=` and `membership=`, inside the transaction that ends it, while it is still there.
+member_leaves = Signal()
 
 MAX_WORKSPACES = 100
 
@@ -123,6 +125,7 @@ def remove_member(caller: Caller, membership_id: str) -> None:
     if membership.role == Role.OWNER:
         _keep_an_owner(membership)
     audit.record(caller, "member.removed", membership, old=_member_facts(membership))
+    member_leaves.send(Membership, caller=caller, membership=membership)
     membership.delete()
 
 

@@ -9,12 +9,14 @@ class KeysConfig(AppConfig):
     def ready(self) -> None:
         from accounts.events import event_raised
         from accounts.services import workspace_created
+        from accounts.workspaces import member_leaves
         from keys.models import Webhook
         from keys.vault import register_sealed
         from keys.webhooks.services import enter_event
 
         register_sealed(Webhook, "secret")
         event_raised.connect(enter_event, dispatch_uid="keys.webhooks")
+        member_leaves.connect(end_limited_keys, dispatch_uid="keys.limited")
         workspace_created.connect(add_environment_providers, dispatch_uid="keys.environment_providers")
 
 
@@ -25,3 +27,10 @@ def add_environment_providers(workspace: Any, **kwargs: Any) -> None:
 
     if not Workspace.objects.exclude(pk=workspace.pk).exists():
         sync_environment_providers()
+
+
+def end_limited_keys(caller: Any, membership: Any, **kwargs: Any) -> None:
+    """See `keys.services.revoke_limited`."""
+    from keys.services import revoke_limited
+
+    revoke_limited(caller, membership)

@@ -3,7 +3,15 @@
 from keys.policies import register_policies
 from keys.probe import Prober, ProbeResult, register_prober
 from keys.services.environment import declared, sync_environment_providers
-from keys.services.gateway_keys import change_key, create_key, rename_policy, reset_budget, revoke_key, rotate_key
+from keys.services.gateway_keys import (
+    change_key,
+    create_key,
+    rename_policy,
+    reset_budget,
+    revoke_key,
+    revoke_limited,
+    rotate_key,
+)
 from keys.services.providers import (
     change_provider,
     create_provider,
@@ -29,6 +37,7 @@ __all__ = [
     "rename_policy",
     "reset_budget",
     "revoke_key",
+    "revoke_limited",
     "rotate_key",
     "sync_environment_providers",
     "test_provider",

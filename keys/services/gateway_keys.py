@@ -11,8 +11,9 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts import audit
-from accounts.access import Caller, scoped
-from accounts.limits import set_limits, show_limits
+from accounts.access import Action, Caller, require, scoped
+from accounts.limits import NAMES, set_limits, show_limits
+from accounts.models import Membership
 from accounts.spending import spending_of
 from gateway_project.lib.errors import Conflict
 from gateway_project.lib.schemas import parse
@@ -61,8 +62,11 @@ def change_key(caller: Caller, key: GatewayKey, data: KeyChange | Mapping[str, A
 def rotate_key(caller: Caller, key: GatewayKey, overlap_seconds: int = 0) -> tuple[GatewayKey, str]:
     """Give `key` a new secret, which is returned; the older ones work for another `overlap_seconds`.
 
-    Raises `InvalidRequest`, and `Conflict` for a revoked key.
+    Who has the secret spends on the limits of whoever made the key, so a member rotates only the keys that they made.
+    Raises `PermissionDenied`, `InvalidRequest`, and `Conflict` for a revoked key.
     """
+    if key.created_by_id != caller.user.pk:
+        require(caller, Action.MANAGE_LIMITS)
     overlap = timedelta(seconds=parse(Rotation, {"overlap_seconds": overlap_seconds}).overlap_seconds)
     locked = _lock(key)
     now, former = timezone.now(), _secret_facts(locked)
@@ -83,6 +87,19 @@ def revoke_key(caller: Caller, key: GatewayKey) -> None:
     if GatewayKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
         audit.record(caller, "key.revoked", key, new={"revoked_at": now})
         logger.info("gateway key %s revoked by user %s", key.id, caller.user.pk)
+
+
+def revoke_limited(caller: Caller, membership: Membership) -> None:
+    """Revoke the keys of a member who leaves, if limits held for them that end with the membership: without those,
+    whoever has a key's secret could spend what the member might not. Part of the caller's transaction.
+    """
+    if all(getattr(membership, name) is None for name in NAMES if name != "budget_period"):
+        return
+    now = timezone.now()
+    made = GatewayKey.objects.filter(workspace=membership.workspace_id, created_by=membership.user_id, revoked_at=None)
+    for key in made.select_for_update():
+        audit.record(caller, "key.revoked", key, new={"revoked_at": now})
+    made.update(revoked_at=now)
 
 
 @transaction.atomic

@@ -16,7 +16,7 @@ from accounts.access import Action, get_or_404, require, scoped
 from accounts.limits import show_limits
 from accounts.spending import spending_of
 from accounts.web import ConsoleRequest, console_view
-from gateway_project.lib.errors import ApiError, Conflict, InvalidRequest
+from gateway_project.lib.errors import ApiError, Conflict, InvalidRequest, PermissionDenied
 from gateway_project.lib.htmx import go_to, is_htmx, render_part, say_and_go
 from gateway_project.lib.origin import base_url
 from gateway_project.lib.pagination import paginate
@@ -96,7 +96,7 @@ def rotate(request: ConsoleRequest, id: str) -> HttpResponse:
         overlap = form.cleaned_data["overlap_seconds"]
         try:
             key, secret = services.rotate_key(request.caller, key, overlap)
-        except Conflict as error:
+        except (Conflict, PermissionDenied) as error:
             messages.error(request, error.message)
             return go_to(request, here)
         old_until = timezone.now() + timedelta(seconds=overlap) if overlap else None

@@ -8,7 +8,10 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from accounts import workspaces
 from accounts.access import Caller
+from accounts.limits import LimitFields
+from accounts.models import AuditEntry, Membership
 from gateway_project.lib.ids import uuid7
 from keys import queries, services, tokens
 from keys.models import GatewayKey, KeySecret
@@ -257,6 +260,33 @@ def every_write(client: ApiClient, key: GatewayKey) -> list[Any]:
         client.post(path_of(key, "rotate")),
         client.post(path_of(key, "budget", "reset")),
     ]
+
+
+def test_a_member_rotates_no_key_of_another_one(key: GatewayKey, owner: Caller, admin: Caller, member: Caller) -> None:
+    """Its secret would be a way around the member's own limits."""
+    refused = ApiClient.of(member).post(path_of(key, "rotate"))
+    assert (refused.status, refused.error["code"]) == (403, "permission_denied")
+    own, _ = services.create_key(member, {"name": "own"})
+    for caller, rotated in ((member, own), (admin, own), (admin, key), (owner, own)):
+        assert ApiClient.of(caller).post(path_of(rotated, "rotate")).status == 201
+
+
+@pytest.mark.parametrize("limit", [{"budget_usd": "1"}, {"rate_limit_requests": 5}, {"rate_limit_streams": 1}, {}])
+def test_the_keys_of_a_limited_member_end_with_the_membership(owner: Caller, member: Caller, limit: Any) -> None:
+    """Nothing would limit them any more."""
+    membership = Membership.objects.get(user=member.user, workspace=owner.workspace)
+    workspaces.limit_member(owner, str(membership.pk), LimitFields(**limit))
+    key, _ = services.create_key(member, {"name": "mine"})
+    others, _ = services.create_key(owner, {"name": "others"})
+    gone = f"/api/workspaces/{owner.workspace.pk}/members/{membership.pk}"
+
+    assert ApiClient.of(member).delete(gone).status == 204
+
+    key.refresh_from_db()
+    others.refresh_from_db()
+    assert (key.revoked_at is not None, others.revoked_at) == (bool(limit), None)
+    trail = AuditEntry.objects.filter(action="key.revoked")
+    assert [(entry.actor, entry.object_id) for entry in trail] == [(member.user.email, str(key.pk))] * bool(limit)
 
 
 def test_a_stranger_sees_no_key(key: GatewayKey, stranger: Caller) -> None:
