@@ -39,7 +39,7 @@ DEFAULTS = {str(field.column): field.get_default() for field in FIELDS if field.
 COPY = "COPY spooled (doc) FROM STDIN (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')"
 STAGE = sql.SQL(
     """
-    CREATE TEMP TABLE IF NOT EXISTS spooled (line int GENERATED ALWAYS AS IDENTITY, doc text) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE IF NOT EXISTS spooled (line bigint GENERATED ALWAYS AS IDENTITY, doc text) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS entered (LIKE {table}) ON COMMIT DELETE ROWS
     """
 ).format(table=sql.Identifier(TABLE))
@@ -165,6 +165,8 @@ def stage(connection: psycopg.Connection[Any]) -> None:
     """Make the temporary tables that a batch is entered through."""
     connection.execute(STAGE)
     connection.execute(content.STAGE)
+    # A process that hangs must not keep the clock from all the others.
+    connection.execute("SET idle_in_transaction_session_timeout = '60s'")
 
 
 def _enter(connection: psycopg.Connection[Any], lines: bytes) -> None:
