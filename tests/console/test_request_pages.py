@@ -175,6 +175,18 @@ def test_a_request_shows_how_its_cost_adds_up(browser: Browser, owner: Caller, k
     assert reverse("gateway-key", args=[key.pk]) in page.html
 
 
+def test_an_answer_from_the_cache_shows_what_it_saved_and_who_ruled(browser: Browser, owner: Caller) -> None:
+    request = record(
+        owner.workspace, cache="hit", cost_usd=0, saved_usd=Decimal("0.003375"), policy="cheap", policy_version=3
+    )
+
+    page = browser.get("request", request.pk)
+
+    assert "Cost $0 $0.00338 saved by the cache" in page
+    assert "Cache hit" in page
+    assert "Policy cheap (version 3)" in page
+
+
 def test_a_failed_request_shows_its_attempts(browser: Browser, owner: Caller) -> None:
     attempts = [
         {"provider": "box", "model": "tiny", "status": 429, "error": "slow down", "ms": 10},
