@@ -1,0 +1,35 @@
+"""The soak's own sums, over a minute of mixed traffic: each record of the ledger is what the provider said."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from bench import soak, soak_traffic
+
+
+def ill_at_times(schedule: soak.Schedule) -> Iterator[tuple[float, str, Callable[[], None]]]:
+    """Failing, hanging and breaking off, without anybody being killed."""
+    for share, words, mode in ((0.2, "ill", soak.ILL), (0.5, "well", soak.WELL), (0.6, "ill", soak.ILL)):
+        yield share, f"the provider is {words}", lambda mode=mode: schedule._mode(mode)  # type: ignore[misc]
+    yield 0.9, "the provider is well", lambda: schedule._mode(soak.WELL)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_thousands_of_mixed_requests_cost_what_the_provider_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Streamed, not, given up, failed, retried, cached, refused: tokens and cost to the last decimal."""
+    monkeypatch.setattr(soak_traffic, "REST", 0.01)
+    monkeypatch.setattr(soak.Schedule, "events", ill_at_times)
+
+    soak.run(60)
+
+    said = capsys.readouterr().out
+    # Where both providers fail one after the other, the request fails: that is no wrong sum.
+    assert [line for line in said.splitlines() if "WRONG" in line and "no_available_model" not in line] == [], said
+    counted = re.search(r"^([\d,]+) requests", said, re.M)
+    assert counted is not None
+    assert int(counted[1].replace(",", "")) > 2000, said
+    assert "missing from the ledger: 0; ids given twice: 0" in said
