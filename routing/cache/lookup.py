@@ -128,8 +128,9 @@ class Cache:
             return None
         try:
             return Found(answer, target, _as_wanted(exchange, answer))
-        except (reshape.NotUnderstood, orjson.JSONDecodeError) as error:
-            logger.warning("an answer of '%s' could not be given in another form: %s", answer.model, error)
+        except reshape.ODD as error:
+            why = error if isinstance(error, reshape.NotUnderstood) else type(error).__name__
+            logger.warning("an answer of '%s' could not be given in another form: %s", answer.model, why)
             return None
 
     def _give(self, exchange: Exchange, found: Found, state: str, layer: str) -> bytes:
@@ -264,7 +265,7 @@ def _target_of(answer: KeptAnswer, view: WorkspaceTargets) -> Target | None:
 
 
 def _as_wanted(exchange: Exchange, answer: KeptAnswer) -> bytes:
-    """The bytes that `exchange` is answered with. Raises `NotUnderstood`."""
+    """The bytes that `exchange` is answered with. Raises any of `reshape.ODD`."""
     if exchange.stream:
         if answer.streamed:
             return reshape.as_asked(answer.body, usage_wanted=exchange.usage_wanted)

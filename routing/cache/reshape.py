@@ -16,11 +16,18 @@ class NotUnderstood(Exception):
     """A stream with something in it that is in no known way put together."""
 
 
+# What an answer of no known shape comes to: an upstream may send anything.
+ODD = (NotUnderstood, AttributeError, KeyError, TypeError, ValueError, RecursionError)
+
+
 # --- A whole answer as a stream -------------------------------------------------------------------
 
 
 def as_stream(answer: dict[str, Any], *, usage_wanted: bool) -> bytes:
-    """The events that OpenAI would send: each choice's role, its content in one piece, its end, usage, `[DONE]`."""
+    """The events that OpenAI would send: each choice's role, its content in one piece, its end, usage, `[DONE]`.
+
+    Raises any of `ODD`.
+    """
     chat = answer.get("object") == "chat.completion" or any("message" in choice for choice in answer["choices"])
     head = {name: value for name, value in answer.items() if name not in ("choices", "usage")}
     if chat:
@@ -75,7 +82,7 @@ def as_asked(stream: bytes, *, usage_wanted: bool) -> bytes:
 
 
 def as_whole(stream: bytes, *, path: str) -> dict[str, Any]:
-    """What the same answer would have been as a whole. Raises `NotUnderstood` rather than leave anything out."""
+    """What the same answer would have been as a whole. Raises any of `ODD` rather than leave anything out."""
     answer: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
     for event in stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n\n"):
@@ -128,7 +135,9 @@ def _join(whole: dict[str, Any], piece: Any) -> None:
         elif type(value) is str:
             whole[name] = value if before is None or name in SAID_ONCE or name == "finish_reason" else before + value
         elif type(value) is list:
-            whole[name] = [*(before or []), *value]
+            if before is None:
+                before = whole[name] = []
+            before.extend(value)
         elif type(value) is dict:
             whole[name] = {} if before is None else before
             _join(whole[name], value)
@@ -147,6 +156,6 @@ def _numbered(calls: list[dict[str, Any]], pieces: Any) -> list[dict[str, Any]]:
         if type(index) is not int or not 0 <= index <= len(calls):
             raise NotUnderstood("a call without its number")
         if index == len(calls):
-            calls = [*calls, {}]
+            calls.append({})
         _join(calls[index], {name: value for name, value in piece.items() if name != "index"})
     return calls

@@ -219,6 +219,13 @@ def test_an_answer_that_was_cut_is_kept_where_the_client_cut_it(
     assert state(certain(scene, **limit)) == expected
 
 
+@pytest.mark.parametrize("message", ["a text", 5])
+def test_an_odd_answer_that_has_no_other_form_is_asked_for_anew(scene: Scene, message: Any) -> None:
+    odd = {**CALLED, "choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
+    scene.behave({"body": httpx.Response(200, json=odd).text, "content_type": "application/json"}, {})
+    assert [state(certain(scene)), state(certain(scene, stream=True))] == ["miss", "miss"]
+
+
 # --- Who may have it -----------------------------------------------------------------------------
 
 

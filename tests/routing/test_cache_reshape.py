@@ -1,5 +1,7 @@
 """A whole answer as a stream, and back: nothing is lost on the way, and what is not understood is not guessed at."""
 
+import json
+import time
 from typing import Any
 
 import orjson
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.cache.reshape import NotUnderstood, as_asked, as_stream, as_whole
+from routing.cache.reshape import ODD, NotUnderstood, as_asked, as_stream, as_whole
 from routing.endpoints import CHAT, COMPLETIONS
 from routing.providers import sse
 
@@ -132,6 +134,39 @@ def test_the_arguments_of_calls_are_put_together_by_their_call() -> None:
 def test_what_is_not_understood_is_not_guessed_at(chunk: dict[str, Any]) -> None:
     with pytest.raises(NotUnderstood):
         as_whole(events(chunk), path=CHAT.path)
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        [{"content": []}, {"content": "x"}],
+        [{"z": "a"}, {"z": {"a": 1}}],
+        [{"z": 1}, {"z": [1]}],
+        [{"tool_calls": "a"}, {"tool_calls": [{"index": 0}]}],
+    ],
+)
+def test_whatever_a_stream_holds_the_failure_is_one_that_is_reckoned_with(deltas: list[Any]) -> None:
+    chunks = [b'{"choices":[{"delta":%b}]}' % json.dumps(each).encode() for each in deltas]
+    with pytest.raises(ODD):
+        as_whole(b"".join([b"data: " + chunk + b"\n\n" for chunk in chunks]), path=CHAT.path)
+
+
+@pytest.mark.parametrize("message", ["a text", 5, {"tool_calls": [1]}])
+def test_whatever_a_whole_answer_holds_the_failure_is_one_that_is_reckoned_with(message: Any) -> None:
+    odd = chat({}) | {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    with pytest.raises(ODD):
+        as_stream(odd, usage_wanted=False)
+
+
+@pytest.mark.parametrize("piece", [{"tool_calls": [{"index": "@"}]}, {"annotations": [1]}])
+def test_many_pieces_take_no_longer_each_than_few(piece: dict[str, Any]) -> None:
+    """Copying what is there for each further one would take seconds, in which nobody is served."""
+    text = orjson.dumps(delta(**piece)).decode()
+    stream = "".join([f"data: {text}\n\n".replace('"@"', str(index)) for index in range(20_000)])
+    began = time.process_time()
+    whole = as_whole(stream.encode(), path=CHAT.path)
+    assert time.process_time() - began < 1.5
+    assert len(whole["choices"][0]["message"].popitem()[1]) == 20_000
 
 
 def test_usage_that_was_not_asked_for_is_hidden() -> None:
