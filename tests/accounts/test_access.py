@@ -25,9 +25,10 @@ ALLOWED = {
         Action.MANAGE_MEMBERS,
         Action.MANAGE_LIMITS,
         Action.READ_AUDIT,
+        Action.READ_CONTENT,
         Action.MANAGE_WEBHOOKS,
     },
-    Role.MEMBER: {Action.READ, Action.USE_KEYS},
+    Role.MEMBER: {Action.READ, Action.USE_KEYS, Action.READ_CONTENT},
     Role.VIEWER: {Action.READ},
 }
 

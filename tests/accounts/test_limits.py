@@ -97,7 +97,7 @@ def test_the_ends_of_the_range(api: ApiClient, path: str, budget: str) -> None:
         ({"rate_limit_tokens": 1, "rate_limit_window": 10**9}, "rate_limit_window", "less than"),
         ({"rate_limit_tokens": 10**13}, "rate_limit_tokens", "less than"),
         ({"rate_limit_streams": "2"}, "rate_limit_streams", "integer"),
-        ({"budget_reset_usd": "1"}, "budget_reset_usd", "not permitted"),
+        ({"budget_reset_usd": "1"}, "budget_reset_usd", "unknown; the fields are"),
     ],
 )
 def test_what_is_wrong_is_named_and_changes_nothing(
