@@ -4,6 +4,8 @@ import zlib
 
 # Bytes of an answer after compression, beyond which it is not kept. A stream of events packs to a tenth or less.
 MOST = 4 * 1024 * 1024
+# Bytes before it. A replay has all of them in memory, and what says the same again and again packs to a thousandth.
+MOST_UNPACKED = 64 * 1024 * 1024
 LEVEL = 1
 
 
@@ -13,24 +15,29 @@ class Packer:
     def __init__(self) -> None:
         self._compressor = zlib.compressobj(LEVEL)
         self._parts: list[bytes] = []
-        self._size = 0
+        self._size = self._unpacked = 0
 
     def add(self, part: bytes) -> None:
         """Take the next part."""
-        if self._size <= MOST:
+        self._unpacked += len(part)
+        if self._fits:
             self._take(self._compressor.compress(part))
+        else:
+            self._parts.clear()
+
+    @property
+    def _fits(self) -> bool:
+        return self._size <= MOST and self._unpacked <= MOST_UNPACKED
 
     def _take(self, compressed: bytes) -> None:
         if compressed:
             self._size += len(compressed)
             self._parts.append(compressed)
-            if self._size > MOST:
-                self._parts.clear()
 
     def finish(self) -> bytes | None:
         """All of it, compressed; None when that is too large. `zlib.decompress` undoes it."""
         self._take(self._compressor.flush())
-        return b"".join(self._parts) if self._size <= MOST else None
+        return b"".join(self._parts) if self._fits else None
 
 
 def packed(body: bytes) -> bytes | None:
