@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # All but the tab, which may stand in a header's value (RFC 9110, 5.5).
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code != 0x09)
+_FRAMING = frozenset({b"content-length: ", b"transfer-encoding: ", b"connection: "})
 _WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -28,6 +29,8 @@ def _field(name: bytes) -> bytes:
 class Cycle(RequestResponseCycle):
     """One request and its answer. The access log of uvicorn is left out: the ledger has what it would say."""
 
+    # Whether the application closes the connection.
+    _says_close = False
     # The head of an answer of a declared length, until its first bytes are there.
     _held = b""
 
@@ -48,31 +51,41 @@ class Cycle(RequestResponseCycle):
         """Write the head, or hold it back for its body. Raises `RuntimeError` for what is no header."""
         self.response_started, self.waiting_for_100_continue = True, False
         status = message["status"]
-        lines = [STATUS_LINE[status]]
-        framed = False
-        for name, value in (*self.default_headers, *message.get("headers", ())):
+        parts = [STATUS_LINE[status]]
+        headers = [*self.default_headers, *message.get("headers", ())]
+        for name, value in headers:
             field = _field(name)
-            if field == b"content-length: " and self.chunked_encoding is None:
-                self.chunked_encoding, self.expected_content_length = False, int(value)
-            elif field == b"transfer-encoding: " and value.lower() == b"chunked":
-                self.chunked_encoding, self.expected_content_length = True, 0
-            elif field == b"connection: ":
-                framed = b"close" in [token.strip() for token in value.lower().split(b",")]
-                self.keep_alive = self.keep_alive and not framed
-            lines.append(b"%b%b\r\n" % (field, value))
-        if not self.keep_alive and not framed:
-            lines.append(b"connection: close\r\n")
+            if field in _FRAMING:
+                self._frame(field, value)
+            parts += (field, value, b"\r\n")
+        # The status line, the headers, and the empty line that ends the head.
+        lines = len(headers) + 2
+        if not self.keep_alive and not self._says_close:
+            parts.append(b"connection: close\r\n")
+            lines += 1
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _WITHOUT_BODY:
             self.chunked_encoding = True
-            lines.append(b"transfer-encoding: chunked\r\n")
-        lines.append(b"\r\n")
-        head = b"".join(lines)
-        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * len(lines):
+            parts.append(b"transfer-encoding: chunked\r\n")
+            lines += 1
+        parts.append(b"\r\n")
+        head = b"".join(parts)
+        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * lines:
             raise RuntimeError("Invalid HTTP header value.")
         if self.chunked_encoding is False:
             self._held = head
         else:
             self.transport.write(head)
+
+    def _frame(self, field: bytes, value: bytes) -> None:
+        """Take in what a header says of the body's end and the connection's."""
+        if field == b"content-length: ":
+            if self.chunked_encoding is None:
+                self.chunked_encoding, self.expected_content_length = False, int(value)
+        elif field == b"transfer-encoding: ":
+            if value.lower() == b"chunked":
+                self.chunked_encoding, self.expected_content_length = True, 0
+        elif b"close" in [token.strip() for token in value.lower().split(b",")]:
+            self.keep_alive, self._says_close = False, True
 
     def _go_on(self, message: HTTPResponseBodyEvent) -> None:
         """Write a part of the body. Raises `RuntimeError` when it has not the length that the head says."""
