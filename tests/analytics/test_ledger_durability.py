@@ -88,7 +88,12 @@ def test_one_that_is_refused_among_thousands_costs_few_tries(
     (tmp_path / "spool").mkdir()
     tries: list[int] = []
     enter = ledger._enter
-    monkeypatch.setattr(ledger, "_enter", lambda *arguments: tries.append(1) or enter(*arguments))
+
+    def counted(*arguments: Any) -> None:
+        tries.append(1)
+        enter(*arguments)
+
+    monkeypatch.setattr(ledger, "_enter", counted)
     good = [spooled(key) for _ in range(1000)]
     gone = spooled(key, workspace_id=str(uuid7()))
     ledger.move(b"".join(map(line, [*good[:300], gone, *good[300:]])))

@@ -231,5 +231,5 @@ def test_an_id_tells_when_its_request_arrived() -> None:
         around = partitions.near(id)
         assert around is not None
         assert around[0] < datetime.now(UTC) < around[1]
-    for id in ("c4ca4238a0b923820dcc509a6f75849b", "ffffffff-ffff-7fff-bfff-ffffffffffff"):
-        assert partitions.near(UUID(id)) is None
+    for no_time in ("c4ca4238a0b923820dcc509a6f75849b", "ffffffff-ffff-7fff-bfff-ffffffffffff"):
+        assert partitions.near(UUID(no_time)) is None

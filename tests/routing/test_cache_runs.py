@@ -6,6 +6,7 @@ import random
 import pytest
 
 from routing.cache.answer import KeptAnswer
+from routing.cache.broadcast import Broadcast
 from routing.cache.collapse import Run, Runs
 from tests.routing.test_cache_memory import answer
 
@@ -13,7 +14,7 @@ KEY = b"key"
 ANSWER = answer()
 
 
-async def waiting(runs: Runs, count: int) -> list["asyncio.Task[KeptAnswer | Run | None]"]:
+async def waiting(runs: Runs, count: int) -> list["asyncio.Task[KeptAnswer | Broadcast | Run | None]"]:
     tasks = [asyncio.create_task(runs.turn(KEY, 5)) for _ in range(count)]
     await asyncio.sleep(0)
     return tasks
