@@ -43,6 +43,8 @@ def document(schema: dict[str, Any]) -> None:
     responses = components.setdefault("responses", {})
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
+            # django-ninja has them as numbers; beside a text of the same digits, JSON would have the member twice.
+            operation["responses"] = {str(status): answer for status, answer in operation["responses"].items()}
             if serves(path):
                 operation["responses"].setdefault("200", {"description": "OK"})["headers"] = _headers()
             for status in sorted(set(_expected(path, method, operation))):

@@ -1,5 +1,6 @@
 """The OpenAPI document: every operation says how it fails."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,17 @@ from tests.api_client import ApiClient
 def document(client: Client) -> dict[str, Any]:
     described: dict[str, Any] = client.get("/openapi.json").json()
     return described
+
+
+def test_no_member_comes_twice(client: Client) -> None:
+    """Swagger UI shows nothing of a document where one does."""
+
+    def once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in members]
+        assert len(names) == len(set(names)), names
+        return dict(members)
+
+    json.loads(client.get("/openapi.json").content, object_pairs_hook=once)
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
