@@ -34,7 +34,7 @@ def read_body(exchange: Exchange, raw: bytes, headers: dict[bytes, bytes]) -> No
     is the client's own request without the gateway's fields; everything unknown stays as it came.
     """
     try:
-        body = bounded_json.loads(raw)
+        body = bounded_json.loads_request(raw)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f"The body is not valid JSON: {error}.", param="body") from None
     except bounded_json.TooManyValues as error:
