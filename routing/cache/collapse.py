@@ -1,9 +1,9 @@
 """Identical requests at the same moment: one of them asks, the others have its answer. Within one process.
 
 Who wants a stream, and waits for one, listens to it while it is made (`broadcast`); all others wait for the end.
-Whoever waits is never worse off than alone: when the one who asks leaves, the next takes its place; when it fails, one
-other tries (a failure may be its own, of its budget, say), and when that fails too, everybody asks for themselves; and
-when its answer is not one to share, everybody does at once. For one event loop.
+Whoever waits is never worse off than alone, and is told no refusal but its own: when the one who asks leaves, or has no
+budget for it, the next takes its place; when it fails, one other tries, and when that fails too, everybody asks for
+themselves; and when its answer is not one to share, everybody does at once. For one event loop.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Runs:
         run.waiting.clear()
 
     def hand_on(self, run: Run, *, failed: bool) -> None:
-        """The one who asked has no answer: it failed, or its client left."""
+        """The one who asked has no answer: it failed, or the reason is its own alone."""
         run.failures += failed
         run.broadcast = None
         if run.failures >= MOST_FAILURES:

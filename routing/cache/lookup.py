@@ -10,6 +10,7 @@ import orjson
 from django.conf import settings
 
 from analytics import metrics
+from gateway_project.lib.errors import BudgetExceeded
 from routing.cache import reshape, rules, shared
 from routing.cache.answer import KeptAnswer
 from routing.cache.broadcast import Broadcast
@@ -29,7 +30,8 @@ Matches = Callable[[KeptAnswer], bool]
 MISS, HIT = "miss", "hit"
 EXACT = "exact"
 PICODOLLARS = 10**12
-CLIENT_LEFT = 499
+# Ends that say nothing of what another one is told: its client left, or its own budgets had no room.
+NOBODY_ELSES = frozenset({499, BudgetExceeded.status})
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ class Cache:
             logger.exception("the answer to request %s could not be kept", exchange.id)
         finally:
             if run is not None and exchange.status != 200:
-                self.runs.hand_on(run, failed=exchange.status != CLIENT_LEFT)
+                self.runs.hand_on(run, failed=exchange.status not in NOBODY_ELSES)
             elif run is not None:
                 self.runs.end(run, answer)
 

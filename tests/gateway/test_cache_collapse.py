@@ -8,8 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
+from gateway_project import embedded
+from tests.gateway.budgets import COST, TOKENS, price
+from tests.gateway.process import Process
 from tests.gateway.scene import CHAT, Scene, payloads_of
 
 MANY = 50
@@ -132,6 +136,31 @@ async def test_when_all_fail_nobody_hangs_and_each_is_told(scene: Scene) -> None
         responses = await asyncio.gather(*(ask(http, scene) for _ in range(10)))
     assert [response.status_code for response in responses] == [400] * 10
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_has_no_budget_for_it_is_refused_alone(scene: Scene, gateway: Process, *, stream: bool) -> None:
+    """Those who wait for it ask on their own account, and still once for all."""
+    price(scene)
+    scene.behave({"chunks": 3, **SLOW})
+    budgets = [COST / 2, COST / 2, COST, COST, COST]
+    keys = [scene.account.create_key(budget_usd=str(budget)) for budget in budgets]
+    await asyncio.sleep(0.5)  # until the gateway has heard of them
+    async with client(scene) as http:
+        # What they have spent cannot be read for a moment, so that nobody knows yet who may ask.
+        with psycopg.connect(embedded.dsn(gateway.data_dir)) as connection:
+            connection.execute("LOCK TABLE analytics_dailyusage IN ACCESS EXCLUSIVE MODE")
+            asked = []
+            for key in keys:
+                headers = {"authorization": f"Bearer {key['key']}"}
+                body = scene.body(temperature=0, max_tokens=TOKENS, stream=stream)
+                asked.append(asyncio.create_task(http.post(CHAT, json=body, headers=headers)))
+                await asyncio.sleep(0.05)
+        responses = await asyncio.gather(*asked)
+    assert [response.status_code for response in responses] == [402, 402, 200, 200, 200]
+    assert [text_of(response) for response in responses[2:]] == [TEXT] * 3
+    assert states(responses[2:]) == ["hit", "hit", "miss"]
+    assert len(scene.received()) == 1
 
 
 async def test_a_stream_that_breaks_off_does_so_for_all_who_listen_and_the_others_ask_again(scene: Scene) -> None:
