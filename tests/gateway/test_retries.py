@@ -102,7 +102,7 @@ def test_a_named_provider_does_not_fall_back(scene: Scene) -> None:
 
 
 def test_the_demo_provider_is_never_a_fallback(scene: Scene) -> None:
-    scene.account.add_provider(kind="demo", name=f"{scene.name}-demo")
+    scene.providers.append(scene.account.add_provider(kind="demo", name=f"{scene.name}-demo"))
     scene.behave({"status": 500})
     assert scene.post(model=scene.model).status_code == 503
 
