@@ -23,7 +23,7 @@ from bench.processes import free_port, running
 # Samples a second.
 RATE = 500
 # Where a thread of Python stands while it waits; py-spy sees by itself when the event loop does.
-WAITS = re.compile(r"\b(wait|select|poll|sleep) \([^)]*\)$")
+WAITS = re.compile(r"\b(wait|select|poll|sleep|_worker) \([^)]*\)$")
 CLIENTS = {kind: 128 if kind == "paced" else 16 for kind in wire.KINDS}
 
 

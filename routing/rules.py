@@ -7,6 +7,7 @@ answers. So evidence of a proof says much about the third question and little ab
 
 from bisect import bisect_right
 from math import exp, log1p
+from operator import mul
 from typing import Final
 
 from routing.features import Features
@@ -69,7 +70,7 @@ WEIGHTS: Final = {
     # Nothing is known of the words: neither simple nor hard.
     "unknown_language": (1.50, 1.45, 1.80),
 }
-_ROWS = tuple(WEIGHTS.values())
+_COLUMNS = tuple(zip(*WEIGHTS.values(), strict=True))
 
 # The second of something says less than the first: counts enter by the logarithm of one more. No count of a window
 # exceeds its bytes.
@@ -158,14 +159,12 @@ def signals(found: Features) -> tuple[float, ...]:
 
 def score(found: Features) -> float:
     """How hard the request is, 0 to 1."""
-    first = second = third = 0.0
-    for number, (one, two, three) in zip(signals(found), _ROWS, strict=True):
-        if number:  # many are 0
-            first += one * number
-            second += two * number
-            third += three * number
+    numbers = signals(found)
     usual = case(found)
-    return sum([1.0 / (1.0 + exp(-usual - answer)) for answer in (first, second, third)]) / 3
+    total = 0.0
+    for column in _COLUMNS:
+        total += 1.0 / (1.0 + exp(-usual - sum(map(mul, column, numbers))))
+    return total / len(_COLUMNS)
 
 
 def tier(hardness: float) -> str:
