@@ -19,12 +19,16 @@ from gateway_project.lib.wire import LastPart
 from routing.cache import reshape
 from routing.exchange import KEPT, Exchange
 from routing.providers import sse
+from routing.providers.base import Failure, UpstreamError
 
 if TYPE_CHECKING:
     from routing.cache.collapse import Run
 
 logger = logging.getLogger(__name__)
 
+# Bytes of a stream that others listen to: all of it is kept for who comes late. The longest answers have half of that.
+MOST = 64 * 1024 * 1024
+TOO_LONG = "its answer is too long to be shared"
 BROKE_OFF, INTERRUPTED = 502, "upstream_interrupted"
 BROKEN = {"message": "The stream broke off.", "type": "server_error", "code": INTERRUPTED, "param": None}
 
@@ -154,11 +158,21 @@ class Broadcast:
     # --- The reader ------------------------------------------------------------------------------
 
     async def _read(self) -> None:
+        kept = 0
         async for block in self._blocks:
-            if self._own is not None:
-                self._own.append(block)
-            self._last = block
-            self._tell()
+            self._pass_on(block)
+            kept += len(block)
+            if kept > MOST and not self.exchange.settled:
+                # Ends as a provider's breaking off does: settled, and with an error for everybody.
+                self._pass_on(await self._blocks.athrow(UpstreamError(Failure.DROPPED, TOO_LONG)))
+                await self._blocks.aclose()
+                return
+
+    def _pass_on(self, block: bytes) -> None:
+        if self._own is not None:
+            self._own.append(block)
+        self._last = block
+        self._tell()
 
     def _finish(self, reader: asyncio.Task[None]) -> None:
         """The reader is done; also where it was cancelled before it began."""
