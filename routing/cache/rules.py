@@ -33,7 +33,8 @@ def uses_cache(exchange: Exchange) -> bool:
     body, exact = exchange.body, exchange.policy.cache_exact
     if not (is_certain(body) if exact is None else exact):
         return False
-    return NOT_OF_ITSELF.isdisjoint(body) or not any(body.get(name) for name in NOT_OF_ITSELF)
+    # An empty object asks for a search with the provider's defaults.
+    return NOT_OF_ITSELF.isdisjoint(body) or all(body.get(name) in (None, False) for name in NOT_OF_ITSELF)
 
 
 def is_certain(body: dict[str, Any]) -> bool:

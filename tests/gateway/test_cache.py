@@ -142,6 +142,8 @@ def test_the_simple_shape_says_that_it_was_cached(scene: Scene) -> None:
         ({"temperature": 1, "cache": "on"}, ["miss", "hit"]),
         ({"temperature": 0, "store": True}, ["off", "off"]),
         ({"temperature": 0, "store": True, "cache": "on"}, ["miss", "hit"]),
+        ({"temperature": 0, "store": False}, ["miss", "hit"]),
+        ({"temperature": 0, "web_search_options": {}}, ["off", "off"]),
     ],
 )
 def test_who_uses_the_cache(scene: Scene, fields: dict[str, Any], states: list[str]) -> None:
