@@ -24,8 +24,10 @@ here; OpenRouter and xAI put it in the bill they report, which is entered as it 
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
+import math
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -47,6 +49,9 @@ COUNTED: Final = 1_048_576
 
 # More than any budget can be, and still exact in a till that reckons in doubles: a request may name any number.
 _MOST: Final = 10**26
+
+# Digits that nobody reads as a number any more, Python among them.
+_LONGEST_NUMBER: Final = 4301
 
 # Rates have 20 decimal places at most (`analytics.pricing`), picodollars are 12.
 _RATE_PLACES: Final = 20
@@ -143,7 +148,7 @@ def _measure(content: list[Any], size: Size) -> None:
 
 def _measure_answer(body: dict[str, Any], size: Size) -> None:
     size.output = max(_positive(body.get("max_completion_tokens")), _positive(body.get("max_tokens"))) or None
-    size.answers = max(1, _positive(body.get("n")), _positive(body.get("best_of")))
+    size.answers = max(_answers(body.get("n")), _answers(body.get("best_of")))
     if type(prompts := body.get("prompt")) is list and {*map(type, prompts)} != {int}:  # not the tokens of one
         size.answers *= max(1, len(prompts))
     if body.get("prediction"):
@@ -155,6 +160,16 @@ def longest_answer(body: dict[str, Any]) -> int | None:
     size = Size(0)
     _measure_answer(body, size)
     return None if size.output is None else size.output * size.answers + size.predicted
+
+
+def _answers(value: Any) -> int:
+    """How many answers some server may read `value` as: there are such that take `" +1_0"` for a number."""
+    if type(value) is str and len(value) < _LONGEST_NUMBER:
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if type(value) is float and value > 1:
+        value = math.ceil(min(value, _MOST))
+    return value if type(value) is int and value > 1 else 1
 
 
 def _positive(value: Any) -> int:
