@@ -1,15 +1,16 @@
 """What the requests of a period come to, exactly: days that are whole from the rollups, days that are cut from records.
 
-Rollups and records are read in one statement, so that none is counted twice or left out while others are entered.
+Rollups and records are read in one statement, or of one moment, so that none is counted twice or left out while
+others are entered.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, localcontext
 
 from analytics.rollups import percentile
-from analytics.sums_sql import NAMES, Place, Question, Row, aggregate, histograms, require_records
+from analytics.sums_sql import NAMES, Place, Question, Row, ranked, require_records, snapshot, summed
 from gateway_project.lib.pagination import DEFAULT_LIMIT, cursor_of, values_of, wrong_cursor
 
 # What sums are grouped by, as the API calls it -> the columns.
@@ -19,8 +20,10 @@ GROUPINGS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 # What groups may be ordered by, the most first.
 ORDERS = ("cost_usd", "requests", "tokens", "errors", "saved_usd")
-# A row of `aggregate` ends with its place, which is what a cursor holds.
+# A row of `ranked` ends with its place, which is what a cursor holds.
 PLACE = 3
+# More than any sum has: a rollup's numbers have thirty.
+MAX_DIGITS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +99,11 @@ def by_day(question: Question, today: date) -> Breakdown:
     Raises InvalidRequest for a period that cuts a day whose records retention has dropped.
     """
     require_records(question.period)
-    total, *groups = aggregate(question, ("day",))
-    hists = histograms(question, ("day",))
-    found = {row[:1]: _group(row, 1, hists.get(row[:1])) for row in groups}
-    days = sorted({(day,) for day in question.period.days(today)} | found.keys())
-    together = [sum(counts) for counts in zip(*hists.values(), strict=True)]
-    return Breakdown([found.get(day) or Group(day, Sums()) for day in days], _group(total, 1, together))
+    rows = summed(question, ("day",))
+    found = {row[0]: _group(row, 1) for row in rows}
+    days = sorted({*question.period.days(today), *found})
+    total = Group((None,), Sums()) if not rows else _group((None, *_together([row[1:] for row in rows])), 1)
+    return Breakdown([found.get(day) or Group((day,), Sums()) for day in days], total)
 
 
 def breakdown(
@@ -114,18 +116,27 @@ def breakdown(
     require_records(question.period)
     columns = GROUPINGS[by]
     order, behind = "" if by == "day" else order, _decoded(cursor) if cursor else None
-    total, *rows = aggregate(question, columns, order=order, behind=behind, limit=limit)
-    following = cursor_of([str(value) for value in rows[limit - 1][-PLACE:]]) if len(rows) > limit else None
-    shown = {row[: len(columns)]: row for row in rows[:limit]}
-    hists = histograms(question, columns, only=shown) if shown else {}
-    groups = [_group(row, len(columns), hists.get(values)) for values, row in shown.items()]
-    return Breakdown(groups, _group(total, len(columns)), following)
+    with snapshot():
+        # There may be ten thousand groups: what they are ordered by is summed for all, the rest for those on the page.
+        page = ranked(question, columns, order=order, behind=behind, limit=limit + 1)
+        shown = [row[: len(columns)] for row in page[:limit]]
+        rows = summed(question, columns, only=shown) if shown else []
+        total = _group(summed(question, (), counts=False)[0], 0)
+    found = {row[: len(columns)]: _group(row, len(columns)) for row in rows}
+    following = cursor_of([str(value) for value in page[limit - 1][-PLACE:]]) if len(page) > limit else None
+    return Breakdown([found[values] for values in shown], total, following)
 
 
-def _group(row: Row, columns: int, hist: Sequence[int] | None = None) -> Group:
-    sums = Sums(**dict(zip(NAMES, row[columns:-PLACE], strict=True)))
+def _group(row: Row, columns: int) -> Group:
+    values, numbers, hist = row[:columns], row[columns:][: len(NAMES)], row[columns + len(NAMES) :]
     percentiles = [percentile(hist, share) for share in (0.5, 0.95)] if hist else ()
-    return Group(row[:columns], sums, *percentiles)
+    return Group(values, Sums(**dict(zip(NAMES, numbers, strict=True))), *percentiles)
+
+
+def _together(rows: Sequence[Row]) -> Row:
+    """The sum of each column, exactly: Decimals are rounded to the context's precision where they are added."""
+    with localcontext(prec=MAX_DIGITS):
+        return tuple(sum(column) for column in zip(*rows, strict=True))
 
 
 def _decoded(cursor: str) -> Place:

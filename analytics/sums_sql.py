@@ -1,6 +1,7 @@
 """The statements behind `sums`: rollups of whole days and records of cut ones, read as if they were one table."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -31,91 +32,96 @@ Row = tuple[Any, ...]
 Place = tuple[Decimal, int, str]
 
 MONEY = ("cost_usd", "saved_usd")
-# Sums that follow from a rollup's dimensions.
+# Sums that follow from a rollup's dimensions, and these.
 COUNTED = {
     "cache_hits": "cache IN ('hit', 'semantic')",
     "cache_asked": "cache IN ('hit', 'semantic', 'miss')",
     "local": "privacy = 'local'",
 }
+_COUNTED_BY = ("cache", "privacy")
 NAMES = (*MEASURES, *COUNTED)
 
-_AGGREGATE = """
-WITH part AS ({parts}), summed AS (
-    SELECT {group}, GROUPING({group}) AS rest, {sums} FROM part GROUP BY GROUPING SETS (({group}), ())
-), ranked AS (
-    SELECT *, {measure} AS measure, {second} AS second, {name} AS name FROM summed
+# What a plain GROUP BY sums, Postgres may share out among its workers.
+_RANKED = """
+WITH summed AS (
+    SELECT {group}, {measure} AS measure, {second} AS second, {name} AS name FROM ({parts}) part GROUP BY {group}
 )
-SELECT {group}, {names}, measure, second, name FROM ranked WHERE rest > 0 OR {behind}
-ORDER BY rest DESC, measure DESC, second DESC, name LIMIT {limit}
+SELECT {group}, measure, second, name FROM summed WHERE {behind}
+ORDER BY measure DESC, second DESC, name LIMIT {limit}
 """
 _BEHIND = "(measure, second) < ({0}, {1}) OR (measure, second) = ({0}, {1}) AND name > {2}"
-_WHOLE = "SELECT {columns}, {names} FROM {rollup} WHERE {chosen}"
-_CUT = "SELECT {columns}, {measures} FROM {records} WHERE {chosen} GROUP BY {columns}"
 
-# An array without nulls finds its n-th member at once, and as many sums beat one over as many rows.
-_HISTOGRAMS = "SELECT {group}, {counts} FROM ({parts}) part GROUP BY {group}"
-_WHOLE_HISTOGRAM = """
+_SUMMED = "SELECT {results} FROM ({parts}) part GROUP BY {group}"
+
+_WHOLE = "SELECT {columns}, {names} FROM {table} WHERE {chosen}"
+_CUT = "SELECT {columns}, {measures} FROM {table} WHERE {chosen} GROUP BY {columns}"
+# The same with the latencies' counts. An array without nulls finds its n-th member at once, and as many sums beat one
+# over as many rows. OFFSET keeps it from being made once for each of them.
+_WHOLE_COUNTED = """
 SELECT * FROM (
-    SELECT {group}, array_replace(latency_hist, NULL, 0) AS counts FROM {rollup} WHERE {chosen} OFFSET 0
+    SELECT {columns}, {names}, array_replace(latency_hist, NULL, 0) AS counts FROM {table} WHERE {chosen} OFFSET 0
 ) dense
 """
-_CUT_HISTOGRAM = """
-SELECT {group}, array_fill(0::bigint, ARRAY[bucket]) || count(*) AS counts
+_CUT_COUNTED = """
+SELECT {columns}, {measures}, array_fill(0::bigint, ARRAY[coalesce(bucket, 0)]) || count(bucket) AS counts
 FROM (
-    SELECT *, width_bucket(latency_ms, {bounds}::int[]) AS bucket FROM {records} WHERE {chosen} AND status < 400
-) answered GROUP BY {group}, bucket
+    SELECT *, CASE WHEN status < 400 THEN width_bucket(latency_ms, {bounds}::int[]) END AS bucket
+    FROM {table} WHERE {chosen}
+) told GROUP BY {columns}, bucket
 """
-# What a statement here may sort and hash in memory. On disk, a tenth of a second becomes several.
+# What rows of a hundred sums may sort and hash in memory. On disk, a tenth of a second becomes several.
 _WORK_MEM = "SET LOCAL work_mem = '64MB'"
+_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 
-def aggregate(
-    question: Question,
-    group: tuple[str, ...],
-    *,
-    order: str = "",
-    behind: Place | None = None,
-    limit: int | None = None,
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """What is read within is as of one moment, unless a transaction has begun already, which may be laxer."""
+    outermost = not connection.in_atomic_block
+    with transaction.atomic():
+        if outermost:
+            _run(sql.SQL(_SNAPSHOT))
+        yield
+
+
+def ranked(
+    question: Question, group: tuple[str, ...], *, order: str = "", behind: Place | None = None, limit: int
 ) -> list[Row]:
-    """What everything comes to, then each group: those with the most of `order` first, by name where it is "".
-
-    A row is the group's values (null in the first row), the sums that NAMES names, and the group's place. With `limit`
-    there are so many groups and one more at most, those behind `behind`.
-    """
-    measures = [sql.SQL(f"{how} AS {name}") for name, how in MEASURES.items()]
-    columns = _listed(dict.fromkeys((*group, "cache", "privacy")))
-    blanks = {"columns": columns, "names": _listed(MEASURES), "measures": _join(measures)}
-    measure = "prompt_tokens + completion_tokens" if order == "tokens" else order
+    """The values and the place of at most `limit` groups behind `behind`, the most of `order` first, or by name."""
+    measure = "sum(prompt_tokens + completion_tokens)" if order == "tokens" else f"sum({order})"
     name = [sql.SQL("coalesce({}::text, '')").format(sql.Identifier(column)) for column in group]
-    statement = sql.SQL(_AGGREGATE).format(
-        parts=_parts(question, group, _WHOLE, _CUT, blanks),
+    statement = sql.SQL(_RANKED).format(
+        parts=_parts(question, group),
         group=_listed(group),
-        sums=_join(sql.SQL(each) for each in _sums()),
-        measure=sql.SQL(measure or "0"),
-        second=sql.SQL("requests" if measure else "0"),
+        measure=sql.SQL(measure if order else "0"),
+        second=sql.SQL("sum(requests)" if order else "0"),
         name=sql.SQL(" || '/' || ").join(name),
-        names=_listed(NAMES),
         behind=sql.SQL(_BEHIND).format(*map(sql.Literal, behind)) if behind else sql.SQL("TRUE"),
-        limit=sql.Literal(None if limit is None else limit + 2),
+        limit=sql.Literal(limit),
     )
     return _rows(statement)
 
 
-def histograms(question: Question, group: tuple[str, ...], only: Iterable[Row] | None = None) -> dict[Row, list[int]]:
-    """How many latencies of answered requests lie in each bucket of `rollups.BOUNDS`, by group; `only` some groups.
+def summed(
+    question: Question, group: tuple[str, ...], *, only: Iterable[Row] | None = None, counts: bool = True
+) -> list[Row]:
+    """What each group comes to, in no order; `only` some of them. Without columns to group by everything is one group.
 
-    Groups without answered requests are not in it.
+    A row is the group's values, the sums that NAMES names, and with `counts` how many latencies of answered requests
+    lie in each bucket of `rollups.BOUNDS`.
     """
-    more = [] if only is None or len(group) > 1 else [_is_any(group[0], [value for (value,) in only])]
-    blanks = {"group": _listed(group), "bounds": sql.Literal(BOUNDS)}
-    buckets = range(1, len(BOUNDS) + 2)
-    statement = sql.SQL(_HISTOGRAMS).format(
-        group=_listed(group),
-        counts=_join(sql.SQL(f"coalesce(sum(counts[{place}]), 0)::bigint") for place in buckets),
-        parts=_parts(question, group, _WHOLE_HISTOGRAM, _CUT_HISTOGRAM, blanks, more),
+    # Groups of several columns are few.
+    more = [] if only is None or len(group) != 1 else [_is_any(group[0], [value for (value,) in only])]
+    buckets = range(1, len(BOUNDS) + 2) if counts else ()
+    results = [f"coalesce(sum(counts[{place}]), 0)::bigint" for place in buckets]
+    statement = sql.SQL(_SUMMED).format(
+        parts=_parts(question, group, more, counts=counts),
+        group=_listed(group) if group else sql.SQL("()"),
+        results=_join([*map(sql.Identifier, group), *map(sql.SQL, [*_sums(), *results])]),
     )
-    found = {row[: len(group)]: list(row[len(group) :]) for row in _rows(statement)}
-    return {values: counts for values, counts in found.items() if any(counts)}
+    with transaction.atomic():
+        _run(sql.SQL(_WORK_MEM))
+        return _rows(statement)
 
 
 def require_records(period: Period) -> None:
@@ -133,38 +139,53 @@ def require_records(period: Period) -> None:
 
 def _sums() -> Iterable[str]:
     for name in MEASURES:
-        kind = "numeric" if name in MONEY else "bigint"
-        yield f"coalesce(sum({name}), 0)::{kind} AS {name}"
+        yield f"coalesce(sum({name}), 0)::{_kind(name)} AS {name}"
     for name, condition in COUNTED.items():
         yield f"coalesce(sum(requests) FILTER (WHERE {condition}), 0)::bigint AS {name}"
 
 
-def _parts(
-    question: Question,
-    group: tuple[str, ...],
-    whole: str,
-    cut: str,
-    blanks: Mapping[str, sql.Composable],
-    more: Sequence[sql.Composable] = (),
-) -> sql.Composed:
-    """`whole` over the rollups of the period's whole days and `cut` over the records of each piece of a day.
+def _kind(measure: str) -> str:
+    return "numeric" if measure in MONEY else "bigint"
 
-    `blanks` are what is filled in both of them, `more` conditions beside the question's own.
+
+def _parts(
+    question: Question, group: tuple[str, ...], more: Sequence[sql.Composable] = (), *, counts: bool = False
+) -> sql.Composed:
+    """The rollups of the period's whole days and what the records of each piece of a day come to, as one table.
+
+    `more` are conditions beside the question's own. With `counts` there is a column of latencies by bucket.
     """
+    whole, cut = (_WHOLE_COUNTED, _CUT_COUNTED) if counts else (_WHOLE, _CUT)
     caller, period, filters = question.caller, question.period, question.filters
     equal = {"workspace_id": caller.workspace.pk, **filters.dimensions}
     chosen = [*more, *(_is(column, "=", value) for column, value in equal.items())]
     # Any column that the table of totals lacks takes the other one.
     rollup = DailyTotal if {*group, *filters.dimensions} <= {"day", *DIMENSIONS[DailyTotal]} else DailyUsage
+    columns = _listed(dict.fromkeys((*group, *_COUNTED_BY)))
     days = [_is("day", ">=", period.first), *([_is("day", "<=", period.last)] if period.last else [])]
-    table = sql.Identifier(rollup._meta.db_table)
-    found = [sql.SQL(whole).format(rollup=table, chosen=_all([*chosen, *days]), **blanks)]
+    found = [
+        sql.SQL(whole).format(
+            columns=columns,
+            names=_listed(MEASURES),
+            table=sql.Identifier(rollup._meta.db_table),
+            chosen=_all([*chosen, *days]),
+        )
+    ]
     records = sql.SQL("(SELECT *, (created_at AT TIME ZONE 'UTC')::date AS day FROM {}) record").format(
         sql.Identifier(UsageRecord._meta.db_table)
     )
     for begin, end in period.cuts:
         times = [_is("created_at", ">=", begin), _is("created_at", "<", end)]
-        found.append(sql.SQL(cut).format(records=records, chosen=_all([*chosen, *times]), **blanks))
+        found.append(
+            sql.SQL(cut).format(
+                columns=columns,
+                # Of the rollups' own types: else each of their rows is converted.
+                measures=_join(sql.SQL(f"({how})::{_kind(name)} AS {name}") for name, how in MEASURES.items()),
+                bounds=sql.Literal(BOUNDS),
+                table=records,
+                chosen=_all([*chosen, *times]),
+            )
+        )
     return sql.SQL(" UNION ALL ").join(found)
 
 
@@ -192,9 +213,13 @@ def _listed(columns: Iterable[str]) -> sql.Composed:
     return _join(map(sql.Identifier, columns))
 
 
-def _rows(statement: sql.Composed) -> list[Row]:
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_WORK_MEM)
+def _run(statement: sql.Composable) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def _rows(statement: sql.Composable) -> list[Row]:
+    with connection.cursor() as cursor:
         cursor.execute(statement)
         rows: list[Row] = cursor.fetchall()
     return rows
