@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -39,13 +40,18 @@ def database() -> Database:
     return Database()
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """A disk that takes 1,050 bytes of a file and then refuses, as one that is full does: in the middle of a write."""
+    """A disk that takes 1,050 bytes of a file and then refuses, as one that is full does: in the middle of a write.
+
+    It holds for the whole process, so no longer than the test itself: pytest's output may be a file, too.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1050, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_while_few_records_wait_nothing_is_refused(tmp_path: Path, database: Database) -> None:
@@ -88,7 +94,7 @@ def test_a_disk_with_little_room_refuses_before_it_is_full(tmp_path: Path, datab
     assert Spool(tmp_path, database.move, reserve=0).refusal == ""
 
 
-@pytest.mark.usefixtures("small_files")
+@small_files()
 def test_a_full_disk_cuts_no_line_and_what_it_refuses_is_kept(tmp_path: Path, database: Database) -> None:
     waiting = Spool(tmp_path, database.move, reserve=0)
     lines = [b"%03d" % number + LINE for number in range(15)]
@@ -109,7 +115,8 @@ def test_a_full_disk_cuts_no_line_and_what_it_refuses_is_kept(tmp_path: Path, da
     assert sorted(database.lines) == lines
 
 
-def test_what_was_kept_is_written_once_the_disk_takes_it(tmp_path: Path, database: Database, small_files: None) -> None:
+@small_files()
+def test_what_was_kept_is_written_once_the_disk_takes_it(tmp_path: Path, database: Database) -> None:
     waiting = Spool(tmp_path, database.move, reserve=0)
     database.away = True
     lines = [b"%03d" % number + LINE for number in range(15)]
@@ -126,7 +133,7 @@ def test_what_was_kept_is_written_once_the_disk_takes_it(tmp_path: Path, databas
     assert sorted(written.splitlines(keepends=True)) == lines
 
 
-@pytest.mark.usefixtures("small_files")
+@small_files()
 def test_memory_is_bounded_and_what_it_cannot_take_is_told(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

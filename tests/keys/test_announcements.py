@@ -127,6 +127,8 @@ def test_recording_use_says_nothing_and_adds_up(ear: Ear, key: GatewayKey) -> No
     ]
     with connection.cursor() as wrapped:
         cursor: psycopg.Cursor[Any] = wrapped.cursor
+        # Another test's connection may have the ledger's own.
+        cursor.execute("DROP TABLE IF EXISTS pg_temp.entered")
         cursor.execute("CREATE TEMP TABLE entered (key_id uuid, created_at timestamptz, cost_usd numeric)")
         for rows in (batch, batch[1:2], [], [(None, now, Decimal(1))]):
             cursor.execute("TRUNCATE entered")

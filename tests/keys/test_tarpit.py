@@ -21,9 +21,9 @@ def test_no_database_connection_is_held_while_a_provider_is_asked(
     held: list[bool] = []
     real = probe.probe
 
-    def watched(kind: Kind, base_url: str, secret: Secret | None, timeout: float) -> probe.ProbeResult:
+    def watched(kind: Kind, base_url: str, secret: Secret | None, timeout: float, *, local: bool) -> probe.ProbeResult:
         held.append(connection.connection is not None)
-        return real(kind, base_url, secret, timeout)
+        return real(kind, base_url, secret, timeout, local=local)
 
     monkeypatch.setattr(probe, "probe", watched)
     provider = services.create_provider(
