@@ -35,10 +35,9 @@ class News:
     # A batch of which the place may have been told, or not.
     doubt: int = 0
 
-    def doubted(self) -> None:
-        """It was told, but nobody knows whether it was heard: it must not be told twice."""
-        self.doubt = max([self.doubt, *(batch for _, _, batch in self.landed)])
-        self.spent, self.landed = {}, []
+    def in_doubt(self) -> int:
+        """The `doubt` of the next news, where this was told, and nobody knows whether it was heard."""
+        return max([self.doubt, *(batch for _, _, batch in self.landed)])
 
 
 class Leaf(NamedTuple):

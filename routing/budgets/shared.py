@@ -176,12 +176,12 @@ class SharedTill(Till):
         try:
             verdicts = await self._places[self.place].reserve(self.generation, leaves, list(wishes))
         except BaseException:
-            # What was told may have been heard or not. What is held is told again, as it is absolute.
+            # What was told may have been heard or not. What is held is told again, as it is absolute; what landed is
+            # not, as it would be added twice.
             self._line[:0] = wishes
             self._changed |= changed | refs
             for ref, told in news.items():
-                told.doubted()
-                self._news[ref].doubt = max(self._news[ref].doubt, told.doubt)
+                self._news[ref].doubt = max(self._news[ref].doubt, told.in_doubt())
             raise
         for wish, verdict in zip(wishes, verdicts, strict=True):
             self._hand_on(wish, verdict)

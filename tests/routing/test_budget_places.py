@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,8 @@ from routing.models import BudgetTill
 from tests.redis_server import RedisServer, running_redis
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+Work = Callable[[list[Place]], Coroutine[Any, Any, None]]
 
 TODAY = 20_000
 # More than 2^53 picodollars, with a last digit that a double would lose.
@@ -44,15 +46,14 @@ class Teller:
     open: list[Reservation] = field(default_factory=list)
     due: list[Reservation] = field(default_factory=list)
 
-    async def call(self, generation: int, refs: set[str], wishes: list[Wish], *, lost: bool = False) -> list[Verdict]:
-        """What the place says; with `lost` it hears, and nobody hears what it says."""
+    async def call(self, generation: int, refs: set[str], wishes: list[Wish], *, lost: str = "") -> list[Verdict]:
+        """What the place says. A lost "call" is not heard by it; a lost "reply" is, and nobody hears what it says."""
         news = {ref: self.news.pop(ref, News()) for ref in refs}
         leaves = [leaf_of(self.book.pages[ref], news[ref]) for ref in sorted(refs)]
-        verdicts = await self.place.reserve(generation, leaves, wishes)
+        verdicts = await self.place.reserve(generation, leaves, wishes) if lost != "call" else []
         if lost:
-            for ref, told in news.items():
-                told.doubted()
-                self.news[ref] = News(doubt=told.doubt)
+            # Which of the two it was is not known here.
+            self.news |= {ref: News(doubt=told.in_doubt()) for ref, told in news.items()}
             return []
         for wish, verdict in zip(wishes, verdicts, strict=True):
             if verdict is None:
@@ -79,6 +80,9 @@ class World:
     def reserved(self) -> int:
         return sum(reservation.amount for teller in self.tellers for reservation in teller.open)
 
+    def lost(self, probability: float) -> str:
+        return self.chance.choice(["call", "reply"]) if self.chance.random() < probability else ""
+
     async def step(self) -> None:
         teller = self.chance.choice(self.tellers)
         match self.chance.choice(["ask", "ask", "ask", "settle", "settle", "move", "read", "tell"]):
@@ -96,16 +100,17 @@ class World:
                     self.tell_sum(each)
             case "tell":
                 refs = set(teller.book.pages)
-                await teller.call(1, refs, [], lost=self.chance.random() < 0.3)
+                await teller.call(1, refs, [], lost=self.lost(0.3))
             case _:
                 pass
+        await self.probe(self.chance.choice(self.tellers), fits=False)
 
     async def ask(self, teller: Teller) -> None:
         reservation = teller.book.open(uuid7_text(), "w", TODAY * SECONDS, (self.scope, self.other))
         refs = {self.scope.ref, self.other.ref}
         wish = Wish(reservation, self.chance.randint(1, LIMIT // 3))
         for _ in range(10):
-            verdicts = await teller.call(1, refs, [wish], lost=self.chance.random() < 0.2)
+            verdicts = await teller.call(1, refs, [wish], lost=self.lost(0.2))
             if verdicts and type(verdicts[0]) is not Unopened:
                 break
             if verdicts:
@@ -140,6 +145,14 @@ class World:
             for scope in reservation.budgets:
                 teller.news.setdefault(scope.ref, News()).landed.append((TODAY, reservation.amount, batch))
 
+    async def probe(self, teller: Teller, *, fits: bool) -> None:
+        """Ask for all that is left, or for a picodollar more; what is granted is given back at once."""
+        room = LIMIT - self.spent() - self.reserved()
+        reservation = teller.book.open(uuid7_text(), "w", TODAY * SECONDS, (self.scope,))
+        (verdict,) = await teller.call(1, {self.scope.ref}, [Wish(reservation, room if fits else room + 1)])
+        assert (verdict is None) == fits, (verdict, room)
+        teller.book.settle(reservation, 0)
+
     async def end(self) -> None:
         """All is settled, entered and told: what is known as spent is the ledger's sum, and the rest fits."""
         for teller in self.tellers:
@@ -148,17 +161,15 @@ class World:
                 self.records[reservation.id] = (reservation.amount, None)
             teller.open.clear()
         self.move()
+        # One tells the sum, which has what the others then say of what landed.
+        self.tell_sum(self.tellers[0])
         for teller in self.tellers:
-            self.tell_sum(teller)
+            self.land(teller, self.batch, list(self.records))
             await teller.call(1, set(teller.book.pages), [])
-        for more, fits in ((LIMIT - self.spent() + 1, False), (LIMIT - self.spent(), True)):
-            for teller in self.tellers[:1]:
-                reservation = teller.book.open(uuid7_text(), "w", TODAY * SECONDS, (self.scope,))
-                (verdict,) = await teller.call(1, {self.scope.ref}, [Wish(reservation, more)])
-                if type(verdict) is Unopened:
-                    self.tell_sum(teller)
-                    (verdict,) = await teller.call(1, {self.scope.ref}, [Wish(reservation, more)])
-                assert (verdict is None) == fits, verdict
+        for teller in self.tellers:
+            await self.probe(teller, fits=False)
+            await self.probe(teller, fits=True)
+            await teller.call(1, {self.scope.ref}, [])
 
 
 async def run(places: list[Place], seed: int) -> None:
@@ -170,22 +181,72 @@ async def run(places: list[Place], seed: int) -> None:
     await world.end()
 
 
+async def lose(places: list[Place], lost: list[str]) -> None:
+    """What landed is told of in calls that are `lost`: from then on nothing counts but a sum that has it."""
+    for place in places:
+        await place.register(1, [])
+    first, second = map(Teller, places)
+    scope = Scope(kind="key", id="k", ref=f"key:{uuid7_text()}", name="k", budget_pico=LIMIT, period="day")
+
+    async def ask(teller: Teller, more: int, sum: Spent | None = None) -> tuple[Reservation, Verdict]:
+        if sum is not None:
+            teller.news[scope.ref] = News(spent={SPAN: sum})
+        reservation = teller.book.open(uuid7_text(), "w", TODAY * SECONDS, (scope,))
+        (verdict,) = await teller.call(1, {scope.ref}, [Wish(reservation, more)])
+        return reservation, verdict
+
+    reservation, verdict = await ask(first, LIMIT - 5, Spent(1, 0))
+    assert verdict is None
+    first.book.settle(reservation, LIMIT - 5)
+    first.book.land(2, [reservation.id])
+    first.news[scope.ref] = News(landed=[(TODAY, LIMIT - 5, 2)])
+    for what in [*lost, ""]:
+        await first.call(1, {scope.ref}, [], lost=what)
+    assert type((await ask(second, 6))[1]) is Unopened
+    assert type((await ask(second, 6, Spent(1, 0)))[1]) is Unopened, "read before it landed"
+    assert (await ask(second, 6, Spent(2, LIMIT - 5)))[1] == Shortfall(scope, SPAN, 6, LIMIT - 5, 0)
+    assert (await ask(second, 5))[1] is None
+
+
+async def with_redis(server: RedisServer, work: Work, count: int) -> None:
+    link = RedisLink(server.url)
+    try:
+        await work([InRedis(link, uuid7_text()) for _ in range(count)])
+    finally:
+        await link.close()
+
+
+def with_postgres(work: Work, count: int) -> None:
+    BudgetTill.objects.create(id=1, generation=1, place="postgres")
+    postgres = [Postgres() for _ in range(count)]
+    try:
+        asyncio.run(work([InPostgres(each, uuid7_text()) for each in postgres]))
+    finally:
+        for each in postgres:
+            each.close()
+
+
 @pytest.mark.parametrize("seed", range(12))
 async def test_in_redis(redis: RedisServer, seed: int) -> None:
-    link = RedisLink(redis.url)
-    await run([InRedis(link, uuid7_text()) for _ in range(3)], seed)
-    await link.close()
+    await with_redis(redis, lambda places: run(places, seed), 3)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_in_postgres(seed: int) -> None:
-    BudgetTill.objects.create(id=1, generation=1, place="postgres")
-    postgres = [Postgres() for _ in range(3)]
-    try:
-        asyncio.run(run([InPostgres(each, uuid7_text()) for each in postgres], seed))
-    finally:
-        for each in postgres:
-            each.close()
+    with_postgres(lambda places: run(places, seed), 3)
+
+
+LOSSES = pytest.mark.parametrize("lost", [["call"], ["reply"], ["call", "call"], ["reply", "call"]], ids="+".join)
+
+
+@LOSSES
+async def test_what_is_lost_on_the_way_to_redis(redis: RedisServer, lost: list[str]) -> None:
+    await with_redis(redis, lambda places: lose(places, lost), 2)
+
+
+@LOSSES
+def test_what_is_lost_on_the_way_to_postgres(lost: list[str]) -> None:
+    with_postgres(lambda places: lose(places, lost), 2)
 
 
 async def test_another_generation_is_refused(redis: RedisServer) -> None:
