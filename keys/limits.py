@@ -60,11 +60,28 @@ class Scope:
         return self.requests is not None or self.tokens is not None or self.streams is not None
 
 
+def of_key(id_: str, name: str, values: Collection[Any]) -> tuple[Scope, ...]:
+    """What limits one key: its own limits, and without a limit of requests among them the installation's default.
+
+    The default holds in its own window: a key's limit of tokens an hour makes it no limit of requests an hour.
+    """
+    ref = f"key:{id_}"
+    requests, window, *others = values
+    default, usual = settings.RATE_LIMIT_REQUESTS, settings.RATE_LIMIT_WINDOW
+    if requests is not None or not default:
+        own = scope("key", id_, ref, name, values)
+        return () if own is None else (own,)
+    if window in (None, usual):
+        both = scope("key", id_, ref, name, (default, usual, *others))
+        return () if both is None else (both,)
+    own = scope("key", id_, ref, name, values)
+    general = Scope(kind="key", id=id_, ref=f"{ref}:default", name=name, requests=default, window=usual)
+    return (general,) if own is None else (general, own)
+
+
 def scope(kind: Kind, id_: str, ref: str, name: str, values: Collection[Any]) -> Scope | None:
     """The scope whose row has these `values` of `COLUMNS`; None when nothing limits it."""
     requests, window, tokens, streams, budget, period, reset_at, reset_usd = values
-    if kind == "key" and requests is None and settings.RATE_LIMIT_REQUESTS:
-        requests, window = settings.RATE_LIMIT_REQUESTS, window or settings.RATE_LIMIT_WINDOW
     if requests is None and tokens is None and streams is None and budget is None:
         return None
     return Scope(

@@ -97,8 +97,7 @@ def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
         key_id, workspace, user, name, expires_at, revoked_at, allowed_models, *others = row
         policy, privacy_mode, scopes, content_kept, *own = others
         workspace_id, user_id = str(workspace), "" if user is None else str(user)
-        scope = limits.scope("key", str(key_id), f"key:{key_id}", name, own)
-        holding = (*(() if scope is None else (scope,)), *shared.of(workspace_id, user_id))
+        holding = (*limits.of_key(str(key_id), name, own), *shared.of(workspace_id, user_id))
         yield KeyFacts(
             id=str(key_id),
             workspace_id=workspace_id,

@@ -97,7 +97,10 @@ def test_a_key_without_a_limit_of_its_own_takes_the_default(owner: Caller, setti
     own = make_key(owner, rate_limit_requests=5, rate_limit_window=10)
     assert [(s.requests, s.window) for s in holding(own)] == [(5, 10)]
     tokens_only = make_key(owner, rate_limit_tokens=500, rate_limit_window=10)
-    assert [(s.requests, s.tokens, s.window) for s in holding(tokens_only)] == [(60, 500, 10)]
+    assert [(s.requests, s.tokens, s.window) for s in holding(tokens_only)] == [(60, None, 30), (None, 500, 10)]
+    assert len({s.ref for s in holding(tokens_only)}) == 2
+    as_usual = make_key(owner, rate_limit_tokens=500)
+    assert [(s.requests, s.tokens, s.window) for s in holding(as_usual)] == [(60, 500, 30)]
     settings.RATE_LIMIT_REQUESTS = 0
     assert holding(make_key(owner)) == ()
     assert [(s.requests, s.tokens) for s in holding(tokens_only)] == [(None, 500)]
