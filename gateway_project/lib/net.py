@@ -136,7 +136,7 @@ def _host_and_port(url: str) -> tuple[str, int]:
     if scheme not in ("http", "https") or not host or "%" in host:
         raise ValueError("must be a URL that starts with http:// or https:// and names a host.")
     if "@" in authority:
-        raise ValueError("must carry no credentials; give the key as api_key.")
+        raise ValueError("must carry no user name and no password.")
     if parsed.raw_query_string or parsed.raw_fragment or url.endswith(("?", "#")):
         raise ValueError("must have no query and no fragment.")
     if not parsed.port:
