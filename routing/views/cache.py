@@ -16,6 +16,8 @@ from routing.forms import BUILT_IN_CHOICE, PurgeForm
 from routing.models import Policy
 from routing.policies import BUILT_IN
 
+UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+
 
 @require_safe
 @console_view()
@@ -31,10 +33,17 @@ def index(request: ConsoleRequest) -> HttpResponse:
         "total": _shown(total),
         "days": DAYS,
         "on": current.is_on,
-        "hours": round(current.seconds / 3600, 1),
+        "lasting": _lasting(current.seconds),
         "can_manage": request.caller.may(Action.MANAGE_ROUTING),
     }
     return render(request, "routing/cache.html", context)
+
+
+def _lasting(seconds: float) -> str:
+    """Seconds in the largest unit that they are a whole number of: `90 seconds`, `1 hour`."""
+    size, unit = next((size, unit) for size, unit in UNITS if seconds % size == 0 or size == 1)
+    many = int(seconds // size)
+    return f"{many} {unit}{'' if many == 1 else 's'}"
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
