@@ -63,8 +63,14 @@ ENTER = sql.SQL(
 ).format(
     table=sql.Identifier(TABLE), columns=COLUMNS, defaults=sql.Literal(orjson.dumps(DEFAULTS, default=str).decode())
 )
-# What Postgres says of a record that it does not take, and of a month that has no partition yet.
-REFUSED = (psycopg.DataError, psycopg.IntegrityError)
+# What Postgres says of a record that it does not take (the last two: nested too deeply, too long for an index), and of a
+# month that has no partition yet.
+REFUSED = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.StatementTooComplex,
+    psycopg.errors.ProgramLimitExceeded,
+)
 
 
 def on_enter(hook: EnterHook) -> None:

@@ -64,6 +64,19 @@ def test_a_record_that_is_refused_is_set_aside_and_the_others_go_on(
     assert caplog.text.count("refused") >= 2
 
 
+def test_a_record_that_is_nested_too_deeply_for_postgres_holds_up_nobody(
+    key: GatewayKey, settings: Any, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path
+    (tmp_path / "spool").mkdir()
+    good = spooled(key)
+    deep = b'{"id":"%b","attempts":%b%b}\n' % (str(uuid7()).encode(), b"[" * 20_000, b"]" * 20_000)
+    ledger.move(deep + line(good))
+
+    assert [str(row.id) for row in UsageRecord.objects.all()] == [good["id"]]
+    assert (tmp_path / "spool" / "refused.txt").read_bytes() == deep
+
+
 @pytest.mark.parametrize(
     "damage",
     [b"\0" * 300, b"\0" * 300 + b"\n", b'{"id":"', b"\xff\xfe\n", b"null\n", b"[]\n", b"\n", b"\\.\n"],
