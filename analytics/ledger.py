@@ -63,8 +63,8 @@ ENTER = sql.SQL(
 ).format(
     table=sql.Identifier(TABLE), columns=COLUMNS, defaults=sql.Literal(orjson.dumps(DEFAULTS, default=str).decode())
 )
-# What Postgres says of a record that it does not take (the last two: nested too deeply, too long for an index), and of a
-# month that has no partition yet.
+# What Postgres says of a record that it does not take (the last two: nested too deeply, too long for an index), and of
+# a month that has no partition yet.
 REFUSED = (
     psycopg.DataError,
     psycopg.IntegrityError,
