@@ -1,10 +1,11 @@
 """The statements behind `sums`: rollups of whole days and records of cut ones, read as if they were one table."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
@@ -28,6 +29,8 @@ class Question:
 
 
 Row = tuple[Any, ...]
+# Rows of `table` that are `chosen`.
+Part = Callable[..., sql.Composed]
 # The measure and the number of requests of the group that a page begins behind, and its name.
 Place = tuple[Decimal, int, str]
 
@@ -41,22 +44,24 @@ COUNTED = {
 _COUNTED_BY = ("cache", "privacy")
 NAMES = (*MEASURES, *COUNTED)
 
-# What a plain GROUP BY sums, Postgres may share out among its workers.
 _RANKED = """
 WITH summed AS (
-    SELECT {group}, {measure} AS measure, {second} AS second, {name} AS name FROM ({parts}) part GROUP BY {group}
+    SELECT {group}, sum(measure) AS measure, sum(second) AS second, {name} AS name FROM ({parts}) part GROUP BY {group}
 )
 SELECT {group}, measure, second, name FROM summed WHERE {behind}
 ORDER BY measure DESC, second DESC, name LIMIT {limit}
 """
+# Grouped here already, a million rollups are shared out among Postgres's workers.
+_RANKED_PART = "SELECT {group}, {measure} AS measure, {second} AS second FROM {table} WHERE {chosen} GROUP BY {group}"
 _BEHIND = "(measure, second) < ({0}, {1}) OR (measure, second) = ({0}, {1}) AND name > {2}"
 
 _SUMMED = "SELECT {results} FROM ({parts}) part GROUP BY {group}"
 
+# `summed` reads these, rows with sums,
 _WHOLE = "SELECT {columns}, {names} FROM {table} WHERE {chosen}"
 _CUT = "SELECT {columns}, {measures} FROM {table} WHERE {chosen} GROUP BY {columns}"
-# The same with the latencies' counts. An array without nulls finds its n-th member at once, and as many sums beat one
-# over as many rows. OFFSET keeps it from being made once for each of them.
+# or the same with the latencies' counts. An array without nulls finds its n-th member at once, and as many sums beat
+# one over as many rows. OFFSET keeps it from being made once for each of them.
 _WHOLE_COUNTED = """
 SELECT * FROM (
     SELECT {columns}, {names}, array_replace(latency_hist, NULL, 0) AS counts FROM {table} WHERE {chosen} OFFSET 0
@@ -88,13 +93,14 @@ def ranked(
     question: Question, group: tuple[str, ...], *, order: str = "", behind: Place | None = None, limit: int
 ) -> list[Row]:
     """The values and the place of at most `limit` groups behind `behind`, the most of `order` first, or by name."""
-    measure = "sum(prompt_tokens + completion_tokens)" if order == "tokens" else f"sum({order})"
     name = [sql.SQL("coalesce({}::text, '')").format(sql.Identifier(column)) for column in group]
+    whole, cut = (
+        partial(sql.SQL(_RANKED_PART).format, group=_listed(group), measure=sql.SQL(measure), second=sql.SQL(second))
+        for measure, second in _ranks(order)
+    )
     statement = sql.SQL(_RANKED).format(
-        parts=_parts(question, group),
+        parts=_parts(question, group, whole, cut),
         group=_listed(group),
-        measure=sql.SQL(measure if order else "0"),
-        second=sql.SQL("sum(requests)" if order else "0"),
         name=sql.SQL(" || '/' || ").join(name),
         behind=sql.SQL(_BEHIND).format(*map(sql.Literal, behind)) if behind else sql.SQL("TRUE"),
         limit=sql.Literal(limit),
@@ -114,8 +120,13 @@ def summed(
     more = [] if only is None or len(group) != 1 else [_is_any(group[0], [value for (value,) in only])]
     buckets = range(1, len(BOUNDS) + 2) if counts else ()
     results = [f"coalesce(sum(counts[{place}]), 0)::bigint" for place in buckets]
+    columns = _listed(dict.fromkeys((*group, *_COUNTED_BY)))
+    # Of the rollups' own types: else each of their rows is converted.
+    measures = _join(sql.SQL(f"({how})::{_kind(name)} AS {name}") for name, how in MEASURES.items())
+    whole = partial(sql.SQL(_WHOLE_COUNTED if counts else _WHOLE).format, columns=columns, names=_listed(MEASURES))
+    cut = partial(sql.SQL(_CUT_COUNTED if counts else _CUT).format, columns=columns, measures=measures)
     statement = sql.SQL(_SUMMED).format(
-        parts=_parts(question, group, more, counts=counts),
+        parts=_parts(question, group, whole, partial(cut, bounds=sql.Literal(BOUNDS)), more),
         group=_listed(group) if group else sql.SQL("()"),
         results=_join([*map(sql.Identifier, group), *map(sql.SQL, [*_sums(), *results])]),
     )
@@ -148,44 +159,37 @@ def _kind(measure: str) -> str:
     return "numeric" if measure in MONEY else "bigint"
 
 
-def _parts(
-    question: Question, group: tuple[str, ...], more: Sequence[sql.Composable] = (), *, counts: bool = False
-) -> sql.Composed:
-    """The rollups of the period's whole days and what the records of each piece of a day come to, as one table.
+def _ranks(order: str) -> Iterable[tuple[str, str]]:
+    """What groups are ordered by, and what those are with the same of it: over rollups, and over records."""
+    if not order:
+        return ("0", "0"), ("0", "0")
+    if order == "tokens":
+        measures = "sum(prompt_tokens + completion_tokens)", "sum(prompt_tokens::bigint + completion_tokens)"
+    else:
+        measures = f"sum({order})", MEASURES[order]
+    return zip(measures, ("sum(requests)", MEASURES["requests"]), strict=True)
 
-    `more` are conditions beside the question's own. With `counts` there is a column of latencies by bucket.
+
+def _parts(
+    question: Question, group: tuple[str, ...], whole: Part, cut: Part, more: Sequence[sql.Composable] = ()
+) -> sql.Composed:
+    """`whole` of the rollups of the period's whole days and `cut` of the records of each piece of a day.
+
+    `more` are conditions beside the question's own.
     """
-    whole, cut = (_WHOLE_COUNTED, _CUT_COUNTED) if counts else (_WHOLE, _CUT)
     caller, period, filters = question.caller, question.period, question.filters
     equal = {"workspace_id": caller.workspace.pk, **filters.dimensions}
     chosen = [*more, *(_is(column, "=", value) for column, value in equal.items())]
     # Any column that the table of totals lacks takes the other one.
     rollup = DailyTotal if {*group, *filters.dimensions} <= {"day", *DIMENSIONS[DailyTotal]} else DailyUsage
-    columns = _listed(dict.fromkeys((*group, *_COUNTED_BY)))
     days = [_is("day", ">=", period.first), *([_is("day", "<=", period.last)] if period.last else [])]
-    found = [
-        sql.SQL(whole).format(
-            columns=columns,
-            names=_listed(MEASURES),
-            table=sql.Identifier(rollup._meta.db_table),
-            chosen=_all([*chosen, *days]),
-        )
-    ]
+    found = [whole(table=sql.Identifier(rollup._meta.db_table), chosen=_all([*chosen, *days]))]
     records = sql.SQL("(SELECT *, (created_at AT TIME ZONE 'UTC')::date AS day FROM {}) record").format(
         sql.Identifier(UsageRecord._meta.db_table)
     )
     for begin, end in period.cuts:
         times = [_is("created_at", ">=", begin), _is("created_at", "<", end)]
-        found.append(
-            sql.SQL(cut).format(
-                columns=columns,
-                # Of the rollups' own types: else each of their rows is converted.
-                measures=_join(sql.SQL(f"({how})::{_kind(name)} AS {name}") for name, how in MEASURES.items()),
-                bounds=sql.Literal(BOUNDS),
-                table=records,
-                chosen=_all([*chosen, *times]),
-            )
-        )
+        found.append(cut(table=records, chosen=_all([*chosen, *times])))
     return sql.SQL(" UNION ALL ").join(found)
 
 
