@@ -11,7 +11,7 @@ from accounts.access import Caller
 from analytics.models import LedgerClock, UsageRecord
 from analytics.period import Period
 from analytics.queries import Filters
-from analytics.sums import Group, Sums, breakdown, by_day
+from analytics.sums import ORDERS, Group, Sums, breakdown, by_day
 from analytics.sums_sql import Question
 from gateway_project.lib.errors import InvalidRequest
 from tests.analytics.ledger import NOON, record
@@ -185,3 +185,24 @@ def test_a_cursor_goes_on_where_the_page_ended(owner: Caller) -> None:
         seen += [group.values[0] for group in page.groups]
         cursor = page.next_cursor or ""
     assert (seen, cursor) == (["m0", "m4", "m3", "m1", "m2", "m5"], "")
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("since", [NOON, NOON.replace(hour=0)], ids=["cut", "whole"])
+def test_each_page_of_keys_has_its_own_sums_whatever_it_is_ordered_by(
+    owner: Caller, order: str, since: datetime
+) -> None:
+    keys = [None, UUID(int=1), UUID(int=2)]
+    for number, key in enumerate(keys, 1):
+        columns = {"prompt_tokens": number, "cost_usd": number, "saved_usd": number, "latency_ms": 100 * number}
+        for minutes in range(number):
+            record(owner.workspace, minutes, key_id=key, **columns)
+            record(owner.workspace, minutes, key_id=key, status=500)
+    question, seen, cursor = Question(owner, Period(since)), [], ""
+    for _ in keys:
+        page = breakdown(question, "key", order=order, limit=1, cursor=cursor)
+        seen += page.groups
+        cursor = page.next_cursor or ""
+    assert [(group.values[0], group.sums.requests) for group in seen] == [(keys[2], 6), (keys[1], 4), (None, 2)]
+    assert [group.p50_ms for group in seen] == [pytest.approx(ms, rel=0.1) for ms in (300, 200, 100)]
+    assert cursor == ""
