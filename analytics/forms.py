@@ -96,9 +96,15 @@ class RequestFilter(_Filter):
     complexity = _choice("Complexity", COMPLEXITIES)
     privacy = _choice("Locality", PLACES)
     stream = _choice("Answer", KINDS)
+    q = forms.CharField(
+        label="Request id",
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"placeholder": "x-request-id", "autocomplete": "off", "spellcheck": "false"}),
+    )
 
     FEW = ("model", "key", "status", "from", "to")
-    MORE = ("provider", "policy", "user", "cache", "complexity", "privacy", "stream")
+    MORE = ("provider", "policy", "user", "cache", "complexity", "privacy", "stream", "q")
     field_order = (*FEW, *MORE)
 
     @property
@@ -115,6 +121,7 @@ class RequestFilter(_Filter):
             cache=data["cache"], complexity=data["complexity"], key=self._id("key"), user=self._id("user"),
             status=STATUSES[data["status"]][1] if data["status"] else None,
             stream=data["stream"] == "yes" if data["stream"] else None, since=since, until=until,
+            id=data["q"],
         )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import re
 import warnings
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.urls import reverse
@@ -42,6 +43,14 @@ def test_a_refused_request_says_so_beside_what_it_asked_for(browser: Browser, ow
     assert row.created_at.strftime("%H:%M:%S UTC") in page
 
 
+def test_what_was_not_asked_of_a_provider_says_why(browser: Browser, owner: Caller) -> None:
+    record(owner.workspace, 0, cache="hit")
+    record(owner.workspace, 1, provider="", model="", replay_of=uuid4())
+    record(owner.workspace, 2, provider="", model="", status=402, attempts=[{"provider": "box", "error": "not asked"}])
+    page = browser.get("requests").html
+    assert [page.count(words) for words in ("· from the cache", "given again", "refused")] == [1, 1, 1]
+
+
 def test_filters_come_from_the_url(browser: Browser, owner: Caller, key: GatewayKey) -> None:
     mini = record(owner.workspace, model="gpt-5-mini", key_id=key.pk)
     failed = record(owner.workspace, 60, status=503)
@@ -73,6 +82,7 @@ def test_each_further_filter_shows_what_it_names(browser: Browser, owner: Caller
         ({"complexity": "expert"}, {"complexity": "expert"}),
         ({"privacy": "local"}, {"privacy": "local"}),
         ({"stream": "yes"}, {"stream": True}),
+        ({"q": "order-7"}, {"client_request_id": "order-7"}),
     ]
     for number, (query, columns) in enumerate(changed, 1):
         wanted = record(owner.workspace, number, **columns)
@@ -80,6 +90,7 @@ def test_each_further_filter_shows_what_it_names(browser: Browser, owner: Caller
         assert shown(page) == [str(wanted.pk)], query
         assert '<details class="more" open>' in page.html
     assert '<details class="more">' in browser.get("requests").html
+    assert shown(browser.get("requests", q=str(wanted.pk))) == [str(wanted.pk)]
     assert len(shown(browser.get("requests", stream="no"))) == len(changed)
 
 
