@@ -191,7 +191,7 @@ def cost_lines(record: UsageRecord) -> list[CostLine]:
 
 
 def _lost(record: UsageRecord) -> list[CostLine]:
-    """What calls cost whose answers were not taken, since another target was faster."""
+    """What calls cost whose answers were not taken, since another target was faster, or they came too late."""
     lines = []
     for attempt in record.attempts:
         cost = Decimal(attempt.get("cost_usd", 0))

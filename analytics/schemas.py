@@ -194,7 +194,7 @@ class RequestRow(Schema):
 class Attempt(Schema):
     """One try at one provider. `status` is None when it never answered.
 
-    Tokens and cost are there where it was billed although another one's answer was taken: it lost a race.
+    Tokens and cost are there where it is billed although its answer was not taken: it lost a race, or came too late.
     """
 
     provider: str
@@ -204,6 +204,7 @@ class Attempt(Schema):
     ms: int
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    usage_estimated: bool | None = None
     cost_usd: str | None = None
 
 

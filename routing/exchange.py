@@ -37,8 +37,8 @@ class Attempt:
     error: str = ""
     failure: str = ""
     cancelled: bool = False
-    # What it used and cost in USD although its answer was not taken: it lost a race against a second target. What the
-    # answer that was taken used is the exchange's.
+    # What it used and cost in USD although its answer was not taken: it lost a race against a second target, or took
+    # too long. What the answer that was taken used is the exchange's.
     usage: Usage | None = None
     cost: Decimal = Decimal(0)
 
@@ -53,7 +53,7 @@ class Attempt:
         }
         if self.usage is not None:
             told["prompt_tokens"], told["completion_tokens"] = self.usage.prompt, self.usage.completion
-            told["cost_usd"] = f"{self.cost:f}"
+            told["usage_estimated"], told["cost_usd"] = self.usage.estimated, f"{self.cost:f}"
         return told
 
 

@@ -34,7 +34,7 @@ def settle(exchange: Exchange) -> None:
     if target is not None and not exchange.from_cache:
         price = target.facts.price
         answer_cost = pricing.cost(price, usage)
-        # With what an attempt cost that lost a race: it is billed, too.
+        # With what an attempt cost whose answer was not taken: it is billed, too.
         cost = sum((attempt.cost for attempt in exchange.attempts if attempt.cost), answer_cost)
         exchange.cost = f"{cost:f}"
     if exchange.permit is not None:

@@ -7,7 +7,7 @@ from gateway_project.lib.event_loop import running_loop
 from gateway_project.lib.net import Guard
 from routing.http1.connection import Connection
 from routing.http1.dial import Dialer
-from routing.http1.errors import ConnectTimedOut, TimedOut
+from routing.http1.errors import ConnectTimedOut
 from routing.http1.request import Origin, Request
 from routing.http1.response import Response
 from routing.providers.base import Timeouts
@@ -52,8 +52,6 @@ class Pool:
             async with asyncio.timeout(min(timeouts.connect, timeouts.first_byte)):
                 return await self._dialer.dial(origin, lambda: Connection(self._loop, self, origin))
         except TimeoutError:
-            if timeouts.first_byte < timeouts.connect:
-                raise TimedOut("the answer did not come in time") from None
             raise ConnectTimedOut("there was no connection in time") from None
 
     def release(self, connection: Connection) -> None:

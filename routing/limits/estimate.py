@@ -24,6 +24,6 @@ def _number(given: object, otherwise: int, most: int) -> int:
 
 
 def used(exchange: Exchange) -> int:
-    """Tokens that providers have counted for it, attempts that lost a race included."""
+    """Tokens that providers have counted for it, attempts whose answers were not taken included."""
     usages: list[Usage | None] = [exchange.usage, *(attempt.usage for attempt in exchange.attempts)]
     return sum(usage.prompt + usage.completion for usage in usages if usage is not None)

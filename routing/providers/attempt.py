@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from analytics import metrics
+from analytics import metrics, pricing, tokens
+from analytics.usage import Usage
 from gateway_project.lib import bounded_json
 from routing.exchange import Attempt, Exchange
 from routing.flight import Flight
@@ -66,6 +67,8 @@ async def ask(exchange: Exchange, target: Target, flight: Flight, timeouts: Time
         return answer
     except UpstreamError as error:
         attempt.status, attempt.failure, attempt.error = error.status, error.failure, error.message
+        if error.failure is Failure.TIMEOUT:
+            bill(exchange, attempt)
         faults.report(flight, target, error, named=named)
         if not faults.is_clients(error, named=named):
             metrics.provider_error(target.kind.id, error.failure)
@@ -78,6 +81,13 @@ async def ask(exchange: Exchange, target: Target, flight: Flight, timeouts: Time
         attempt.ms = round((time.perf_counter() - started) * 1000)
         if attempt.status != 200:
             flight.given_up()
+
+
+def bill(exchange: Exchange, attempt: Attempt, usage: Usage | None = None) -> None:
+    """Price an attempt whose answer was not taken: by `usage`, else by the prompt, which it was sent."""
+    if usage is None:
+        usage = Usage(prompt=tokens.estimate_request(exchange.body, exchange.endpoint.content), estimated=True)
+    attempt.usage, attempt.cost = usage, pricing.cost(attempt.target.facts.price, usage)
 
 
 def _body_for(exchange: Exchange, target: Target, *, named: bool) -> dict[str, Any]:

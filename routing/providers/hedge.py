@@ -10,11 +10,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from analytics import pricing, tokens
-from analytics.usage import Usage, usage_from
+from analytics.usage import usage_from
 from routing.exchange import Attempt, Exchange
 from routing.flight import Flight
-from routing.providers.attempt import Answer
+from routing.providers.attempt import Answer, bill
 from routing.providers.base import Target, UpstreamError
 
 # Seconds before which no answer is late: below, the second call would cost more than the wait.
@@ -109,7 +108,7 @@ def _end(
             # Billed as the request itself, as it is without a race.
             exchange.target = rival.target
         else:
-            _bill(exchange, attempt, answer)
+            bill(exchange, attempt, usage_from(answer.whole, rival.target.kind.id) if answer is not None else None)
         if answer is not None:
             answer.reply.close()
 
@@ -130,11 +129,3 @@ def _ended(task: asyncio.Task[Answer]) -> None:
 def _attempt_of(exchange: Exchange, target: Target) -> Attempt | None:
     """The latest attempt at `target`; None when its task had not made its first step."""
     return next((attempt for attempt in reversed(exchange.attempts) if attempt.target is target), None)
-
-
-def _bill(exchange: Exchange, attempt: Attempt, answer: Answer | None) -> None:
-    """Price an attempt that lost: by what its answer says it used, else by the prompt, which it was sent."""
-    usage = usage_from(answer.whole, attempt.target.kind.id) if answer is not None else None
-    prompt = tokens.estimate_request(exchange.body, exchange.endpoint.content)
-    attempt.usage = usage or Usage(prompt=prompt, estimated=True)
-    attempt.cost = pricing.cost(attempt.target.facts.price, attempt.usage)

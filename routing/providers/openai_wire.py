@@ -97,7 +97,8 @@ async def ask(request: http1.Request, body: bytes, timeouts: Timeouts, *, local:
     try:
         return await http1.pool(local=local).send(request, body, timeouts, loops.header_line())
     except http1.ConnectTimedOut:
-        raise UpstreamError(Failure.CONNECT_TIMEOUT, f"no connection within {timeouts.connect:g} s") from None
+        patience = min(timeouts.connect, timeouts.first_byte)
+        raise UpstreamError(Failure.CONNECT_TIMEOUT, f"no connection within {patience:g} s") from None
     except http1.TimedOut:
         raise UpstreamError(Failure.TIMEOUT, f"no answer within {timeouts.first_byte:g} s") from None
     except http1.ConnectFailed as error:

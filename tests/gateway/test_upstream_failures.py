@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -237,6 +238,19 @@ def test_every_try_timed_out(
     response = scene.post(stream=stream)
     assert (response.status_code, response.json()["error"]["code"]) == (504, "upstream_timeout")
     assert scene.record(response)["status"] == 504
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_that_was_answered_too_late_is_billed(make_scene: MakeScene, impatient: Process, stream: bool) -> None:
+    scene = make_scene(url=impatient.url, kind="openai", models=["gpt-4o"])  # its price is public
+    scene.model = "gpt-4o"
+    scene.behave({"delay": 30})
+    record = scene.record(scene.post(stream=stream))
+    (late,) = record["attempts"]
+    assert late["prompt_tokens"] > 0
+    assert (late["completion_tokens"], late["usage_estimated"]) == (0, True)
+    assert Decimal(record["cost_usd"]) == Decimal(late["cost_usd"]) > 0
+    assert [Decimal(line["cost_usd"]) for line in record["cost_lines"]] == [Decimal(late["cost_usd"])]
 
 
 def test_a_stream_that_falls_silent(make_scene: MakeScene, impatient: Process) -> None:
