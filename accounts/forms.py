@@ -15,10 +15,10 @@ from gateway_project.lib.forms import ConsoleForm
 
 # What a person may be made by somebody who is no owner; only an owner makes owners.
 ROLE_LABELS = {
-    Role.VIEWER: "Viewer: reads everything but secrets",
-    Role.MEMBER: "Member: also creates and changes gateway keys",
-    Role.ADMIN: "Admin: also manages providers and members",
-    Role.OWNER: "Owner: also renames the workspace and makes owners",
+    Role.VIEWER: "Viewer: reads everything but secrets, prompts and the audit trail",
+    Role.MEMBER: "Member: also reads kept prompts, creates and changes gateway keys",
+    Role.ADMIN: "Admin: also manages providers, routing, members, limits and webhooks, and reads the audit trail",
+    Role.OWNER: "Owner: also renames the workspace, has it keep prompts, and makes owners",
 }
 
 
