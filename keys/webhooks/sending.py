@@ -35,6 +35,9 @@ LEASE: Final = timedelta(seconds=60)
 PAUSES: Final = tuple(
     timedelta(seconds=seconds) for seconds in (5, 60, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 10 * 3600)
 )
+# After one attempt that was not answered, the other messages of its webhook wait as long, and not longer than this:
+# the workers' time is everybody's.
+SPARED: Final = timedelta(seconds=60)
 # A receiver at which nothing has arrived for so long is asked no more.
 HOPELESS: Final = timedelta(hours=24)
 # RFC 9110: the resource is gone for good. A receiver says so to be left alone.
@@ -114,19 +117,34 @@ def settle(delivery: WebhookDelivery, posted: Posted) -> None:
             delivery.state = State.FAILED
         else:
             delivery.next_attempt_at = now + PAUSES[delivery.attempts - 1]
+            if posted.status is None:
+                _spare(delivery, now + min(PAUSES[delivery.attempts - 1], SPARED))
     delivery.save()
     webhook.save(update_fields=["failing_since"])
     if not posted.ok and webhook.enabled and (why := _beyond_hope(webhook, posted, now)):
         _disable(webhook, why)
 
 
+def _spare(delivery: WebhookDelivery, until: datetime) -> None:
+    """Ask a receiver that did not answer for no other message of the same webhook `until` then."""
+    others = WebhookDelivery.objects.filter(webhook=delivery.webhook_id, state=State.PENDING).exclude(pk=delivery.pk)
+    others.filter(next_attempt_at__lt=until).update(next_attempt_at=until)
+
+
 def _claim() -> Sequence[WebhookDelivery]:
-    """Some deliveries that are due, which nobody else attempts for as long as the lease lasts."""
+    """Some deliveries that are due, which nobody else attempts for as long as the lease lasts.
+
+    One of each webhook, so that a receiver that never answers holds up its own messages, and hardly those of others.
+    """
     now = timezone.now()
     with transaction.atomic():
         due = WebhookDelivery.objects.filter(state=State.PENDING, next_attempt_at__lte=now, webhook__enabled=True)
+        first = due.order_by("webhook_id", "next_attempt_at").distinct("webhook_id").values("pk")
         ids = (
-            due.select_for_update(skip_locked=True, of=("self",)).order_by("next_attempt_at").values_list("pk")[:BATCH]
+            due.filter(pk__in=first)
+            .select_for_update(skip_locked=True, of=("self",))
+            .order_by("next_attempt_at")
+            .values_list("pk")[:BATCH]
         )
         claimed = [id for (id,) in ids]
         WebhookDelivery.objects.filter(pk__in=claimed).update(next_attempt_at=now + LEASE)

@@ -153,6 +153,26 @@ def test_it_is_swept_by_the_clock() -> None:
 # --- It does not ---------------------------------------------------------------------------------
 
 
+def test_a_receiver_that_never_answers_takes_one_place_and_is_spared_for_a_while(
+    api: ApiClient, workspace: Workspace, stranger: Caller, receiver: Receiver
+) -> None:
+    """Many messages to one that hangs must not hold up those of other workspaces."""
+    dead = api.post(PATH, url="http://localhost:1/hook").json["id"]
+    ApiClient.of(stranger).post(PATH, url=receiver.hook)
+    for number in range(sending.BATCH + 4):
+        happen(workspace, f"event {number}")
+    happen(stranger.workspace)
+
+    tasks.deliver_webhooks()
+
+    assert len(receiver.got) == 1
+    deliveries = WebhookDelivery.objects.filter(webhook=dead)
+    assert sum(delivery.attempts for delivery in deliveries) == 1
+    assert all(delivery.next_attempt_at > timezone.now() for delivery in deliveries)
+    let_time_pass(seconds=10)
+    assert len(sending._claim()) == 1
+
+
 @pytest.mark.parametrize("status", [302, 404, 429, 500, 503])
 def test_a_receiver_that_fails_is_asked_again_after_growing_pauses(
     workspace: Workspace, receiver: Receiver, made: dict[str, Any], status: int
