@@ -13,9 +13,11 @@ DEFAULT_DAYS = 30
 # Far from where a day more or less is no date.
 YEARS = (2000, 2999)
 
+# The span that pages show hour by hour.
+BY_HOUR = "24h"
 # Spans that pages offer, each up to now: their id -> name, and days; None is what 24 hours are, to the second.
 PRESETS: dict[str, tuple[str, int | None]] = {
-    "24h": ("24 hours", None), "7d": ("7 days", 7), "30d": ("30 days", 30), "90d": ("90 days", 90),
+    BY_HOUR: ("24 hours", None), "7d": ("7 days", 7), "30d": ("30 days", 30), "90d": ("90 days", 90),
 }  # fmt: skip
 
 # An offset whose plus sign was not encoded arrives as a space.
@@ -55,6 +57,12 @@ class Period:
         """Each day that has a part in it, oldest first; the last one of a period without end is `today`."""
         last = (self.until - timedelta(microseconds=1)).date() if self.until else today
         return [self.since.date() + timedelta(days=count) for count in range((last - self.since.date()).days + 1)]
+
+    def hours(self, now: datetime) -> list[datetime]:
+        """When each hour that has a part in it begins, oldest first; a period without end is taken up to `now`."""
+        begin = self.since.replace(minute=0, second=0, microsecond=0)
+        last = self.until - timedelta(microseconds=1) if self.until else now
+        return [begin + timedelta(hours=count) for count in range((last - begin) // timedelta(hours=1) + 1)]
 
 
 def midnight(day: date) -> datetime:

@@ -6,7 +6,7 @@ others are entered.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation, localcontext
 
 from analytics.rollups import percentile
@@ -99,11 +99,20 @@ def by_day(question: Question, today: date) -> Breakdown:
     Raises InvalidRequest for a period that cuts a day whose records retention has dropped.
     """
     require_records(question.period)
-    rows = summed(question, ("day",))
+    return _in_order(summed(question, ("day",)), question.period.days(today))
+
+
+def by_hour(question: Question, now: datetime) -> Breakdown:
+    """Each hour of the period, as `by_day` has its days; from records alone, so for periods that are short and late."""
+    require_records(question.period)
+    return _in_order(summed(question, ("hour",)), question.period.hours(now))
+
+
+def _in_order(rows: Sequence[Row], stamps: Sequence[date | datetime]) -> Breakdown:
+    """The groups of `rows` and of those `stamps` that have none, the earliest first."""
     found = {row[0]: _group(row, 1) for row in rows}
-    days = sorted({*question.period.days(today), *found})
     total = Group((None,), Sums()) if not rows else _group((None, *_together([row[1:] for row in rows])), 1)
-    return Breakdown([found.get(day) or Group((day,), Sums()) for day in days], total)
+    return Breakdown([found.get(stamp) or Group((stamp,), Sums()) for stamp in sorted({*stamps, *found})], total)
 
 
 def breakdown(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -74,6 +74,9 @@ FROM (
     FROM {table} WHERE {chosen}
 ) told GROUP BY {columns}, bucket
 """
+_RECORDS = """(
+    SELECT *, (created_at AT TIME ZONE 'UTC')::date AS day, date_trunc('hour', created_at, 'UTC') AS hour FROM {}
+) record"""
 # What rows of a hundred sums may sort and hash in memory. On disk, a tenth of a second becomes several.
 _WORK_MEM = "SET LOCAL work_mem = '64MB'"
 _SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
@@ -175,7 +178,7 @@ def _parts(
 ) -> sql.Composed:
     """`whole` of the rollups of the period's whole days and `cut` of the records of each piece of a day.
 
-    `more` are conditions beside the question's own.
+    By hour it is `cut` of all of its records. `more` are conditions beside the question's own.
     """
     caller, period, filters = question.caller, question.period, question.filters
     equal = {"workspace_id": caller.workspace.pk, **filters.dimensions}
@@ -184,11 +187,12 @@ def _parts(
     rollup = DailyTotal if {*group, *filters.dimensions} <= {"day", *DIMENSIONS[DailyTotal]} else DailyUsage
     days = [_is("day", ">=", period.first), *([_is("day", "<=", period.last)] if period.last else [])]
     found = [whole(table=sql.Identifier(rollup._meta.db_table), chosen=_all([*chosen, *days]))]
-    records = sql.SQL("(SELECT *, (created_at AT TIME ZONE 'UTC')::date AS day FROM {}) record").format(
-        sql.Identifier(UsageRecord._meta.db_table)
-    )
-    for begin, end in period.cuts:
-        times = [_is("created_at", ">=", begin), _is("created_at", "<", end)]
+    pieces: Sequence[tuple[datetime, datetime | None]] = period.cuts
+    if "hour" in group:  # which no rollup knows
+        found, pieces = [], [(period.since, period.until)]
+    records = sql.SQL(_RECORDS).format(sql.Identifier(UsageRecord._meta.db_table))
+    for begin, end in pieces:
+        times = [_is("created_at", ">=", begin), *([_is("created_at", "<", end)] if end else [])]
         found.append(cut(table=records, chosen=_all([*chosen, *times])))
     return sql.SQL(" UNION ALL ").join(found)
 

@@ -18,7 +18,7 @@ from analytics.export import csv_response
 from analytics.forms import CUSTOM, GROUPS, AnalyticsFilter, RequestFilter
 from analytics.models import UsageRecord
 from analytics.params import MAX_EXPORT
-from analytics.period import DAY, PRESETS
+from analytics.period import BY_HOUR, DAY, PRESETS
 from analytics.pricing import as_text
 from analytics.sums_sql import Question
 from gateway_project.lib.errors import InvalidRequest
@@ -72,7 +72,8 @@ def _sums(request: ConsoleRequest, form: AnalyticsFilter, question: Question, no
     """What the page shows of a question. Raises InvalidRequest for a cut day whose requests are gone, or a cursor."""
     data = form.cleaned_data
     by, measure = data["by"] or "model", data["measure"] or "cost"
-    days = sums.by_day(question, now.astimezone(UTC).date())
+    hourly = form.chosen_period == BY_HOUR
+    spans = sums.by_hour(question, now) if hourly else sums.by_day(question, now.astimezone(UTC).date())
     found = sums.breakdown(
         question, by, order=ORDERS.get(measure, "requests"), limit=GROUP_ROWS, cursor=request.GET.get("cursor")
     )
@@ -88,8 +89,10 @@ def _sums(request: ConsoleRequest, form: AnalyticsFilter, question: Question, no
     bars = [chart for chart in charts.CHARTS if chart.id == measure]
     labels = [str(each["name"]) for each in groups[:BARS]]
     return {
-        "days": days.groups[::-1],
-        "total": days.total,
+        "spans": spans.groups[::-1],
+        "span": "hour" if hourly else "day",
+        "span_format": "D j M, H:i" if hourly else "D j M Y",
+        "total": spans.total,
         "groups": groups,
         "next_cursor": found.next_cursor,
         "by": by,
@@ -99,10 +102,10 @@ def _sums(request: ConsoleRequest, form: AnalyticsFilter, question: Question, no
         "tabs": GROUPS,
         "charts": charts.CHARTS,
         "chart_data": charts.drawn(
-            charts.CHARTS, [_short(day.values[0]) for day in days.groups], days.groups, across=False
+            charts.CHARTS, [_short(each.values[0], hourly) for each in spans.groups], spans.groups, across=False
         )
         + charts.drawn(bars, labels, found.groups[:BARS], across=True),
-        "ever": bool(days.total.sums.requests) or bool(queries.latest(request.caller, 1)),
+        "ever": bool(spans.total.sums.requests) or bool(queries.latest(request.caller, 1)),
     }
 
 
@@ -233,8 +236,8 @@ def _narrowed(request: ConsoleRequest, by: str, value: Any) -> str:
     return f"?{query.urlencode()}"
 
 
-def _short(day: date) -> str:
-    return f"{day:%b} {day.day}"
+def _short(when: date, hourly: bool) -> str:
+    return f"{when:%H:%M}" if hourly else f"{when:%b} {when.day}"
 
 
 def _announcement(page: Page[UsageRecord]) -> str:

@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 
 from accounts.access import Caller
 from analytics.models import UsageRecord
+from analytics.period import Period
+from analytics.sums import by_day, by_hour
+from analytics.sums_sql import Question
 from tests.analytics.ledger import record
 from tests.api_client import ApiClient
 
@@ -90,17 +93,24 @@ def test_everything_agrees(
         rows = [record(owner.workspace, **columns) for columns in mine]
         for columns in others:
             record(stranger.workspace, **columns)
-        compare(ApiClient.of(owner), [row for row in rows if ends[0] <= row.created_at < ends[1]], ends)
+        compare(owner, [row for row in rows if ends[0] <= row.created_at < ends[1]], ends)
         transaction.set_rollback(True)
 
 
-def compare(api: ApiClient, rows: list[UsageRecord], ends: list[datetime]) -> None:
+def compare(caller: Caller, rows: list[UsageRecord], ends: list[datetime]) -> None:
+    api = ApiClient.of(caller)
     period = {"from": ends[0].isoformat(), "to": ends[1].isoformat()}
     overview = api.get("/api/analytics/overview", **period).json
     assert told(overview) == expected(rows)
     for day in overview["days"]:
         assert told(day) == expected([row for row in rows if row.created_at.date().isoformat() == day["day"]])
     assert len(rows) == sum(day["requests"] for day in overview["days"])
+
+    hours = by_hour(Question(caller, Period(*ends)), ends[1])
+    assert hours.total == by_day(Question(caller, Period(*ends)), ends[1].date()).total
+    for hour in hours.groups:
+        within = [row for row in rows if row.created_at.replace(minute=0, second=0, microsecond=0) == hour.values[0]]
+        assert (hour.sums.requests, hour.sums.cost_usd) == (len(within), sum(row.cost_usd for row in within))
 
     columns = {"model": "model", "provider": "provider", "policy": "policy", "key": "key_id", "user": "user_id"}
     for by, column in columns.items():

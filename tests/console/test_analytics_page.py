@@ -58,6 +58,22 @@ def test_what_a_period_came_to_is_there_as_figures_charts_and_tables(browser: Br
     assert page.inline == []
 
 
+def test_a_day_is_shown_by_the_hour(browser: Browser, owner: Caller) -> None:
+    for hours, cost in ((0, "1.5"), (3, "0.25"), (23, "0.5"), (25, "9")):
+        record(owner.workspace, created_at=NOW - timedelta(hours=hours), cost_usd=Decimal(cost))
+
+    page = browser.get("analytics", period="24h")
+
+    assert "Spend $2.25" in page
+    drawn = charts(page)["cost"]
+    assert len(drawn["labels"]) == len(drawn["series"][0]["data"]) == 25
+    spent = [(label, usd) for label, usd in zip(drawn["labels"], drawn["series"][0]["data"], strict=True) if usd]
+    earlier, now = NOW - timedelta(hours=3), NOW
+    assert spent[1:] == [(f"{earlier:%H}:00", 0.25), (f"{now:%H}:00", 1.5)]
+    assert f"{earlier:%a} {earlier.day} {earlier:%b}, {earlier:%H}:00 1 0 1,200 / 300 $0.25" in page
+    assert "What each hour came to" in page
+
+
 def test_groups_and_measures_are_chosen_in_the_url(browser: Browser, owner: Caller, key: GatewayKey) -> None:
     gone = uuid4()
     record(owner.workspace, created_at=NOW, key_id=key.pk, user_id=owner.user.pk, policy="cheap", provider="box")
