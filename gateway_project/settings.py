@@ -201,6 +201,8 @@ SIGNUPS_PER_ACCOUNT = (10, 600)
 # Adding a member tells whether an address has an account.
 UNKNOWN_MEMBERS_PER_USER = (30, 600)
 LIMITS_FAIL = ENV.limits_fail
+# Seconds without a sign of life after which what a process has reserved of shared budgets is free again.
+BUDGETS_LEASE = 10.0
 
 # --- The cache of answers ------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ POSTGRES: Final = "postgres"
 CHANNEL: Final = "gateway_budgets"
 # Seconds: between two signs of life, until a process counts as dead, and between two looks at who has arrived.
 BEAT: Final = 1.0
-LEASE: Final = 10.0
+LEASE: Final[float] = settings.BUDGETS_LEASE
 LOOK: Final = 0.01
 # Seconds after which the dead of another machine, whose spool nobody here sees, are given up.
 GIVEN_UP: Final = 600.0

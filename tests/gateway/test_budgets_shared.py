@@ -1,17 +1,21 @@
 """Two web processes share every budget: through Redis, and through Postgres while Redis is away."""
 
+import os
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.gateway.account import Account
 from tests.gateway.budgets import COST, TOKENS, ask_at_once, price, spent_of
 from tests.gateway.process import Process, supervisor, web_process
-from tests.gateway.scene import Scene
+from tests.gateway.scene import CHAT, Scene
+from tests.gateway.short_lease_settings import BUDGETS_LEASE
 from tests.redis_server import RedisServer, running_redis
 from tests.upstream import Upstream
 
@@ -55,8 +59,43 @@ def served(scene: Scene, pair: tuple[Process, Process], count: int = 200) -> tup
     return statuses.count(200), statuses.count(402), spent_of(scene.account, key["id"])
 
 
+@pytest.fixture
+def mortals(pair: tuple[Process, Process], redis: RedisServer) -> Iterator[tuple[Process, Process]]:
+    """Two more web processes on the same data, which are quick to believe that another one is dead."""
+    settings = {"REDIS_URL": redis.url, "DJANGO_SETTINGS_MODULE": "tests.gateway.short_lease_settings"}
+    made = [web_process(pair[0].data_dir, **settings) for _ in range(2)]
+    for process in made:
+        process.wait_until_ready()
+    yield made[0], made[1]
+    for process in made:
+        process.stop()
+
+
 def test_of_two_hundred_at_once_a_budget_for_ten_serves_ten(scene: Scene, pair: tuple[Process, Process]) -> None:
     assert served(scene, pair) == (10, 190, 10 * COST)
+
+
+def test_what_a_killed_process_had_reserved_is_free_when_its_lease_ends(
+    scene: Scene, mortals: tuple[Process, Process], upstream: Upstream
+) -> None:
+    killed, survivor = mortals
+    scene.behave({"chunks": TOKENS, "interval": 2.0}, {"chunks": TOKENS, "delay": 0.2})
+    headers = {"authorization": f"Bearer {scene.account.create_key(budget_usd=str(COST))['key']}"}
+    body = scene.body(max_tokens=TOKENS)
+    time.sleep(0.3)  # until both have heard of the key
+    with httpx.Client(trust_env=False, timeout=15, headers=headers) as http:
+        with http.stream("POST", killed.url + CHAT, json={**body, "stream": True}) as held:
+            assert held.status_code == 200
+            assert http.post(survivor.url + CHAT, json=body).status_code == 402
+            os.killpg(killed.process.pid, signal.SIGKILL)
+            died = time.monotonic()
+        statuses: list[int] = []
+        while not statuses or statuses[-1] != 200:
+            statuses.append(http.post(survivor.url + CHAT, json=body).status_code)
+            assert time.monotonic() - died < BUDGETS_LEASE + 3, statuses
+            time.sleep(0.1)
+    assert time.monotonic() - died > BUDGETS_LEASE - 1, "it might have lived"
+    assert set(statuses) == {402, 200}
 
 
 def test_while_redis_is_away_it_serves_ten_and_after(

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.gateway.account import Account
+from tests.gateway.budgets import COST, TOKENS, price
 from tests.gateway.conftest import MakeScene
 from tests.gateway.scene import Scene, payloads_of
 
@@ -32,11 +34,17 @@ class Race:
             "POST", "/api/routing/policies", 201, name=f"race-{number}", fallbacks=[f"{self.second}/{SECOND_MODEL}"],
             **policy,
         )  # fmt: skip
-        self.key = account.create_key(policy=f"race-{number}")
-        self.scene: Scene = make_scene(key=self.key["key"], kind="openai", models=[FIRST_MODEL])
+        self.keys: list[dict[str, Any]] = []
+        self.scene: Scene = make_scene(key=self.add_key(), kind="openai", models=[FIRST_MODEL])
         self.scene.model = FIRST_MODEL
         self.scene.add_provider(self.second, kind="openai", models=[SECOND_MODEL])
         self.model = f"{self.scene.name}/{FIRST_MODEL}"
+
+    def add_key(self, **fields: Any) -> str:
+        """The secret of a new key with the race's policy."""
+        self.keys.append(self.account.create_key(policy=self.policy["name"], **fields))
+        secret: str = self.keys[-1]["key"]
+        return secret
 
     def warm_up(self, *, stream: bool = False) -> None:
         for _ in range(WARM):
@@ -46,7 +54,8 @@ class Race:
         self.scene.behave(behaviour, {})
 
     def close(self) -> None:
-        self.account.call("DELETE", f"/api/keys/gateway/{self.key['id']}", 204)
+        for key in self.keys:
+            self.account.call("DELETE", f"/api/keys/gateway/{key['id']}", 204)
         self.account.call("DELETE", f"/api/routing/policies/{self.policy['id']}", 204)
 
 
@@ -147,6 +156,28 @@ def test_nothing_is_raced_before_it_is_known_what_late_is(race: Race) -> None:
     race.late({"delay": 0.5})
     response = race.scene.post(model=race.model)
     assert (response.headers["x-gateway-attempts"], response.headers["x-gateway-provider"]) == ("1", race.scene.name)
+
+
+def test_nothing_is_raced_that_does_not_fit_in_a_budget_besides(race: Race) -> None:
+    price(race.scene, model=FIRST_MODEL)
+    price(race.scene, race.second, model=SECOND_MODEL)
+    race.warm_up()
+    race.scene.behave({"delay": 0.5})
+    tight, roomy = (race.add_key(budget_usd=str(budget)) for budget in (COST * 3 / 2, COST * 2))
+    time.sleep(0.3)  # until the gateway has heard of them
+
+    def ask(key: str) -> httpx.Response:
+        headers = {"authorization": f"Bearer {key}"}
+        return race.scene.post(model=race.model, max_tokens=TOKENS, headers=headers)
+
+    response = ask(tight)
+    assert (response.headers["x-gateway-attempts"], response.headers["x-gateway-provider"]) == ("1", race.scene.name)
+    assert not race.scene.upstream.requests(scene=race.second, model=SECOND_MODEL)
+    taken, not_asked = race.scene.record(response)["attempts"]
+    assert (taken["status"], not_asked["provider"]) == (200, race.second)
+    assert not_asked["error"].startswith("not asked: it may cost")
+    response = ask(roomy)
+    assert (response.headers["x-gateway-attempts"], response.headers["x-gateway-provider"]) == ("2", race.second)
 
 
 def test_a_strict_request_is_not_raced_by_the_cloud(race: Race, make_scene: MakeScene) -> None:
