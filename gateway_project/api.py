@@ -47,7 +47,7 @@ its API key. The key goes out as `Authorization: Bearer gw_…`. Members make ke
 """.strip()
 TAGS = [
     {"name": "Gateway", "description": "Call models. Takes a gateway key."},
-    {"name": "accounts", "description": "Users, tokens, workspaces and members."},
+    {"name": "accounts", "description": "Users, tokens, workspaces and members; events, webhooks and the audit trail."},
     {"name": "keys", "description": "Gateway keys and providers. Takes an access token."},
     {"name": "routing", "description": "Policies, models, and what a request would do. Takes an access token."},
     {"name": "analytics", "description": "Requests, and sums over them. Takes an access token."},

@@ -32,7 +32,14 @@ def list_webhooks(request: ApiRequest, page: Query[PageQuery]) -> dict[str, Any]
 
 @router.post("", response={201: WebhookWithSecret}, summary="Create a webhook")
 def create_webhook(request: ApiRequest, response: HttpResponse, payload: NewWebhook) -> Status[dict[str, Any]]:
-    """Messages are signed as Standard Webhooks has it; `secret` is shown this once."""
+    """Events are posted as JSON `{id, type, timestamp, workspace_id, data}`, with `data` as `GET /api/events` has it.
+
+    Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com/) has it; `secret` is shown this once.
+    The header `webhook-signature` holds `v1,` and the base64 of the HMAC-SHA256 of the header `webhook-id`, a dot, the
+    header `webhook-timestamp`, a dot and the body as it came; its key is what follows `whsec_`, decoded from base64.
+    `webhook-id` is the same in each attempt. An answer of 2xx is a receipt; anything else is tried again for a day,
+    and then, or with 410 at once, the webhook is switched off.
+    """
     response["cache-control"] = "no-store"
     webhook, secret = services.create_webhook(request.auth, payload)
     return Status(201, {**show_webhook(webhook), "secret": secret.reveal()})
