@@ -21,7 +21,8 @@ FELT = 3.0
 
 _ROWS = """
 SELECT id::text, status, prompt_tokens, cached_tokens, completion_tokens, usage_estimated, cost_usd, cache, model,
-       key_id::text
+       key_id::text,
+       (SELECT coalesce(sum((attempt ->> 'cost_usd')::numeric), 0) FROM jsonb_array_elements(attempts) AS attempt)
 FROM analytics_usagerecord WHERE workspace_id = %s
 """
 _ROLLED_UP = """
@@ -45,6 +46,8 @@ class Row:
     cache: str
     model: str
     key: str
+    # The part of its cost that is for prompts which were answered too late, and are estimated.
+    too_late: Decimal
 
 
 def report(gateway: Gateway, upstream: str, traffic: Traffic) -> list[str]:
@@ -134,8 +137,8 @@ def _wrong_usage(answers: list[Answer], rows: dict[str, Row], told: dict[int, li
             )
         fresh, cached, out = prices[row.model]
         cost = (row.prompt - row.cached) * fresh + row.cached * cached + row.completion * out
-        if cost != row.cost:
-            wrong.append(f"{row.id}: cost {row.cost}, should be {cost}")
+        if cost + row.too_late != row.cost:
+            wrong.append(f"{row.id}: cost {row.cost}, should be {cost} and {row.too_late} for late attempts")
     print("records of answers: " + ", ".join(f"{count:,} {what}" for what, count in counted.items()))
     return wrong[:5] + ([f"… and {len(wrong) - 5} more"] if len(wrong) > 5 else [])
 
