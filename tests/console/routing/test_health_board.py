@@ -29,7 +29,7 @@ def test_the_board_shows_who_rests_and_who_did_not_answer(
 
     assert "rests" in page
     assert "cloud did not answer when it was asked for its models. Nobody is there." in page
-    assert "not asked yet" in page
+    assert "not asked lately" in page
     assert "<html" not in page.html
 
 
