@@ -7,7 +7,6 @@ import pytest
 
 from bench import soak, soak_traffic
 
-
 # How a refusal begins: the lines that quote it are cut.
 NOBODY_ANSWERED = ("No provider could answer", "Every provider that was asked took too long")
 
