@@ -15,7 +15,7 @@ from tests.console.browser import Browser
 def test_the_board_shows_who_rests_and_who_did_not_answer(
     browser: Browser, owner: Caller, fleet: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "current", health.Health())
+    monkeypatch.setattr(health, "current", health.Health(lambda: 1000.0))
     target: Target = next(
         target for target in snapshot.current.workspace(str(owner.workspace.pk)).all if target.model == "gpt-5"
     )
