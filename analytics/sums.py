@@ -120,7 +120,7 @@ def breakdown(
 ) -> Breakdown:
     """The groups of `by`, one of GROUPINGS, with the most of `order`, one of ORDERS, first; days go by the calendar.
 
-    The total has no percentiles. Raises InvalidRequest naming `cursor`, and as `by_day` does.
+    Raises InvalidRequest naming `cursor`, and as `by_day` does.
     """
     require_records(question.period)
     columns = GROUPINGS[by]
@@ -130,7 +130,7 @@ def breakdown(
         page = ranked(question, columns, order=order, behind=behind, limit=limit + 1)
         shown = [row[: len(columns)] for row in page[:limit]]
         rows = summed(question, columns, only=shown) if shown else []
-        total = _group(summed(question, (), counts=False)[0], 0)
+        total = _group(summed(question, ())[0], 0)
     found = {row[: len(columns)]: _group(row, len(columns)) for row in rows}
     following = cursor_of([str(value) for value in page[limit - 1][-PLACE:]]) if len(page) > limit else None
     return Breakdown([found[values] for values in shown], total, following)
@@ -138,8 +138,8 @@ def breakdown(
 
 def _group(row: Row, columns: int) -> Group:
     values, numbers, hist = row[:columns], row[columns:][: len(NAMES)], row[columns + len(NAMES) :]
-    percentiles = [percentile(hist, share) for share in (0.5, 0.95)] if hist else ()
-    return Group(values, Sums(**dict(zip(NAMES, numbers, strict=True))), *percentiles)
+    sums = Sums(**dict(zip(NAMES, numbers, strict=True)))
+    return Group(values, sums, p50_ms=percentile(hist, 0.5), p95_ms=percentile(hist, 0.95))
 
 
 def _together(rows: Sequence[Row]) -> Row:

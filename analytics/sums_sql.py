@@ -57,17 +57,14 @@ _BEHIND = "(measure, second) < ({0}, {1}) OR (measure, second) = ({0}, {1}) AND 
 
 _SUMMED = "SELECT {results} FROM ({parts}) part GROUP BY {group}"
 
-# `summed` reads these, rows with sums,
-_WHOLE = "SELECT {columns}, {names} FROM {table} WHERE {chosen}"
-_CUT = "SELECT {columns}, {measures} FROM {table} WHERE {chosen} GROUP BY {columns}"
-# or the same with the latencies' counts. An array without nulls finds its n-th member at once, and as many sums beat
-# one over as many rows. OFFSET keeps it from being made once for each of them.
-_WHOLE_COUNTED = """
+# `summed` reads these, rows with sums and the latencies' counts. An array without nulls finds its n-th member at once,
+# and as many sums beat one over as many rows. OFFSET keeps it from being made once for each of them.
+_WHOLE = """
 SELECT * FROM (
     SELECT {columns}, {names}, array_replace(latency_hist, NULL, 0) AS counts FROM {table} WHERE {chosen} OFFSET 0
 ) dense
 """
-_CUT_COUNTED = """
+_CUT = """
 SELECT {columns}, {measures}, array_fill(0::bigint, ARRAY[coalesce(bucket, 0)]) || count(bucket) AS counts
 FROM (
     SELECT *, CASE WHEN status < 400 THEN width_bucket(latency_ms, {bounds}::int[]) END AS bucket
@@ -111,23 +108,20 @@ def ranked(
     return _rows(statement)
 
 
-def summed(
-    question: Question, group: tuple[str, ...], *, only: Iterable[Row] | None = None, counts: bool = True
-) -> list[Row]:
+def summed(question: Question, group: tuple[str, ...], *, only: Iterable[Row] | None = None) -> list[Row]:
     """What each group comes to, in no order; `only` some of them. Without columns to group by everything is one group.
 
-    A row is the group's values, the sums that NAMES names, and with `counts` how many latencies of answered requests
-    lie in each bucket of `rollups.BOUNDS`.
+    A row is the group's values, the sums that NAMES names, and how many latencies of answered requests lie in each
+    bucket of `rollups.BOUNDS`.
     """
     # Groups of several columns are few.
     more = [] if only is None or len(group) != 1 else [_is_any(group[0], [value for (value,) in only])]
-    buckets = range(1, len(BOUNDS) + 2) if counts else ()
-    results = [f"coalesce(sum(counts[{place}]), 0)::bigint" for place in buckets]
+    results = [f"coalesce(sum(counts[{place}]), 0)::bigint" for place in range(1, len(BOUNDS) + 2)]
     columns = _listed(dict.fromkeys((*group, *_COUNTED_BY)))
     # Of the rollups' own types: else each of their rows is converted.
     measures = _join(sql.SQL(f"({how})::{_kind(name)} AS {name}") for name, how in MEASURES.items())
-    whole = partial(sql.SQL(_WHOLE_COUNTED if counts else _WHOLE).format, columns=columns, names=_listed(MEASURES))
-    cut = partial(sql.SQL(_CUT_COUNTED if counts else _CUT).format, columns=columns, measures=measures)
+    whole = partial(sql.SQL(_WHOLE).format, columns=columns, names=_listed(MEASURES))
+    cut = partial(sql.SQL(_CUT).format, columns=columns, measures=measures)
     statement = sql.SQL(_SUMMED).format(
         parts=_parts(question, group, whole, partial(cut, bounds=sql.Literal(BOUNDS)), more),
         group=_listed(group) if group else sql.SQL("()"),

@@ -66,6 +66,17 @@ def test_nothing_is_zero(api: ApiClient) -> None:
         assert (answer["data"], answer["total"]["requests"], answer["next_cursor"]) == ([], 0, None)
 
 
+def test_the_total_of_groups_is_the_overview_percentiles_included(api: ApiClient, workspace: Workspace) -> None:
+    for minute, ms in enumerate((1, 14, 1)):
+        record(workspace, minute, latency_ms=ms, model=f"m{minute}")
+    for period in (DAY, {"from": "2026-11-20T00:00:00Z", "to": "2026-11-20T23:00:00Z"}):
+        overview = api.get(OVERVIEW, **period).json
+        for path in (BREAKDOWN, DISTRIBUTION):
+            total = api.get(path, **period).json["total"]
+            assert total == {name: overview[name] for name in total}
+            assert (total["latency_ms"]["p50"], total["latency_ms"]["p95"]) == (1, pytest.approx(14, rel=0.1))
+
+
 def test_a_breakdown_names_its_groups(api: ApiClient, owner: Caller, workspace: Workspace) -> None:
     key, _ = services.create_key(owner, {"name": "chatbot"})
     gone = uuid4()
