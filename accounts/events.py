@@ -16,9 +16,13 @@ from gateway_project.lib.ids import uuid7
 # The kinds of events, as webhooks subscribe to them, and what each one is for a reader.
 KINDS: Final = {
     "budget.threshold": "A budget reached 50, 80 or 100 percent",
+    "budget.refused": "A budget had too little left for a request, for the first time in its period",
     "webhook.disabled": "A webhook was switched off because its receiver kept failing",
     "provider.refused": "A provider refuses its stored secret",
 }
+
+# The same for API docs.
+LISTED: Final = "; ".join(f"`{kind}`: {what}" for kind, what in KINDS.items())
 
 # Sent with `event=`, inside the transaction that writes it; receivers do the slow part on its commit.
 event_raised = Signal()

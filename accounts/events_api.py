@@ -8,6 +8,7 @@ from ninja import Field, Query, Router, Schema
 
 from accounts.access import scoped
 from accounts.auth import ApiRequest, api_auth
+from accounts.events import LISTED
 from accounts.models import Event
 from accounts.wording import words_of
 from gateway_project.lib.pagination import ListOf, PageQuery, paginate
@@ -18,7 +19,7 @@ router = Router(auth=api_auth, tags=["accounts"])
 class EventOut(Schema):
     id: UUID
     created_at: datetime
-    kind: str
+    kind: str = Field(description=f"{LISTED}.")
     title: str = Field(description="What happened, for people.")
     text: str
     data: dict[str, Any] = Field(description="What happened, for programs; as webhooks get it.")

@@ -29,6 +29,8 @@ def words_of(event: Event) -> Words:
     match event.kind:
         case "budget.threshold":
             return _budget(data)
+        case "budget.refused":
+            return _refused(data)
         case "webhook.disabled":
             return Words(f"The webhook to {data.get('host')} was switched off", str(data.get("reason", "")), "error")
         case "provider.refused":
@@ -41,11 +43,28 @@ def _budget(data: dict[str, Any]) -> Words:
     share = f"{whose} whole budget" if percent >= 100 else f"{percent}% of {whose} budget"
     spent, budget = money(Decimal(data["spent_usd"])), money(Decimal(data["budget_usd"]))
     text = f"{spent} of {budget} {_PERIODS.get(data['period'], 'in all')}."
-    if data.get("renews_at"):
-        renews = datetime.fromisoformat(data["renews_at"]).astimezone(UTC)
-        text += f" It renews on {renews.day} {renews:%b %Y}."
+    text += _renewal(data)
     level = "error" if percent >= 100 else "warning" if percent >= 80 else "info"
     return Words(f"{data['name']} has spent {share}", text, level)
+
+
+def _refused(data: dict[str, Any]) -> Words:
+    whose = "their" if data["scope"] == "user" else "its"
+    limit, spent, reserved, needed = (
+        money(Decimal(data[f"{name}_usd"])) for name in ("limit", "spent", "reserved", "needed")
+    )
+    text = (
+        f"Of {limit} {_PERIODS.get(data['period'], 'in all')}, {spent} was spent and {reserved} reserved by requests "
+        f"under way; this one could have cost {needed}." + _renewal(data)
+    )
+    return Words(f"A request of {data['name']} was refused: it did not fit in {whose} budget", text, "error")
+
+
+def _renewal(data: dict[str, Any]) -> str:
+    if not data.get("renews_at"):
+        return ""
+    renews = datetime.fromisoformat(data["renews_at"]).astimezone(UTC)
+    return f" It renews on {renews.day} {renews:%b %Y}."
 
 
 # --- The audit trail -----------------------------------------------------------------------------

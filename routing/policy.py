@@ -67,8 +67,9 @@ def decide(
 ) -> Decision:
     """The targets that answer `exchange`, the first choice first.
 
-    Raises `ModelNotFound`, `PermissionDenied` (the key's models or privacy forbid every one), `UnsupportedByBackend`
-    (none can do what is asked), `NoAvailableModel` (nothing is enabled, or no target passes the policy's filters).
+    Raises `ModelNotFound`, `PermissionDenied` (the key's models or privacy forbid every one, or a budget holds and none
+    has a known price), `UnsupportedByBackend` (none can do what is asked), `NoAvailableModel` (nothing is enabled, or
+    no target passes the policy's filters).
     """
     decision, table = weigh(exchange, view, health, conversations)
     if not decision.targets:

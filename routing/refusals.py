@@ -25,8 +25,9 @@ def refused(exchange: Exchange, plan: Plan, excluded: Sequence[Exclusion], needs
     """The error that says why nobody in `excluded`, which is everybody, may answer.
 
     The key's models and its privacy are why (403) when they excluded the last ones, or when somebody would answer
-    but for them. Otherwise it is an ability that none has (501), a model that is switched off and was named (404), or
-    the state of things (503).
+    but for them; a price that nobody knows is (403), too, where a budget needs it: asking again would not help.
+    Otherwise it is an ability that none has (501), a model that is switched off and was named (404), or the state of
+    things (503).
     """
     considered = [each for each in excluded if each.why is not Why.NOT_CHOSEN]
     details = {"candidates": [_told(each) for each in considered[:LISTED]]}
@@ -46,6 +47,8 @@ def refused(exchange: Exchange, plan: Plan, excluded: Sequence[Exclusion], needs
         )
     if last is Why.CAPABILITY:
         return _unsupported(plan, considered, details)
+    if last is Why.UNPRICED and plan.question.budgeted:
+        return PermissionDenied(_unpriced(exchange, plan, considered), param="model", details=details)
     if last is Why.DISABLED and plan.named:
         message = f"The model '{exchange.model}' cannot be asked: it is disabled in this workspace."
         return ModelNotFound(message, param="model", details=details)
@@ -85,6 +88,16 @@ def _unsupported(plan: Plan, considered: Sequence[Exclusion], details: dict[str,
         wanted = ", ".join(sorted(of_model(question.bits)))
         message = f"No model here can do what this request needs: {wanted}."
     return UnsupportedByBackend(message, details=details)
+
+
+def _unpriced(exchange: Exchange, plan: Plan, considered: Sequence[Exclusion]) -> str:
+    if plan.named:
+        whose = f"'{exchange.model}' has no known price"
+    else:
+        models = [each.target.id for each in considered if each.why is Why.UNPRICED]
+        shown = ", ".join(models[:NAMED]) + (", …" if len(models) > NAMED else "")
+        whose = f"No model that could answer '{exchange.model}' has a known price ({shown})"
+    return f"{whose}, and a budget holds for this request: an admin can set its price under Routing > Models."
 
 
 def _nobody(exchange: Exchange, plan: Plan, considered: Sequence[Exclusion]) -> str:

@@ -46,11 +46,11 @@ def _url(event: Event) -> str:
     """The page of what it is about; "" where there is none."""
     data = event.data
     match event.kind, data.get("scope"):
-        case "budget.threshold", "key":
+        case "budget.threshold" | "budget.refused", "key":
             return resolve_url("gateway-key", id=data["id"])
-        case "budget.threshold", "workspace":
+        case "budget.threshold" | "budget.refused", "workspace":
             return resolve_url("workspace")
-        case "budget.threshold", _:
+        case "budget.threshold" | "budget.refused", _:
             return resolve_url("team")
         case "webhook.disabled", _:
             return resolve_url("webhook", id=data["webhook_id"])

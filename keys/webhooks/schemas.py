@@ -7,7 +7,7 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import AfterValidator, Field, StrictBool
 
-from accounts.events import KINDS
+from accounts.events import KINDS, LISTED
 from gateway_project.lib.schemas import Strict
 from keys.models import Webhook, WebhookDelivery
 from keys.schemas import Text
@@ -27,7 +27,7 @@ class WebhookChange(Strict):
         "", description="https, or http to a host on the operator's list."
     )
     kinds: Annotated[list[str], Field(max_length=50), AfterValidator(_known)] | None = Field(
-        None, description="The kinds of events to send; null or none: every kind, also those to come."
+        None, description=f"The kinds of events to send; null or none: every kind, also those to come. {LISTED}."
     )
     enabled: StrictBool = True
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway_project.lib.errors import ApiError, BudgetExceeded
 from keys.limits import Scope, pico
-from routing.budgets import till
+from routing.budgets import till, watch
 from routing.budgets.book import Reservation, Shortfall
 from routing.budgets.bounds import Size, bound, size_of
 from routing.budgets.shortfall import because, budget_exceeded
@@ -71,7 +71,12 @@ class Hold:
         self._till.settle(self._reservation, pico(cost))
 
     def refusal(self, reasons: dict[str, str]) -> ApiError:
-        """What the client is told when no target could be asked; `reasons` are by target's id."""
+        """What the client is told when no target could be asked; `reasons` are by target's id.
+
+        The workspace is told, too, once in a budget's period.
+        """
+        if self._least is not None:
+            watch.refused(self._reservation.workspace, self._least)
         return refusal(self._least, reasons, limited=self._size is not None and self._size.output is not None)
 
 

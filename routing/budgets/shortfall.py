@@ -23,7 +23,7 @@ def because(shortfall: Shortfall) -> str:
 
 def budget_exceeded(shortfall: Shortfall, *, limited: bool) -> BudgetExceeded:
     """The 402. `limited`: the request says how long its answer may be at most."""
-    told = _figures(shortfall)
+    told = figures(shortfall)
     renews = f"It renews at {told['renews_at']}." if told["renews_at"] else "It does not renew."
     hint = "" if limited else " A max_tokens in the request lowers what it may cost."
     return BudgetExceeded(
@@ -39,7 +39,8 @@ def _name(shortfall: Shortfall) -> str:
     return f"the {_PERIODS[shortfall.span.period]} budget of the {_WHOSE[scope.kind]} '{scope.name}'"
 
 
-def _figures(shortfall: Shortfall) -> dict[str, Any]:
+def figures(shortfall: Shortfall) -> dict[str, Any]:
+    """How a budget stands that a request does not fit in, as refusals and events tell it. Money is USD in text."""
     return {
         "scope": shortfall.scope.kind,
         "name": shortfall.scope.name,

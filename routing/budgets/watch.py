@@ -1,4 +1,8 @@
-"""Looks at thresholds when a budget is set or changed: its spending may have passed them without another request."""
+"""Raises what the event loop and the snapshot's listener have no time for.
+
+When a budget is set or changed, its spending may have passed thresholds without another request; and when a request is
+refused for want of budget, nobody is to wait until that is told.
+"""
 
 import logging
 import time
@@ -12,7 +16,7 @@ from gateway_project.lib import database
 from keys.limits import Scope
 from routing import snapshot
 from routing.budgets import sums, thresholds
-from routing.budgets.book import Page
+from routing.budgets.book import Page, Shortfall
 from routing.budgets.periods import day_of, span_of
 from routing.budgets.sums import Asked
 from routing.snapshot import Caller
@@ -30,6 +34,12 @@ def start() -> None:
     """Follow the snapshot."""
     snapshot.hear("key", lambda ids: _changed(filter(None, map(snapshot.current.key, ids))), after_silence=_nothing)
     snapshot.hear("limits", lambda workspaces: _changed(snapshot.current.keys_of(workspaces)), after_silence=_nothing)
+
+
+def refused(workspace: str, shortfall: Shortfall) -> None:
+    """A request was refused. Costs next to nothing from the second time on; for the event loop."""
+    if once := thresholds.claim_refused(shortfall):
+        _thread.submit(thresholds.raise_refused, workspace, shortfall, once)
 
 
 def _nothing() -> None:

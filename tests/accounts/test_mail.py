@@ -120,6 +120,23 @@ def test_owners_and_admins_are_written_to(
     assert "http://127.0.0.1:8000/console/events/" in body
 
 
+def test_a_flood_of_budget_events_is_mailed_up_to_a_bound(
+    owner: Caller, mailbox: Mailbox, sent: Sent, django_capture_on_commit_callbacks: Any
+) -> None:
+    """Who may set a budget back could have a workspace's people written to without end."""
+    with django_capture_on_commit_callbacks(execute=True):
+        for number in range(mail.BUDGETS_AN_HOUR + 5):
+            events.raise_event(owner.workspace.pk, "budget.threshold", f"flood:{number}", DATA)
+        events.raise_event(owner.workspace.pk, "provider.refused", "other", {"name": "p", "reason": "401"})
+    mails = [arguments for task, arguments in sent if task == "accounts.tasks.mail_event"]
+    assert len(mails) == mail.BUDGETS_AN_HOUR + 1
+
+    for arguments in mails:
+        tasks.mail_event(*arguments)
+    last = [number for number, (_, each) in enumerate(mailbox.messages) if "many such events" in each.get_payload()]
+    assert last == [mail.BUDGETS_AN_HOUR - 1]
+
+
 def test_without_a_server_nothing_is_sent(
     workspace: Workspace, settings: Settings, sent: Sent, django_capture_on_commit_callbacks: Any
 ) -> None:

@@ -56,6 +56,20 @@ def test_events_are_told_in_words_and_counted_until_seen(browser: Browser, owner
     assert unread(browser.get("overview")) == ""
 
 
+def test_a_refusal_for_want_of_budget_is_told_with_its_figures(browser: Browser, owner: Caller) -> None:
+    data = {
+        "scope": "user", "id": "x", "name": "Ann", "period": "day", "limit_usd": "0.001", "spent_usd": "0.000727",
+        "reserved_usd": "0", "needed_usd": "0.0004", "renews_at": "2026-12-01T00:00:00Z",
+    }  # fmt: skip
+    assert events.raise_event(owner.workspace.pk, "budget.refused", "x:refused", data)
+    page = browser.get("events")
+
+    assert "A request of Ann was refused: it did not fit in their budget" in page
+    assert "Of $0.001 today, $0.000727 was spent and $0 reserved by requests under way" in page
+    assert "this one could have cost $0.0004. It renews on 1 Dec 2026." in page
+    assert reverse("team") in page.html
+
+
 def test_many_unread_events_are_not_counted_out(browser: Browser, workspace: Workspace) -> None:
     Event.objects.bulk_create(
         Event(workspace=workspace, kind="webhook.disabled", once_key=str(n), data={"webhook_id": "x"})

@@ -343,6 +343,36 @@ def test_each_threshold_is_told_once(priced: Scene, payer: Callable[..., dict[st
     assert len(events_of(priced.account, key, 4)) == 4
 
 
+def test_the_first_refusal_of_a_period_is_told_once(priced: Scene, payer: Callable[..., dict[str, Any]]) -> None:
+    """What is left may be too little for any request long before the budget is spent."""
+    key = payer(budget_usd=str(COST * 3 / 2), budget_period="month")
+    assert [ask(priced, key).status_code for _ in range(4)] == [200, 402, 402, 402]
+    end = time.monotonic() + 8
+    while not (found := refusals_of(priced.account, key)):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    ((title, told),) = found
+    assert title == f"A request of {key['name']} was refused: it did not fit in its budget"
+    figures = [Decimal(told[name]) for name in ("limit_usd", "spent_usd", "reserved_usd", "needed_usd")]
+    assert figures == [COST * 3 / 2, COST, 0, COST]
+    assert (told["scope"], told["period"]) == ("key", "month")
+    assert told["renews_at"]
+    # Another budget is another matter.
+    priced.account.call("PATCH", f"/api/keys/gateway/{key['id']}", 200, budget_usd=str(COST * 5 / 4))
+    while len(found := refusals_of(priced.account, key)) < 2:
+        assert ask(priced, key).status_code == 402
+        assert time.monotonic() < end, found
+        time.sleep(0.1)
+    assert len(found) == 2
+
+
+def refusals_of(account: Account, key: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """What was told of refusals for want of a key's budget: in words, and in figures."""
+    events = account.call("GET", "/api/events?limit=500", 200)["data"]
+    mine = [event for event in events if event["kind"] == "budget.refused" and event["data"]["id"] == key["id"]]
+    return [(event["title"], event["data"]) for event in mine]
+
+
 # --- Crashes -------------------------------------------------------------------------------------
 
 

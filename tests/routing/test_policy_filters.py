@@ -211,8 +211,28 @@ def test_a_key_with_a_budget_may_not_use_what_has_no_price() -> None:
     limited = caller_of(budgeted=True)
     assert ids(decided(request(caller=limited), view)) == ["cloud/gpt-4o"]
     error = refusal(request("brand-new", caller=limited), view)
+    # A 503 would be asked again, for nothing.
+    assert (error.status, error.code, error.param) == (403, "permission_denied", "model")
+    assert error.message == (
+        "'brand-new' has no known price, and a budget holds for this request: an admin can set its price under "
+        "Routing > Models."
+    )
+
+
+def test_a_key_with_a_budget_where_nothing_has_a_price() -> None:
+    view = view_of(provider("cloud", "openai", ("brand-new", "newer")))
+    error = refusal(request(caller=caller_of(budgeted=True)), view)
+    assert (error.status, error.code) == (403, "permission_denied")
+    assert "No model that could answer 'auto' has a known price (cloud/brand-new, cloud/newer)" in error.message
+    # Without a budget, it is the policy that is in the way.
+    capped = refusal(request(), view, policy=policy_with(max_cost_usd=1.0))
+    assert (capped.status, capped.code) == (503, "no_available_model")
+
+
+def test_what_may_pass_outweighs_a_price_that_is_not_known() -> None:
+    view = view_of(provider("cloud", "openai", ("brand-new",)), provider("a", models=("m",)))
+    error = refusal(request(caller=caller_of(budgeted=True)), view, opened(view, "a/m", denied=True))
     assert (error.status, error.code) == (503, "no_available_model")
-    assert "its price is unknown, and a budget holds for this request" in error.message
 
 
 def test_a_policy_chooses_among_its_models() -> None:
