@@ -188,6 +188,7 @@ class RequestRow(Schema):
     privacy: str = Field(description="local or cloud: where the answer was made.")
     policy: str
     attempts: int
+    replay_of: UUID | None = Field(description="The request whose answer an Idempotency-Key had given again.")
     error: str | None = None
 
 
@@ -241,7 +242,6 @@ class RequestDetail(RequestRow):
     price: dict[str, Any]
     cost_lines: list[CostLineOut] = Field(description="What `cost_usd` adds up from, to the last decimal.")
     metadata: dict[str, Any]
-    replay_of: UUID | None = Field(description="The request whose answer an Idempotency-Key had given again.")
     content: ContentOut | None = Field(
         description="For members and up, where the workspace keeps prompts and answers (`store_content`)."
     )

@@ -105,6 +105,8 @@ class Exchange:
     claim: "Claim | None" = None
     # The id of the request whose answer that key already had.
     replay_of: str = ""
+    # Who that answer was of, with its locality: a provider that may be gone.
+    replayed_from: tuple[str, str, str] = ("", "", "")
     # What it holds of the limits of its caller's scopes until it is settled, and where the caller stands with them.
     permit: "Permit | None" = None
     standing: "Standing | None" = None

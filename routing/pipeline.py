@@ -103,6 +103,7 @@ def _replayed(exchange: Exchange, kept: Kept) -> Kept:
     """The answer that the request's idempotency key already has. It costs nothing, and is a request all the same."""
     exchange.replay_of, exchange.status, exchange.error_code = kept.request_id, kept.status, kept.error_code
     exchange.error = f"The answer to request {kept.request_id}, replayed." if kept.error_code else ""
+    exchange.replayed_from = kept.answered_by
     settle(exchange)
     return kept
 

@@ -44,6 +44,9 @@ def settle(exchange: Exchange) -> None:
         exchange.hold.settle(cost)
     cache.current.settle(exchange, answer_cost)
     caller, label, policy = exchange.caller, exchange.label, exchange.policy
+    provider, model, locality = exchange.replayed_from
+    if target is not None:
+        provider, model, locality = target.provider, target.model, "local" if target.local else "cloud"
     if caller is not None:
         ledger.enter(
             {
@@ -55,14 +58,14 @@ def settle(exchange: Exchange) -> None:
                 "client_request_id": exchange.client_request_id,
                 "endpoint": exchange.endpoint.public_path,
                 "requested_model": _clean(exchange.model, 300),
-                "provider": target.provider if target else "",
+                "provider": _clean(provider, 60),
                 "provider_kind": target.kind.id if target else "",
-                "model": _clean(target.model, 300) if target else "",
+                "model": _clean(model, 300),
                 "stream": exchange.stream,
                 "complexity": label.complexity if label else "",
                 "complexity_score": round(label.score, 4) if label else None,
                 "task": label.task if label else None,
-                "privacy": ("local" if target.local else "cloud") if target else "",
+                "privacy": locality,
                 "cache": exchange.cache_state,
                 "policy": policy.name if policy.id else "",
                 "policy_version": policy.version if policy.id else None,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import psycopg
 from psycopg import sql
@@ -37,6 +38,9 @@ LIVENESS = {
     "tcp_user_timeout": 5000,
 }  # fmt: skip
 STATEMENT_MS = 5000
+
+# Of the headers of an answer, who it is of.
+ANSWERED_BY = ("provider", "model", "privacy")
 
 TABLE = sql.Identifier(IdempotentRequest._meta.db_table)
 CLAIM = sql.SQL(
@@ -98,6 +102,13 @@ class Kept:
     error_code: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = field(default=None, repr=False)
+
+    @property
+    def answered_by(self) -> tuple[str, str, str]:
+        """The provider, the model and the locality, as its headers tell them; "" where nobody answered."""
+        said = dict(self.headers)
+        provider, model, locality = (unquote(said.get(f"x-gateway-{name}", "")) for name in ANSWERED_BY)
+        return provider, model, locality
 
 
 @dataclass(frozen=True, slots=True)

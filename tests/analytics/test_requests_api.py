@@ -52,6 +52,7 @@ def test_a_row_is_the_contracts(api: ApiClient, workspace: Workspace) -> None:
                 "privacy": "cloud",
                 "policy": "",
                 "attempts": 1,
+                "replay_of": None,
             }
         ],
         "next_cursor": None,

@@ -45,7 +45,7 @@ def test_a_refused_request_says_so_beside_what_it_asked_for(browser: Browser, ow
 
 def test_what_was_not_asked_of_a_provider_says_why(browser: Browser, owner: Caller) -> None:
     record(owner.workspace, 0, cache="hit")
-    record(owner.workspace, 1, provider="", model="", replay_of=uuid4())
+    record(owner.workspace, 1, replay_of=uuid4())
     record(owner.workspace, 2, provider="", model="", status=402, attempts=[{"provider": "box", "error": "not asked"}])
     page = browser.get("requests").html
     assert [page.count(words) for words in ("· from the cache", "given again", "refused")] == [1, 1, 1]

@@ -87,6 +87,9 @@ def test_a_replay_is_a_request_of_its_own_that_costs_nothing(scene: Scene) -> No
     assert (replay["status"], replay["cost_usd"], replay["attempts"]) == (200, "0", [])
     assert (replay["prompt_tokens"], replay["completion_tokens"], replay["cache"]) == (0, 0, "off")
     assert (original["replay_of"], replay["replay_of"]) == (None, original["id"])
+    whose = ("provider", "model", "privacy")
+    assert original["model"]
+    assert [replay[name] for name in whose] == [original[name] for name in whose]
 
 
 def test_the_order_of_members_and_spaces_make_no_other_request(scene: Scene) -> None:
