@@ -6,9 +6,11 @@ from uuid import UUID
 
 from ninja import Field, Query, Router, Schema
 
+from accounts.audit import KINDS
 from accounts.auth import ApiRequest, api_auth
 from accounts.models import AuditEntry
 from accounts.queries import AuditFilters, audit_entries
+from gateway_project.lib.errors import InvalidRequest
 from gateway_project.lib.fields import Text
 from gateway_project.lib.moments import span
 from gateway_project.lib.pagination import ListOf, PageQuery, paginate
@@ -28,6 +30,10 @@ class AuditQuery(PageQuery):
     def filters(self) -> AuditFilters:
         """Raises InvalidRequest naming the parameter that makes no sense."""
         since, until = span(self.since, self.until)
+        if self.action and self.action.partition(".")[0] not in KINDS:
+            raise InvalidRequest(
+                f"action: there is none of '{self.action}'; they begin with {', '.join(KINDS)}.", param="action"
+            )
         return AuditFilters(actor=self.actor, action=self.action, object=self.object, since=since, until=until)
 
 

@@ -60,6 +60,15 @@ class LimitsForm(ConsoleForm):
         super().__init__(*args, **kwargs)
         self.fields["rate_limit_window"].widget.attrs["placeholder"] = settings.RATE_LIMIT_WINDOW
 
+    def clean(self) -> None:
+        """A window that is left behind goes with its limits; a new one without any was meant to do something."""
+        super().clean()
+        limited = [self.cleaned_data.get(name) for name in ("rate_limit_requests", "rate_limit_tokens")]
+        window = self.cleaned_data.get("rate_limit_window")
+        asked = window is not None and "rate_limit_window" in self.changed_data
+        if asked and limited == [None, None] and not self.errors:
+            self.add_error("rate_limit_window", "Limits nothing by itself: set a number of requests or tokens, too.")
+
     @property
     def limits_open(self) -> bool:
         """Whether the fold must be open: it holds an error or a limit."""

@@ -20,7 +20,7 @@ STATUSES = {
     "client": ("Refused (4xx)", Q(status__gte=400, status__lt=500)),
     "server": ("Failed (5xx)", Q(status__gte=500)),
 }
-CACHES = {"hit": "Hit", "semantic": "Similar", "miss": "Miss", "off": "Off"}
+CACHES = {"hit": "Hit", "miss": "Miss", "off": "Off"}
 COMPLEXITIES = {name: name.capitalize() for name in ("simple", "moderate", "complex", "expert")}
 PLACES = {"local": "Local", "cloud": "Cloud"}
 KINDS = {"yes": "Streamed", "no": "In one piece"}

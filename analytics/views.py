@@ -21,6 +21,7 @@ from analytics.params import MAX_EXPORT
 from analytics.period import BY_HOUR, DAY, PRESETS
 from analytics.pricing import as_text
 from analytics.sums_sql import Question
+from gateway_project.lib import format as text
 from gateway_project.lib.errors import InvalidRequest
 from gateway_project.lib.htmx import render_part
 from gateway_project.lib.pagination import Page, paginate
@@ -37,7 +38,7 @@ NO_VALUE = {
     "model": "No model",
     "provider": "No provider",
     "key": NO_KEY,
-    "policy": "Built-in policy",
+    "policy": text.policy(""),
     "user": "Nobody",
 }
 GONE = {"key": GONE_KEY, "user": "Former member"}
@@ -163,6 +164,7 @@ def request_detail(request: ConsoleRequest, id: str) -> HttpResponse:
         "longest_ms": max((attempt.get("ms") or 0 for attempt in record.attempts), default=0) or 1,
         "key_name": _key_name(record, names),
         "key_exists": record.key_id in names,
+        "built_in_policy": text.policy(""),
         "cost_lines": queries.cost_lines(record),
         **_content(caller, record),
         **_price_words(record),

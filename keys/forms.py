@@ -8,6 +8,7 @@ from django import forms
 from django.utils import timezone
 
 from accounts.forms import LimitsForm
+from gateway_project.lib import format as text
 from gateway_project.lib.errors import InvalidRequest
 from gateway_project.lib.forms import ConsoleForm, Lines
 from gateway_project.lib.schemas import parse
@@ -214,7 +215,7 @@ class GatewayKeyForm(LimitsForm):
         names = dict.fromkeys([*policies, key.policy] if key is not None and key.policy else policies)
         self.fields["policy"].choices = [  # type: ignore[attr-defined]
             ("", "The default of the workspace"),
-            *((name, name) for name in names),
+            *((name, text.policy(name)) for name in names),
         ]
         if key is not None and key.privacy_mode == PrivacyMode.FLEXIBLE:
             self.fields["privacy_mode"].choices = [*PRIVACY_CHOICES, FLEXIBLE_CHOICE]  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from accounts.access import Action, Caller, get_or_404, require, scoped
 from accounts.auth import api_auth
-from gateway_project.lib.errors import InvalidRequest
+from gateway_project.lib.errors import InvalidRequest, NotFound
 from gateway_project.lib.pagination import ListOf, PageQuery, paginate_named
 from gateway_project.lib.schemas import Strict, money
 from keys.models import GatewayKey
@@ -70,13 +70,19 @@ def purge_cache(request: Authenticated, payload: PurgeIn | None = None) -> dict[
 
 def meant(caller: Caller, payload: PurgeIn) -> Purge:
     """What `payload` names in the caller's workspace. Raises `NotFound` for a key, `InvalidRequest` for a policy."""
-    key = None if payload.key is None else get_or_404(GatewayKey.objects.all(), caller, payload.key)
     return Purge(
         str(caller.workspace.pk),
-        None if key is None else str(key.pk),
+        None if payload.key is None else _key_id(caller, payload.key),
         None if payload.policy is None else _policy_id(caller, payload.policy),
         payload.model,
     )
+
+
+def _key_id(caller: Caller, named: str) -> str:
+    try:
+        return str(get_or_404(GatewayKey.objects.all(), caller, named).pk)
+    except NotFound:
+        raise NotFound(f"key: there is no gateway key with the id '{named}'.", param="key") from None
 
 
 def _policy_id(caller: Caller, named: str) -> str:

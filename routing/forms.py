@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 
+from gateway_project.lib import format as text
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.forms import ConsoleForm, Lines
 from routing.policies import BUILT_IN, COMPLEXITIES, TASKS
@@ -252,7 +253,7 @@ class PurgeForm(ConsoleForm):
 
     def __init__(self, *args: Any, policies: list[tuple[str, str]], keys: list[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["policy"].choices = [("", "Every policy"), *policies, (BUILT_IN_CHOICE, f"{BUILT_IN} (built in)")]  # type: ignore[attr-defined]
+        self.fields["policy"].choices = [("", "Every policy"), *policies, (BUILT_IN_CHOICE, text.policy(BUILT_IN))]  # type: ignore[attr-defined]
         self.fields["key"].choices = [("", "Every key"), *keys]  # type: ignore[attr-defined]
 
 

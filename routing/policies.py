@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from gateway_project.lib.format import BUILT_IN_POLICY
 from routing.providers.base import DEFAULT_TIMEOUTS, Timeouts
 
 # What the policy of a workspace without one is called, everywhere; `default` sounds like the workspace's own default.
-BUILT_IN = "Balanced"
+BUILT_IN = BUILT_IN_POLICY
 RESERVED = frozenset({BUILT_IN.lower(), "default"})
 COMPLEXITIES = ("simple", "moderate", "complex", "expert")
 TASKS = ("chat", "vision", "ocr")

@@ -3,6 +3,13 @@
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 SIGNIFICANT = 3
+# The policy that holds where a workspace has none: its name in requests, which nobody else's can be.
+BUILT_IN_POLICY = "Balanced"
+
+
+def policy(name: str) -> str:
+    """What a page calls a policy: the gateway's own, which is "" in the ledger, is told apart."""
+    return f"{BUILT_IN_POLICY} (built in)" if name in ("", BUILT_IN_POLICY) else name
 
 
 def money(usd: Decimal) -> str:

@@ -6,6 +6,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import Action, scoped
 from accounts.web import ConsoleRequest, console_view
+from gateway_project.lib import format as text
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.htmx import render_part, say_and_go
 from keys.models import GatewayKey
@@ -14,7 +15,6 @@ from routing.cache.purge import Purge, purge
 from routing.cache.stats import DAYS, PolicyStats, stats
 from routing.forms import BUILT_IN_CHOICE, PurgeForm
 from routing.models import Policy
-from routing.policies import BUILT_IN
 
 UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
@@ -88,4 +88,6 @@ def _shown(row: PolicyStats) -> dict[str, object]:
     known = "" if row.id is None else row.id or BUILT_IN_CHOICE
     looked_up = row.hits + row.misses
     own = {name: getattr(row, name) for name in ("id", "name", "entries", "bytes", "hits", "saved_usd")}
-    return {**own, "looked_up": looked_up, "purges": known, "built_in": row.id == "" and row.name == BUILT_IN}
+    if row.id == "":
+        own["name"] = text.policy(row.name)
+    return {**own, "looked_up": looked_up, "purges": known}

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.access import Action, get_or_404, require, scoped
 from accounts.web import ConsoleRequest, console_view
+from gateway_project.lib import format as text
 from gateway_project.lib.errors import ApiError, Conflict, InvalidRequest
 from gateway_project.lib.htmx import go_to, render_part, say_and_go
 from gateway_project.lib.pagination import paginate
@@ -38,7 +39,7 @@ def index(request: ConsoleRequest) -> HttpResponse:
     shown = [_shown(policy, documents.get(policy.pk, {})) for policy in page.data]
     if page.next_cursor is None:
         default = not _policies(request).filter(is_default=True).exists()
-        shown.append(_row("", BUILT_IN, DEFAULTS, default=default, version=None))
+        shown.append(_row("", text.policy(BUILT_IN), DEFAULTS, default=default, version=None))
     context = {
         "policies": shown,
         "next_cursor": page.next_cursor,

@@ -156,7 +156,14 @@ def test_the_trail_is_filtered(api: ApiClient, owner: Caller, admin: Caller) -> 
     assert found(actor="system") == ["provider.removed"]
     assert found(object=key["id"]) == ["key.rotated", "key.created"]
     assert found(object="ci", to="2020-01-01") == found(object="ci", **{"from": "2999-01-01"}) == []
-    assert found(action="ke") == found(actor="nobody@example.com") == []
+    assert found(action="key.renamed") == found(actor="nobody@example.com") == []
+
+
+@pytest.mark.parametrize("action", ["nope", "ke", ".created", "keys.created"])
+def test_an_action_on_no_kind_of_object_is_refused(api: ApiClient, action: str) -> None:
+    answer = api.get("/api/audit", action=action)
+    assert (answer.status, answer.json["error"]["param"]) == (400, "action")
+    assert "key, provider, policy" in answer.json["error"]["message"]
 
 
 def test_the_trail_is_read_page_by_page(api: ApiClient) -> None:

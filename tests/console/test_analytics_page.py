@@ -88,7 +88,7 @@ def test_groups_and_measures_are_chosen_in_the_url(browser: Browser, owner: Call
     assert set(labels(by="key")) == {"chatbot", "Removed key", "Console"}
     assert set(labels(by="user")) == {"Olga Owner", "Former member", "Nobody"}
     assert set(labels(by="provider")) == {"box", "openai", "No provider"}
-    assert set(labels(by="policy")) == {"cheap", "Built-in policy"}
+    assert set(labels(by="policy")) == {"cheap", "Balanced (built in)"}
     assert labels(by="model", measure="tokens") == ["No model", "gpt-5"]
     assert labels(by="model", measure="latency") == ["gpt-5", "No model"]
     assert f'href="?by=key&amp;key={key.pk}"' in browser.get("analytics", by="key").html

@@ -30,7 +30,7 @@ def test_it_shows_what_each_policy_holds_and_saved(browser: Browser, owner: Call
     page = browser.get("cache")
 
     assert "frugal 3 75.0% $0.25 1" in page or "frugal 3 75% $0.25 1" in page, page
-    assert "Balanced Built in 0" in page
+    assert "Balanced (built in) 0" in page
     assert "former Renamed or removed since 1" in page
     assert f"policy={policy.pk}" in page.html
     assert not page.inline

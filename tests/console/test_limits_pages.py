@@ -65,7 +65,7 @@ def test_limits_are_set_shown_and_taken_away(browser: Browser, place: Place) -> 
     for name, value in LIMITS.items():
         assert f'value="{value}"' in shown, name
 
-    browser.post(page, *args, name="chatbot", **SCOPES, budget_period="month", rate_limit_window="60")
+    browser.post(page, *args, name="chatbot", **SCOPES, budget_period="month", rate_limit_window="30")
     row.refresh_from_db()
     assert show_limits(row) == dict.fromkeys(SET)
 
@@ -96,6 +96,16 @@ def test_a_wrong_limit_is_named_at_its_field(
     assert "<html" not in answer.html
     row.refresh_from_db()
     assert show_limits(row) == dict.fromkeys(SET)
+
+
+def test_a_window_of_nothing_is_refused_at_its_field(browser: Browser, place: Place) -> None:
+    page, args, row = place
+
+    answer = browser.post(page, *args, name="chatbot", **SCOPES, rate_limit_window="30", htmx=True)
+
+    assert (answer.status, "Limits nothing by itself" in answer) == (422, True)
+    row.refresh_from_db()
+    assert row.rate_limit_window is None
 
 
 def test_a_new_key_takes_limits(browser: Browser) -> None:

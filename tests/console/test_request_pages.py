@@ -198,6 +198,24 @@ def test_an_answer_from_the_cache_shows_what_it_saved_and_who_ruled(browser: Bro
     assert "Policy cheap (version 3)" in page
 
 
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({}, "Answer in one piece"),
+        ({"stream": True}, "Answer streamed"),
+        ({"stream": True, "status": 502}, "Answer streamed"),  # it broke off
+        ({"status": 404, "ttft_ms": None, "provider": "", "model": "", "attempts": []}, "Answer none"),
+    ],
+)
+def test_a_request_shows_how_it_was_answered(
+    browser: Browser, owner: Caller, fields: dict[str, Any], shown: str
+) -> None:
+    page = browser.get("request", record(owner.workspace, **fields).pk)
+
+    assert shown in page
+    assert ("Policy Balanced (built in)" in page) == ("provider" not in fields)
+
+
 def test_a_failed_request_shows_its_attempts(browser: Browser, owner: Caller) -> None:
     attempts = [
         {"provider": "box", "model": "tiny", "status": 429, "error": "slow down", "ms": 10},

@@ -128,7 +128,7 @@ def test_what_is_named_is_purged(
         ({"policy": ""}, 400, "policy"),
         ({"model": "x" * 421}, 400, "model"),
         ({"models": "gpt"}, 400, "models"),
-        ({"key": "unknown"}, 404, None),
+        ({"key": "unknown"}, 404, "key"),
         ({"key": 7}, 400, "key"),
     ],
 )

@@ -15,9 +15,9 @@ from tests.console.routing.forms import BALANCED, says
 def test_a_workspace_without_policies_sees_what_is_built_in(browser: Browser) -> None:
     page = browser.get("policies")
 
-    assert "Balanced default Built in" in page
+    assert "Balanced (built in) default" in page
     assert "40 %" in page
-    assert "Balanced" in browser.get("policy-built-in")
+    assert "Balanced (built in)" in browser.get("policy-built-in")
 
 
 def test_a_policy_is_made_from_what_is_built_in(browser: Browser) -> None:
