@@ -6,6 +6,7 @@ from keys.services.environment import declared, sync_environment_providers
 from keys.services.gateway_keys import (
     change_key,
     create_key,
+    may_rotate,
     rename_policy,
     reset_budget,
     revoke_key,
@@ -29,6 +30,7 @@ __all__ = [
     "create_key",
     "create_provider",
     "declared",
+    "may_rotate",
     "recheck_locality",
     "record_probe",
     "register_policies",

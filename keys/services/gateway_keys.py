@@ -58,6 +58,11 @@ def change_key(caller: Caller, key: GatewayKey, data: KeyChange | Mapping[str, A
     return locked
 
 
+def may_rotate(caller: Caller, key: GatewayKey) -> bool:
+    """Whether `rotate_key` lets `caller` have a new secret of `key`."""
+    return caller.may(Action.MANAGE_LIMITS) or key.created_by_id == caller.user.pk
+
+
 @transaction.atomic
 def rotate_key(caller: Caller, key: GatewayKey, overlap_seconds: int = 0) -> tuple[GatewayKey, str]:
     """Give `key` a new secret, which is returned; the older ones work for another `overlap_seconds`.
@@ -65,7 +70,7 @@ def rotate_key(caller: Caller, key: GatewayKey, overlap_seconds: int = 0) -> tup
     Who has the secret spends on the limits of whoever made the key, so a member rotates only the keys that they made.
     Raises `PermissionDenied`, `InvalidRequest`, and `Conflict` for a revoked key.
     """
-    if key.created_by_id != caller.user.pk:
+    if not may_rotate(caller, key):
         require(caller, Action.MANAGE_LIMITS)
     overlap = timedelta(seconds=parse(Rotation, {"overlap_seconds": overlap_seconds}).overlap_seconds)
     locked = _lock(key)

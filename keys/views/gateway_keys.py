@@ -202,6 +202,7 @@ def _detail_page(request: ConsoleRequest, key: GatewayKey, form: GatewayKeyForm,
         "old_secrets": shown["old_secrets"],
         "form": form,
         "can_use_keys": request.caller.may(Action.USE_KEYS),
+        "can_rotate": services.may_rotate(request.caller, key),
     }
     if status == 200:
         return render(request, PAGE, context)

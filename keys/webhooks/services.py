@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from yarl import URL
 
@@ -28,11 +28,12 @@ MAX_WEBHOOKS = 10
 def create_webhook(caller: Caller, data: NewWebhook | Mapping[str, Any]) -> tuple[Webhook, vault.Secret]:
     """A new webhook and its secret, which nobody can see again.
 
-    Raises PermissionDenied, InvalidRequest naming the field, Conflict when there are `MAX_WEBHOOKS`.
+    Raises PermissionDenied, InvalidRequest naming the field, Conflict when there are `MAX_WEBHOOKS` or one of its URL.
     """
     require(caller, Action.MANAGE_WEBHOOKS)
     fields = parse(NewWebhook, data)
     _check_url(fields.url)
+    _require_new(scoped(Webhook.objects.all(), caller), fields.url)
     if scoped(Webhook.objects.all(), caller).count() >= MAX_WEBHOOKS:
         raise Conflict(f"A workspace has at most {MAX_WEBHOOKS} webhooks; remove one first.")
     secret = signing.new_secret()
@@ -47,7 +48,7 @@ def create_webhook(caller: Caller, data: NewWebhook | Mapping[str, Any]) -> tupl
 def change_webhook(caller: Caller, webhook: Webhook, data: WebhookChange | Mapping[str, Any]) -> Webhook:
     """Set the fields that `data` has. Switched on again, it has a clean slate.
 
-    Raises PermissionDenied, InvalidRequest naming the field, NotFound.
+    Raises PermissionDenied, InvalidRequest naming the field, Conflict when another one has the URL, NotFound.
     """
     require(caller, Action.MANAGE_WEBHOOKS)
     fields = parse(WebhookChange, data)
@@ -55,6 +56,8 @@ def change_webhook(caller: Caller, webhook: Webhook, data: WebhookChange | Mappi
     if "url" in changed:
         _check_url(fields.url)
     locked = _locked(webhook)
+    if "url" in changed and fields.url != locked.url:
+        _require_new(scoped(Webhook.objects.all(), caller), fields.url)
     with audit.changes(caller, "webhook.changed", locked, _facts):
         for name in changed:
             setattr(locked, name, getattr(fields, name) or [] if name == "kinds" else getattr(fields, name))
@@ -115,6 +118,12 @@ def _locked(webhook: Webhook) -> Webhook:
     if locked is None:
         raise NotFound("There is no such webhook.")
     return locked
+
+
+def _require_new(webhooks: QuerySet[Webhook], url: str) -> None:
+    """Raises Conflict when one of `webhooks` sends there: each event would arrive twice."""
+    if webhooks.filter(url=url).exists():
+        raise Conflict("url: there is a webhook with this address already.", param="url")
 
 
 def _check_url(url: str) -> None:

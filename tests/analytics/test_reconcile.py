@@ -117,7 +117,9 @@ def test_differences_are_listed_by_day_and_model(owner: Caller, write: Write) ->
 @pytest.mark.parametrize(("tolerance", "status"), [("0", 1), ("0.9", 1), ("1.1", 0), ("100%", 0)])
 def test_the_tolerance_is_a_share(write: Write, tolerance: str, status: int) -> None:
     bill = write("day,model,cost\n2026-11-20,gpt-5,0.0068185\n")
-    assert reconciled(bill, "--tolerance", tolerance)[0] == status
+    found, _, said = reconciled(bill, "--tolerance", tolerance)
+    assert found == status
+    assert ("day and model, 1 of them differs by more" in said) == bool(status)
 
 
 @pytest.mark.parametrize(("cost", "status"), [("0.0149", 0), ("0.0151", 1)])

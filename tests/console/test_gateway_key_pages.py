@@ -115,6 +115,15 @@ def test_rotation_shows_a_new_secret_and_what_becomes_of_the_old(browser: Browse
     assert browser.post("gateway-key-rotate", key.pk, overlap_seconds="5").status == 422
 
 
+def test_rotation_is_offered_to_those_who_may(key: GatewayKey, owner: Caller, admin: Caller, member: Caller) -> None:
+    link = reverse("gateway-key-rotate", args=[key.pk])
+    for caller in (owner, admin):
+        assert link in Browser(caller).get("gateway-key", key.pk).html
+    page = Browser(member).get("gateway-key", key.pk)
+    assert link not in page.html
+    assert "an admin or an owner can rotate it" in page
+
+
 def test_revoking_asks_first_and_is_final(browser: Browser, key: GatewayKey) -> None:
     assert "Revoke chatbot?" in browser.get("gateway-key-revoke", key.pk)
     key.refresh_from_db()

@@ -113,8 +113,8 @@ def test_what_arrived_is_not_sent_again(workspace: Workspace, receiver: Receiver
 def test_only_wanted_kinds_of_the_own_workspace_are_sent(
     api: ApiClient, workspace: Workspace, stranger: Caller, receiver: Receiver
 ) -> None:
-    api.post(PATH, url=receiver.hook, kinds=["webhook.disabled"])
-    api.post(PATH, url=receiver.hook, enabled=False)
+    assert api.post(PATH, url=f"{receiver.hook}/1", kinds=["webhook.disabled"]).status == 201
+    assert api.post(PATH, url=f"{receiver.hook}/2", enabled=False).status == 201
     happen(stranger.workspace)
     happen(workspace)
 
@@ -284,7 +284,7 @@ def test_an_attempt_of_a_worker_that_died_is_made_again(
 def test_a_secret_that_does_not_open_fails_alone(
     api: ApiClient, workspace: Workspace, receiver: Receiver, made: dict[str, Any]
 ) -> None:
-    broken = api.post(PATH, url=receiver.hook).json["id"]
+    broken = api.post(PATH, url=f"{receiver.hook}/2").json["id"]
     Webhook.objects.filter(pk=broken).update(secret=b"junk")
     happen(workspace)
 
@@ -372,9 +372,17 @@ def test_https_may_carry_a_query(api: ApiClient) -> None:
 
 
 def test_there_are_not_too_many(api: ApiClient) -> None:
-    for _ in range(services.MAX_WEBHOOKS):
-        assert api.post(PATH, url="https://93.184.215.14/").status == 201
+    for number in range(services.MAX_WEBHOOKS):
+        assert api.post(PATH, url=f"https://93.184.215.14/{number}").status == 201
     assert api.post(PATH, url="https://93.184.215.14/").status == 409
+
+
+def test_an_address_has_one_webhook(api: ApiClient, stranger: Caller, made: dict[str, Any]) -> None:
+    other = api.post(PATH, url="https://93.184.215.14/").json
+    for answer in (api.post(PATH, url=made["url"]), api.patch(f"{PATH}/{other['id']}", url=made["url"])):
+        assert (answer.status, answer.error["param"]) == (409, "url")
+    assert api.patch(f"{PATH}/{made['id']}", url=made["url"], enabled=False).status == 200
+    assert ApiClient.of(stranger).post(PATH, url=made["url"]).status == 201
 
 
 def test_admins_manage_them_and_strangers_find_none(

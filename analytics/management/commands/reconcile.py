@@ -63,7 +63,9 @@ class Command(BaseCommand):
             self.stdout.write(f"{period}, all within {tolerance}%.")
             return
         wrong = len({(line.day, line.model) for line in found})
-        raise CommandError(f"{period}, {wrong} of them differ by more than {tolerance}%.", returncode=1)
+        raise CommandError(
+            f"{period}, {wrong} of them differ{'s' if wrong == 1 else ''} by more than {tolerance}%.", returncode=1
+        )
 
     def _show(self, found: Iterable[Difference]) -> None:
         lines: list[tuple[str, ...]] = [("day", "model", "what", "bill", "ledger", "ledger - bill")]
