@@ -119,6 +119,14 @@ def orphans() -> bool:
     return _started().orphans()
 
 
+def waiting() -> frozenset[str]:
+    """What the spool holds now, of all processes on this machine: a name for each segment that is yet to be moved.
+
+    Once none of them is there any more, whatever was entered before this call is in Postgres. Asks the disk.
+    """
+    return _started().waiting()
+
+
 def require_room() -> None:
     """Raises `LedgerUnavailable` while what a request would cost could not be entered. Costs nothing.
 

@@ -118,6 +118,10 @@ class Spool:
             if not self._is_own(path) and path.stem not in self._finished
         )
 
+    def waiting(self) -> frozenset[str]:
+        """The segments that are not moved yet, whoever writes them."""
+        return frozenset(path.stem for path in segments.listed(self.folder))
+
     # --- Writing ---------------------------------------------------------------------------------
 
     def _write(self, line: bytes) -> None:

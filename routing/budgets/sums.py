@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Seconds for which it is waited that records of dead processes are moved, before a sum is first read.
+# Seconds for which it is waited that spooled records are moved, before a sum is first read.
 PATIENCE: Final = 5.0
 
 # One statement, and so one snapshot: the sums have just the batches up to that number in them.
@@ -121,11 +121,17 @@ def read(connection: "psycopg.Connection[Any] | CursorWrapper", asked: Sequence[
 
 
 def read_first(connection: "psycopg.Connection[Any]", asked: Sequence[Asked]) -> tuple[int, list[int]]:
-    """As `read`, once the ledger has what dead processes left. Raises `SpendingUnknown` when that takes long."""
+    """As `read`, once the ledger has what was spooled before: nobody has held that for a budget that is new.
+
+    Waits for `PATIENCE` seconds at most. Raises `SpendingUnknown` when what a dead process left is not moved by then.
+    """
     end = time.monotonic() + PATIENCE
-    while ledger.orphans():
+    before = ledger.waiting()
+    while before := before & ledger.waiting():
         if time.monotonic() > end:
-            raise SpendingUnknown
+            if ledger.orphans():
+                raise SpendingUnknown
+            break
         time.sleep(0.02)
     return read(connection, asked)
 
