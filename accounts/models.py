@@ -95,6 +95,8 @@ class Limited(models.Model):
     # When its spending was last set back, and what had been spent then of the period that held: that counts no more.
     budget_reset_at = models.DateTimeField(null=True, blank=True, editable=False)
     budget_reset_usd = models.DecimalField(max_digits=30, decimal_places=12, default=0, editable=False)
+    # Since when there has been one without a break; the database keeps it. Nobody held what was spent before.
+    budget_since = models.DateTimeField(null=True, blank=True, editable=False)
     rate_limit_requests = models.PositiveIntegerField(null=True, blank=True)
     rate_limit_window = models.PositiveIntegerField(null=True, blank=True)
     rate_limit_tokens = models.PositiveBigIntegerField(null=True, blank=True)

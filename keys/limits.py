@@ -24,6 +24,7 @@ COLUMNS = (
     "budget_period",
     "budget_reset_at",
     "budget_reset_usd",
+    "budget_since",
 )
 _ANY = (
     Q(rate_limit_requests__isnull=False)
@@ -53,6 +54,13 @@ class Scope:
     # When its spending was last set back (Unix seconds), and by how much.
     reset_at: float | None = None
     reset_pico: int = 0
+    # `ref`, told apart from a budget that was taken away before: what was spent meanwhile was held for nobody, so what
+    # is known of that one is not true of this.
+    account: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.account:
+            object.__setattr__(self, "account", self.ref)
 
     @property
     def rated(self) -> bool:
@@ -81,7 +89,7 @@ def of_key(id_: str, name: str, values: Collection[Any]) -> tuple[Scope, ...]:
 
 def scope(kind: Kind, id_: str, ref: str, name: str, values: Collection[Any]) -> Scope | None:
     """The scope whose row has these `values` of `COLUMNS`; None when nothing limits it."""
-    requests, window, tokens, streams, budget, period, reset_at, reset_usd = values
+    requests, window, tokens, streams, budget, period, reset_at, reset_usd, since = values
     if requests is None and tokens is None and streams is None and budget is None:
         return None
     return Scope(
@@ -97,6 +105,7 @@ def scope(kind: Kind, id_: str, ref: str, name: str, values: Collection[Any]) ->
         period=period,
         reset_at=None if reset_at is None else reset_at.timestamp(),
         reset_pico=pico(reset_usd),
+        account=ref if since is None else f"{ref}@{since.timestamp():.6f}",
     )
 
 

@@ -141,9 +141,9 @@ class Book:
 
     def page(self, workspace: str, scope: Scope) -> Page:
         """The page of a scope; a new one when there is none."""
-        page = self.pages.get(scope.ref)
+        page = self.pages.get(scope.account)
         if page is None:
-            page = self.pages[scope.ref] = Page(workspace, scope)
+            page = self.pages[scope.account] = Page(workspace, scope)
         return page
 
     def obstacle(self, reservation: Reservation, more: int, outside: Outside = NOBODY) -> Shortfall | Unopened | None:
@@ -151,14 +151,14 @@ class Book:
         day = reservation.day
         for scope in reservation.budgets:
             span = span_of(scope.period, day)
-            page = self.pages[scope.ref]
+            page = self.pages[scope.account]
             spent = page.spent.get(span)
             if spent is None:
                 return Unopened(scope, reservation.workspace, span)
             held = self.held_in(page, span, outside)
             limit = budget_of(scope, span)
             if spent.amount + held + more > limit:
-                return shortfall(scope, span, more, spent.amount, held, self.due_in(scope.ref, span))
+                return shortfall(scope, span, more, spent.amount, held, self.due_in(scope.account, span))
         return None
 
     def held_in(self, page: Page, span: Span, outside: Outside = NOBODY) -> int:
@@ -168,7 +168,7 @@ class Book:
             if span.first <= day < span.end:
                 held += amount
         if outside:
-            ref = page.scope.ref
+            ref = page.scope.account
             held += sum(amount for (other, day), amount in outside.items() if other == ref and span.holds(day))
         return held
 
@@ -196,7 +196,7 @@ class Book:
         self._change(reservation, cost - reservation.amount)
         if cost:
             for scope in reservation.budgets:
-                _add(self.pages[scope.ref].due, reservation.day, cost)
+                _add(self.pages[scope.account].due, reservation.day, cost)
         else:
             del self.reservations[reservation.id]
         return True
@@ -207,7 +207,7 @@ class Book:
         reservation.amount += more
         day = reservation.day
         for scope in reservation.budgets:
-            _add(self.pages[scope.ref].held, day, more)
+            _add(self.pages[scope.account].held, day, more)
 
     # --- What the ledger says --------------------------------------------------------------------
 
@@ -227,7 +227,7 @@ class Book:
             amount = reservation.amount
             self._change(reservation, -amount)
             for scope in reservation.budgets:
-                page = self.pages[scope.ref]
+                page = self.pages[scope.account]
                 _add(page.due, reservation.day, -amount)
                 page.land(reservation.day, amount, batch)
             reservation.amount = amount
@@ -248,6 +248,6 @@ class Book:
         for page in self.pages.values():
             for span in [span for span in page.spent if span.end < today]:
                 del page.spent[span]
-        used = {scope.ref for reservation in self.reservations.values() for scope in reservation.budgets}
+        used = {scope.account for reservation in self.reservations.values() for scope in reservation.budgets}
         for ref in [ref for ref, page in self.pages.items() if not page.spent and not page.held and ref not in used]:
             del self.pages[ref]

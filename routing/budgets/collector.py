@@ -51,7 +51,7 @@ class Collector:
         reservations = self._till.book.reservations
         for id in ids:
             if (reservation := reservations.get(id)) is not None:
-                self._touched.update(scope.ref for scope in reservation.budgets)
+                self._touched.update(scope.account for scope in reservation.budgets)
         self._till.land(batch, ids)
 
     async def _run(self) -> None:
@@ -75,7 +75,7 @@ class Collector:
         touched = {ref for ref in self._touched if ref in book.pages}
         self._touched.clear()
         for reservation in unlanded:
-            touched.update(scope.ref for scope in reservation.budgets)
+            touched.update(scope.account for scope in reservation.budgets)
         today = day_of(time.time())
         wanted = [(ref, span) for ref in sorted(touched) for span in _spans(book.pages[ref], today)]
         if not wanted and not unlanded:

@@ -229,7 +229,7 @@ def _wish(wish: Wish, numbers: dict[str, int]) -> list[Any]:
     budgets = []
     for scope in wish.reservation.budgets:
         span = span_of(scope.period, day)
-        budgets.append([numbers[scope.ref], _name(span), span.first, span.end, *_pair(budget_of(scope, span))])
+        budgets.append([numbers[scope.account], _name(span), span.first, span.end, *_pair(budget_of(scope, span))])
     return [*_pair(wish.more), day, budgets]
 
 
@@ -244,5 +244,5 @@ def _verdict(wish: Wish, told: str, due: Mapping[str, Mapping[int, int]]) -> Ver
     scope = reservation.budgets[number - 1]
     span = span_of(scope.period, reservation.day)
     spent, held = amounts[0] * PICO + amounts[1], amounts[2] * PICO + amounts[3]
-    own = sum(amount for day, amount in due[scope.ref].items() if span.holds(day))
+    own = sum(amount for day, amount in due[scope.account].items() if span.holds(day))
     return shortfall(scope, span, wish.more, spent, held, own)

@@ -73,4 +73,4 @@ class Place(Protocol):
 
 def leaf_of(page: Page, news: News | None = None) -> Leaf:
     """A page as it is now, to be read while the book changes."""
-    return Leaf(page.scope.ref, page.scope, page.workspace, dict(page.held), dict(page.due), news or News())
+    return Leaf(page.scope.account, page.scope, page.workspace, dict(page.held), dict(page.due), news or News())

@@ -30,8 +30,8 @@ def preview(exchange: Exchange, decision: Decision) -> tuple[dict[str, str], Api
     with connection.cursor() as cursor:
         batch, amounts = read(cursor, asked)
     for scope, span, amount in zip(budgets, spans, amounts, strict=True):
-        book.pages[scope.ref].held = till.held_of(scope.ref)
-        book.know(scope.ref, span, batch, amount)
+        book.pages[scope.account].held = till.held_of(scope.account)
+        book.know(scope.account, span, batch, amount)
     size = size_of(exchange.body)
     reasons: dict[str, str] = {}
     least: Shortfall | None = None

@@ -115,7 +115,7 @@ class SharedTill(Till):
     def land(self, batch: int, ids: Iterable[str]) -> None:
         for reservation in self.book.land(batch, ids):
             for scope in reservation.budgets:
-                self._news[scope.ref].landed.append((reservation.day, reservation.amount, batch))
+                self._news[scope.account].landed.append((reservation.day, reservation.amount, batch))
             self._tell(reservation)
 
     def know(self, ref: str, span: Span, batch: int, amount: int) -> None:
@@ -129,7 +129,7 @@ class SharedTill(Till):
     # --- The line --------------------------------------------------------------------------------
 
     def _tell(self, reservation: Reservation) -> None:
-        self._changed.update(scope.ref for scope in reservation.budgets)
+        self._changed.update(scope.account for scope in reservation.budgets)
         self._work()
 
     def _bring_all(self) -> None:
@@ -168,7 +168,7 @@ class SharedTill(Till):
         """Bring what changed, and have the first in line decided on."""
         wishes = [waiting for waiting in self._line[:MOST] if not waiting.verdict.done()]
         del self._line[:MOST]
-        refs = {scope.ref for wish in wishes for scope in wish.reservation.budgets}
+        refs = {scope.account for wish in wishes for scope in wish.reservation.budgets}
         changed = set(list(self._changed)[:MOST])
         self._changed -= changed | refs
         news = {ref: self._news.pop(ref, News()) for ref in refs | changed}
@@ -190,7 +190,7 @@ class SharedTill(Till):
         if verdict is None:
             if wish.reservation.settled or wish.verdict.done():
                 # Whoever wished has left: the place is told that nothing is held.
-                self._changed.update(scope.ref for scope in wish.reservation.budgets)
+                self._changed.update(scope.account for scope in wish.reservation.budgets)
             else:
                 self.book.hold(wish.reservation, wish.more)
         if not wish.verdict.done():

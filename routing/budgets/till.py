@@ -63,7 +63,7 @@ class Till:
 
     async def opened(self, unopened: Unopened) -> None:
         """Returns when a budget's spending was read; many who wait for it ask once. Raises `SpendingUnknown`."""
-        key = unopened.scope.ref, unopened.span
+        key = unopened.scope.account, unopened.span
         opening = self._opening.get(key)
         if opening is None:
             opening = self._opening[key] = asyncio.create_task(self._open_budget(unopened))
@@ -83,7 +83,7 @@ class Till:
             logger.warning("what was spent of a budget could not be read: %s", type(error).__name__)
             raise
         # A sum that was overtaken by what landed meanwhile is not taken; whoever waits asks again.
-        self.know(scope.ref, span, batch, amount)
+        self.know(scope.account, span, batch, amount)
 
     @property
     def degraded(self) -> str:

@@ -274,6 +274,18 @@ def test_the_budgets_of_the_member_and_of_the_workspace_hold_for_each_key(
     scene.close()
 
 
+def test_what_was_spent_while_there_was_no_budget_counts_for_the_next_one(
+    priced: Scene, payer: Callable[..., dict[str, Any]]
+) -> None:
+    key = payer(budget_usd=str(10 * COST), budget_period="total")
+    path = f"/api/keys/gateway/{key['id']}"
+    assert [ask(priced, key).status_code for _ in range(2)] == [200] * 2
+    priced.account.call("PATCH", path, 200, budget_usd=None, budget_period=None)
+    assert [ask(priced, key).status_code for _ in range(3)] == [200] * 3
+    priced.account.call("PATCH", path, 200, budget_usd=str(6 * COST), budget_period="total")
+    assert [ask(priced, key).status_code for _ in range(3)] == [200, 402, 402]
+
+
 def wait_for_budget(scene: Scene, key: dict[str, Any], served: int) -> None:
     """Returns when `served` requests of a cost of COST each have been served, and one more is refused."""
     end = time.monotonic() + 10
