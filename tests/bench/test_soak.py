@@ -1,4 +1,4 @@
-"""The soak's own sums, over a minute of mixed traffic: each record of the ledger is what the provider said."""
+"""The soak's own sums, over some seconds of mixed traffic: each record of the ledger is what the provider said."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,6 +9,10 @@ from bench import soak, soak_traffic
 
 # How a refusal begins: the lines that quote it are cut.
 NOBODY_ANSWERED = ("No provider could answer", "Every provider that was asked took too long")
+
+
+# Five thousand requests take a minute: `make soak` has ten.
+SECONDS = 25
 
 
 def ill_at_times(schedule: soak.Schedule) -> Iterator[tuple[float, str, Callable[[], None]]]:
@@ -27,7 +31,7 @@ def test_thousands_of_mixed_requests_cost_what_the_provider_said(
     monkeypatch.setattr(soak_traffic, "REST", 0.01)
     monkeypatch.setattr(soak.Schedule, "events", ill_at_times)
 
-    soak.run(60)
+    soak.run(SECONDS)
 
     said = capsys.readouterr().out
     # Where both providers fail or hang one after the other, the request fails: that is no wrong sum.
@@ -35,5 +39,5 @@ def test_thousands_of_mixed_requests_cost_what_the_provider_said(
     assert [line for line in wrong if not any(words in line for words in NOBODY_ANSWERED)] == [], said
     counted = re.search(r"^([\d,]+) requests", said, re.M)
     assert counted is not None
-    assert int(counted[1].replace(",", "")) > 2000, said
+    assert int(counted[1].replace(",", "")) > 30 * SECONDS, said
     assert "missing from the ledger: 0; ids given twice: 0" in said
