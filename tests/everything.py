@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-NAMED = (("routing", "lib", "keys"), ("gateway", "upstream", "bench"))
+NAMED = (("routing", "lib", "keys", "analytics", "upstream", "bench"), ("gateway",))
 
 
 def groups() -> list[list[str]]:
