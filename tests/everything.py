@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-NAMED = (("routing", "lib", "keys", "analytics", "upstream", "bench"), ("gateway",))
+NAMED = (("routing", "lib", "keys", "upstream", "bench"), ("gateway",), ("e2e", "analytics"))
 
 
 def groups() -> list[list[str]]:
