@@ -1,6 +1,8 @@
 """Sign-up, login and tokens under /api/auth; workspaces and their members under /api/workspaces."""
 
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from django.contrib import auth as django_auth
 from django.db import transaction
@@ -29,8 +31,10 @@ from accounts.schemas import (
     WorkspaceOut,
     user_out,
 )
+from accounts.spending import Spending, spending_of
 from gateway_project.lib.http import client_address
 from gateway_project.lib.pagination import ListOf, PageQuery, paginate
+from gateway_project.lib.schemas import money
 
 router = Router(tags=["accounts"])
 
@@ -114,13 +118,25 @@ def change_workspace(request: UserRequest, workspace_id: str, payload: Workspace
     return WorkspaceDetail.of_caller(_caller(request, workspace_id))
 
 
+@router.post(
+    "/workspaces/{workspace_id}/budget/reset",
+    auth=user_auth,
+    response=WorkspaceDetail,
+    summary="Let a workspace's spending begin anew",
+)
+def reset_workspace_budget(request: UserRequest, workspace_id: str) -> WorkspaceDetail:
+    workspaces.reset_workspace_budget(_caller(request, workspace_id))
+    return WorkspaceDetail.of_caller(_caller(request, workspace_id))
+
+
 @router.get("/workspaces/{workspace_id}/members", auth=user_auth, response=ListOf[MemberOut])
 def list_members(request: UserRequest, workspace_id: str, page: Query[PageQuery]) -> dict[str, Any]:
     """Who belongs to a workspace, in the order in which they joined."""
     caller = _caller(request, workspace_id)
     members = Membership.objects.select_related("user").filter(workspace=caller.workspace)
     found = paginate(members, order=("created_at", "id"), limit=page.limit, cursor=page.cursor)
-    return found.shown(_member_out)
+    spent = spending_of(found.data)
+    return found.shown(lambda member: _member_out(member, spent))
 
 
 @router.post("/workspaces/{workspace_id}/members", auth=user_auth, response={201: MemberOut})
@@ -139,6 +155,16 @@ def change_member(request: UserRequest, workspace_id: str, member_id: str, paylo
     return _member_out(workspaces.limit_member(caller, member_id, payload))
 
 
+@router.post(
+    "/workspaces/{workspace_id}/members/{member_id}/budget/reset",
+    auth=user_auth,
+    response=MemberOut,
+    summary="Let a member's spending begin anew",
+)
+def reset_member_budget(request: UserRequest, workspace_id: str, member_id: str) -> MemberOut:
+    return _member_out(workspaces.reset_member_budget(_caller(request, workspace_id), member_id))
+
+
 @router.delete("/workspaces/{workspace_id}/members/{member_id}", auth=user_auth, response={204: None})
 def remove_member(request: UserRequest, workspace_id: str, member_id: str) -> Status[None]:
     """Put a member out of the workspace, or leave it yourself."""
@@ -151,11 +177,13 @@ def _caller(request: UserRequest, workspace_id: str) -> Caller:
     return caller_for(request.auth.user, workspace_id)
 
 
-def _member_out(membership: Membership) -> MemberOut:
+def _member_out(membership: Membership, spent: Mapping[UUID, Spending] | None = None) -> MemberOut:
+    found = spent or spending_of([membership])
     return MemberOut(
         id=membership.pk,
         user=user_out(membership.user),
         role=Role(membership.role),
         created_at=membership.created_at,
+        spent_usd=money(found[membership.pk].spent_usd),
         **show_limits(membership),
     )

@@ -49,6 +49,9 @@ class LimitFields(Strict):
 class LimitsOut(Schema):
     budget_usd: str | None
     budget_period: BudgetPeriod | None
+    spent_usd: str = Field(
+        description="What counts against the budget in the period that runs; without one, all since the last reset."
+    )
     rate_limit_requests: int | None
     rate_limit_window: int | None
     rate_limit_tokens: int | None

@@ -11,8 +11,10 @@ from accounts.access import Caller
 from accounts.limits import LimitFields, LimitsOut, show_limits
 from accounts.models import Membership, Role, User
 from accounts.services import MAX_PASSWORD
+from accounts.spending import spending_of
 from accounts.tokens import TokenPair
 from gateway_project.lib.fields import Text
+from gateway_project.lib.schemas import money
 
 Email = Field(min_length=1, max_length=254, examples=["ada@example.com"])
 # A secret type: a payload that ends up in a log shows asterisks.
@@ -97,6 +99,7 @@ class WorkspaceDetail(WorkspaceOut, LimitsOut):
         return cls(
             id=workspace.pk, name=workspace.name, role=caller.role, store_content=workspace.store_content,
             content_retention_days=workspace.content_retention_days, **show_limits(workspace),
+            spent_usd=money(spending_of([workspace])[workspace.pk].spent_usd),
         )  # fmt: skip
 
 

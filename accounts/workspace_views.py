@@ -54,6 +54,17 @@ def limits(request: ConsoleRequest) -> HttpResponse:
     return _settings_page(request, "limits_form", limits_form=form)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
+@console_view(Action.MANAGE_LIMITS)
+def reset_budget(request: ConsoleRequest) -> HttpResponse:
+    """Ask, then let what the workspace has spent of its budget count no more."""
+    here, name = resolve_url("workspace"), request.caller.workspace.name
+    if request.method == "POST":
+        workspaces.reset_workspace_budget(request.caller)
+        return say_and_go(request, f"The budget of {name} is whole again.", here)
+    return ask_reset(request, name, here)
+
+
 @require_POST
 @console_view(Action.OWN)
 def content(request: ConsoleRequest) -> HttpResponse:
@@ -84,6 +95,32 @@ def member(request: ConsoleRequest, id: str) -> HttpResponse:
         else:
             return say_and_go(request, f"The limits of {row.user.email} are saved.", resolve_url("team"))
     return _member_page(request, row, form)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@console_view()
+def reset_member_budget(request: ConsoleRequest, id: str) -> HttpResponse:
+    """Ask, then let what a member has spent of their budget count no more."""
+    row = get_or_404(Membership.objects.select_related("user"), request.caller, id)
+    require(request.caller, workspaces.right_over(row.role))
+    here = resolve_url("member", id=row.pk)
+    if request.method == "POST":
+        workspaces.reset_member_budget(request.caller, id)
+        return say_and_go(request, f"The budget of {row.user.email} is whole again.", here)
+    return ask_reset(request, row.user.email, here)
+
+
+def ask_reset(request: ConsoleRequest, name: str, back: str) -> HttpResponse:
+    """The question before the budget of `name` is reset by a POST to the same address."""
+    context = {
+        "question": f"Reset the budget of {name}?",
+        "consequence": "What was spent of it in this period counts against it no more. The record of it stays.",
+        "button": "Reset budget",
+        "button_class": "btn-primary",
+        "action": request.path,
+        "back": back,
+    }
+    return render_part(request, "confirm.html", "dialog", context)
 
 
 def _fields(data: Mapping[str, Any]) -> LimitFields:

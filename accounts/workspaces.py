@@ -7,6 +7,7 @@ from django.dispatch import Signal
 
 from accounts import audit
 from accounts.access import Action, Caller, parse_id, require
+from accounts.budgets import set_back
 from accounts.limits import LimitFields, set_limits, show_limits
 from accounts.models import Membership, Role, User, Workspace
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
@@ -53,6 +54,15 @@ def limit_workspace(caller: Caller, fields: LimitFields) -> Workspace:
     locked = _locked_workspace(caller)
     with audit.changes(caller, "workspace.changed", locked, _workspace_facts):
         locked.save(update_fields=set_limits(locked, fields))
+    return locked
+
+
+@transaction.atomic
+def reset_workspace_budget(caller: Caller) -> Workspace:
+    """Let what the workspace spends count from zero again; see `accounts.budgets.set_back`. Raises PermissionDenied."""
+    require(caller, Action.MANAGE_LIMITS)
+    locked = _locked_workspace(caller)
+    locked.save(update_fields=set_back(caller, "workspace.budget_reset", locked))
     return locked
 
 
@@ -113,6 +123,15 @@ def limit_member(caller: Caller, membership_id: str, fields: LimitFields) -> Mem
     require(caller, right_over(membership.role))
     with audit.changes(caller, "member.changed", membership, _member_facts):
         membership.save(update_fields=set_limits(membership, fields))
+    return membership
+
+
+@transaction.atomic
+def reset_member_budget(caller: Caller, membership_id: str) -> Membership:
+    """Let what the keys of a member spend count from zero again. Raises PermissionDenied, NotFound."""
+    membership = _locked(caller, membership_id)
+    require(caller, right_over(membership.role))
+    membership.save(update_fields=set_back(caller, "member.budget_reset", membership))
     return membership
 
 

@@ -139,7 +139,6 @@ class KeyOut(LimitsOut):
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
-    spent_usd: str
     allowed_models: list[str] | None
     policy: str | None
     privacy_mode: PrivacyMode | None

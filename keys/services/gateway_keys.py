@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.access import Action, Caller, require, scoped
+from accounts.budgets import set_back
 from accounts.limits import NAMES, set_limits, show_limits
 from accounts.models import Membership
-from accounts.spending import spending_of
 from gateway_project.lib.errors import Conflict
 from gateway_project.lib.schemas import parse
 from keys import tokens, vault
@@ -109,20 +109,13 @@ def revoke_limited(caller: Caller, membership: Membership) -> None:
 
 @transaction.atomic
 def reset_budget(caller: Caller, key: GatewayKey) -> GatewayKey:
-    """Let what `key` spends count from zero again: what it has spent in the period that runs counts no more.
-
-    Requests that are under way count as they end. After a change of the period, what was set back of the former one
-    counts no more in the new one either, if the reset lies in it.
-    """
+    """Let what `key` spends count from zero again; see `accounts.budgets.set_back`."""
     locked = GatewayKey.objects.select_for_update().get(pk=key.pk)
-    (spent,), now = spent_by([locked]).values(), timezone.now()
+    (spent,) = spent_by([locked]).values()
     logger.info("gateway key %s: budget reset by user %s at %s USD", key.id, caller.user.pk, spent)
-    audit.record(
-        caller, "key.budget_reset", locked, old={"spent_usd": spent}, new={"spent_usd": Decimal(0), "reset_at": now}
-    )
-    locked.budget_reset_at, locked.budget_reset_usd = now, spending_of([locked])[locked.pk].ledger_usd
+    columns = set_back(caller, "key.budget_reset", locked, spent)
     locked.spent_usd = Decimal(0)
-    locked.save(update_fields=["budget_reset_at", "budget_reset_usd", "spent_usd"])
+    locked.save(update_fields=columns | {"spent_usd"})
     return locked
 
 

@@ -16,6 +16,7 @@ from accounts.access import Action, get_or_404, require, scoped
 from accounts.limits import show_limits
 from accounts.spending import spending_of
 from accounts.web import ConsoleRequest, console_view
+from accounts.workspace_views import ask_reset
 from gateway_project.lib.errors import ApiError, Conflict, InvalidRequest, PermissionDenied
 from gateway_project.lib.htmx import go_to, is_htmx, render_part, say_and_go
 from gateway_project.lib.origin import base_url
@@ -141,15 +142,7 @@ def reset_budget(request: ConsoleRequest, id: str) -> HttpResponse:
     if request.method == "POST":
         services.reset_budget(request.caller, key)
         return say_and_go(request, f"The budget of {key.name} is whole again.", here)
-    context = {
-        "question": f"Reset the budget of {key.name}?",
-        "consequence": "What it has spent in this period counts against the budget no more. The record of it stays.",
-        "button": "Reset budget",
-        "button_class": "btn-primary",
-        "action": request.path,
-        "back": here,
-    }
-    return render_part(request, "confirm.html", "dialog", context)
+    return ask_reset(request, key.name, here)
 
 
 # --- Parts ---------------------------------------------------------------------------------------

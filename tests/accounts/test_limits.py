@@ -1,5 +1,7 @@
 """Limits and budgets of keys, members and workspaces: one shape for all three, and who may set which."""
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from django.db.models import Model
 
 from accounts.access import Caller
 from accounts.models import Membership
+from analytics.models import DailyTotal, DailyUsage
 from keys import services
 from tests.api_client import ApiClient
 
@@ -110,6 +113,24 @@ def test_what_is_wrong_is_named_and_changes_nothing(
     assert limits(listed(api, path)) == NONE
 
 
+def test_what_was_spent_is_shown_and_can_be_set_back(api: ApiClient, path: str, owner: Caller, member: Caller) -> None:
+    day = {"workspace": owner.workspace, "day": datetime.now(UTC).date(), "cost_usd": Decimal("1.25"), "requests": 1}
+    key = path.rpartition("/")[2] if "/keys/" in path else None
+    DailyUsage.objects.create(key_id=key, user_id=member.user.pk, **day)
+    DailyTotal.objects.create(model="m", **day)
+    api.patch(path, budget_usd="5", budget_period="month")
+
+    assert listed(api, path)["spent_usd"] == "1.25"
+    assert api.post(f"{path}/budget/reset").json["spent_usd"] == "0"
+    assert listed(api, path)["spent_usd"] == "0"
+
+    usage = DailyUsage.objects.all(), DailyTotal.objects.all()
+    for rows in usage:
+        rows.update(cost_usd=Decimal("1.5"))
+    assert listed(api, path)["spent_usd"] == "0.25", "what is spent after the reset counts"
+    assert api.patch(path, rate_limit_streams=1).json["spent_usd"] == "0.25"
+
+
 # --- Who may -------------------------------------------------------------------------------------
 
 
@@ -118,6 +139,7 @@ def test_a_member_does_not_raise_their_own_limits(member: Caller) -> None:
 
     for path in (path_of_member(member), path_of_workspace(member)):
         assert mine.patch(path, budget_usd="1000").status == 403
+        assert mine.post(f"{path}/budget/reset").status == 403
     # Their keys' limits are theirs to set: those of the member and the workspace hold all the same.
     assert mine.post("/api/keys/gateway", name="big", budget_usd="1000").status == 201
 
@@ -128,6 +150,7 @@ def test_an_admin_limits_members_and_the_workspace_but_no_owner(admin: Caller, m
     assert theirs.patch(path_of_member(member), budget_usd="1").status == 200
     assert theirs.patch(path_of_workspace(admin), budget_usd="1").status == 200
     assert theirs.patch(path_of_member(owner), budget_usd="1").status == 403
+    assert theirs.post(f"{path_of_member(owner)}/budget/reset").status == 403
     assert theirs.patch(path_of_workspace(admin), name="Ours").status == 403
 
 
@@ -149,3 +172,4 @@ def test_a_viewer_reads_them_and_a_stranger_finds_nothing(viewer: Caller, strang
     assert ApiClient.of(viewer).patch(path_of_workspace(viewer), budget_usd="4").status == 403
     for path in (path_of_workspace(owner), path_of_member(owner)):
         assert ApiClient.of(stranger).patch(path, budget_usd="4").status == 404
+        assert ApiClient.of(stranger).post(f"{path}/budget/reset").status == 404

@@ -129,15 +129,24 @@ def test_what_is_spent_is_shown_as_a_share(browser: Browser, owner: Caller, key:
         assert shown.inline == []
 
 
-def test_a_budget_is_reset_after_a_question(browser: Browser, key: GatewayKey) -> None:
-    GatewayKey.objects.update(budget_usd=5, budget_period="total", spent_usd=5)
+def test_a_budget_is_reset_after_a_question(browser: Browser, owner: Caller, key: GatewayKey) -> None:
+    spend(key, "5")
+    for page, args, row in (
+        ("gateway-key", (key.pk,), key), ("member", (membership(owner).pk,), membership(owner)),
+        ("workspace", (), owner.workspace),
+    ):  # fmt: skip
+        row.budget_usd, row.budget_period = Decimal(5), "total"
+        row.save()
+        assert reverse(f"{page}-reset", args=args) in browser.get(page, *args).html
 
-    asked = browser.get("gateway-key-reset", key.pk, htmx=True)
-    assert "Reset the budget of chatbot?" in asked
-    done = browser.post("gateway-key-reset", key.pk)
+        asked = browser.get(f"{page}-reset", *args, htmx=True)
+        assert "Reset the budget of " in asked
+        assert "$5.00 of $5.00" in browser.get(page, *args), "asking resets nothing"
+        done = browser.post(f"{page}-reset", *args)
 
-    assert done.location == reverse("gateway-key", args=[key.pk])
-    assert "is whole again" in browser.follow(done)
+        assert done.location == reverse(page, args=args)
+        assert "is whole again" in browser.follow(done)
+        assert "$0 of $5.00" in browser.get(page, *args)
 
 
 def test_a_viewer_reads_and_changes_nothing(viewer: Caller, member: Caller, key: GatewayKey) -> None:
@@ -149,13 +158,15 @@ def test_a_viewer_reads_and_changes_nothing(viewer: Caller, member: Caller, key:
         assert "Save limits" not in browser.get(page, *args)
     assert browser.post("workspace-limits", **LIMITS).status == 403
     assert browser.post("member", row.pk, **LIMITS).status == 403
-    assert browser.post("gateway-key-reset", key.pk).status == 403
+    for page, args in (("gateway-key-reset", (key.pk,)), ("member-reset", (row.pk,)), ("workspace-reset", ())):
+        assert browser.post(page, *args).status == 403
 
 
 def test_an_admin_sets_no_owners_limits(admin: Caller, owner: Caller, member: Caller) -> None:
     browser = Browser(admin)
 
     assert browser.post("member", membership(owner).pk, **LIMITS).status == 403
+    assert browser.post("member-reset", membership(owner).pk).status == 403
     assert "Save limits" not in browser.get("member", membership(owner).pk)
     assert browser.post("member", membership(member).pk, **LIMITS).status == 303
 
@@ -163,7 +174,9 @@ def test_an_admin_sets_no_owners_limits(admin: Caller, owner: Caller, member: Ca
 def test_for_a_stranger_they_do_not_exist(stranger: Caller, key: GatewayKey, owner: Caller) -> None:
     browser = Browser(stranger)
 
-    for page, id in (("member", membership(owner).pk), ("gateway-key-reset", key.pk)):
+    for page, id in (
+        ("member", membership(owner).pk), ("gateway-key-reset", key.pk), ("member-reset", membership(owner).pk),
+    ):  # fmt: skip
         assert browser.get(page, id).status == 404
         assert browser.post(page, id).status == 404
     assert browser.get("member", "no-id").status == 404

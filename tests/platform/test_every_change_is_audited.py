@@ -17,9 +17,11 @@ from tests.api_client import PASSWORD, ApiClient
 CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "POST /api/workspaces": ("workspace.created", {"name": "Second"}),
     "PATCH /api/workspaces/{workspace_id}": ("workspace.changed", {"budget_usd": "5"}),
+    "POST /api/workspaces/{workspace_id}/budget/reset": ("workspace.budget_reset", {}),
     "POST /api/workspaces/{workspace_id}/members": ("member.added", {"email": "stranger@example.com"}),
     "PATCH /api/workspaces/{workspace_id}/members/{member_id}": ("member.changed", {"role": "viewer"}),
     "DELETE /api/workspaces/{workspace_id}/members/{member_id}": ("member.removed", {}),
+    "POST /api/workspaces/{workspace_id}/members/{member_id}/budget/reset": ("member.budget_reset", {}),
     "POST /api/keys/gateway": ("key.created", {"name": "new"}),
     "PATCH /api/keys/gateway/{key_id}": ("key.changed", {"rate_limit_requests": 5}),
     "DELETE /api/keys/gateway/{key_id}": ("key.revoked", {}),
