@@ -105,6 +105,12 @@ class Limited(models.Model):
     class Meta:
         abstract = True
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether it has any limit, or a budget."""
+        limits = (self.budget_usd, self.rate_limit_requests, self.rate_limit_tokens, self.rate_limit_streams)
+        return any(limit is not None for limit in limits)
+
 
 class Workspace(Limited):
     """The tenant: every key, provider, policy, document and usage record belongs to exactly one."""

@@ -193,13 +193,18 @@ def member_remove(request: ConsoleRequest, id: str) -> HttpResponse:
         "consequence": (
             "You lose access to its keys, providers and requests. An admin can add you again."
             if leaving
-            else f"They lose access to {caller.workspace.name}. Keys that they created keep working."
+            else f"They lose access to {caller.workspace.name}. Keys that they created {_fate(member)}."
         ),
         "button": "Leave workspace" if leaving else "Remove member",
         "action": request.path,
         "back": resolve_url("team"),
     }
     return render_part(request, "confirm.html", "dialog", context)
+
+
+def _fate(member: Membership) -> str:
+    """What becomes of the keys of a member who goes."""
+    return "are revoked, since their limits go, too" if member.is_limited else "keep working"
 
 
 @require_POST

@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.db.models.signals import pre_delete
 
 
 class KeysConfig(AppConfig):
@@ -8,6 +9,7 @@ class KeysConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts.events import event_raised
+        from accounts.models import Membership
         from accounts.services import workspace_created
         from accounts.workspaces import member_leaves
         from keys.models import Webhook
@@ -17,6 +19,7 @@ class KeysConfig(AppConfig):
         register_sealed(Webhook, "secret")
         event_raised.connect(enter_event, dispatch_uid="keys.webhooks")
         member_leaves.connect(end_limited_keys, dispatch_uid="keys.limited")
+        pre_delete.connect(end_keys_of_deleted, sender=Membership, dispatch_uid="keys.limited")
         workspace_created.connect(add_environment_providers, dispatch_uid="keys.environment_providers")
 
 
@@ -34,3 +37,14 @@ def end_limited_keys(caller: Any, membership: Any, **kwargs: Any) -> None:
     from keys.services import revoke_limited
 
     revoke_limited(caller, membership)
+
+
+def end_keys_of_deleted(instance: Any, origin: Any, **kwargs: Any) -> None:
+    """The same for a membership that goes any other way, such as with a user whom the administration deletes; where a
+    workspace goes, its keys do with it.
+    """
+    from accounts.models import Workspace
+    from keys.services import revoke_limited
+
+    if getattr(origin, "model", type(origin)) is not Workspace:
+        revoke_limited(None, instance)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.access import Action, Caller, require, scoped
 from accounts.budgets import set_back
-from accounts.limits import NAMES, set_limits, show_limits
+from accounts.limits import set_limits, show_limits
 from accounts.models import Membership
 from gateway_project.lib.errors import Conflict
 from gateway_project.lib.schemas import parse
@@ -94,16 +94,17 @@ def revoke_key(caller: Caller, key: GatewayKey) -> None:
         logger.info("gateway key %s revoked by user %s", key.id, caller.user.pk)
 
 
-def revoke_limited(caller: Caller, membership: Membership) -> None:
+def revoke_limited(caller: Caller | None, membership: Membership) -> None:
     """Revoke the keys of a member who leaves, if limits held for them that end with the membership: without those,
-    whoever has a key's secret could spend what the member might not. Part of the caller's transaction.
+    whoever has a key's secret could spend what the member might not. Part of the caller's transaction; without `caller`
+    it is the administration's doing.
     """
-    if all(getattr(membership, name) is None for name in NAMES if name != "budget_period"):
+    if not membership.is_limited:
         return
     now = timezone.now()
     made = GatewayKey.objects.filter(workspace=membership.workspace_id, created_by=membership.user_id, revoked_at=None)
     for key in made.select_for_update():
-        audit.record(caller, "key.revoked", key, new={"revoked_at": now})
+        audit.record(caller, "key.revoked", key, new={"revoked_at": now}, workspace=membership.workspace)
     made.update(revoked_at=now)
 
 

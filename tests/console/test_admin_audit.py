@@ -1,9 +1,11 @@
 """What staff do in Django's admin stands in the audit trail."""
 
+import pytest
 from django.urls import reverse
 
 from accounts.access import Caller
-from accounts.models import AuditEntry, Membership, Role, User
+from accounts.models import AuditEntry, Membership, Role, User, Workspace
+from keys import services
 from keys.models import GatewayKey, Provider
 from tests.console.browser import Browser
 from tests.console.test_admin import provider  # noqa: F401  (a fixture)
@@ -22,6 +24,39 @@ def test_a_change_is_entered_with_who_and_what(browser: Browser, owner: Caller, 
     assert (entry.action, entry.via, entry.actor) == ("provider.changed", "admin", owner.user.email)
     assert (entry.workspace, entry.object_id) == (owner.workspace, str(provider.pk))
     assert (entry.old, entry.new) == ({"enabled": False}, {"enabled": True})
+
+
+@pytest.mark.parametrize("limits", [{"budget_usd": 5}, {}])
+@pytest.mark.parametrize("deleted", ["user", "users", "membership", "workspace"])
+def test_the_keys_of_a_limited_member_go_with_them(
+    browser: Browser, owner: Caller, member: Caller, deleted: str, limits: dict[str, int]
+) -> None:
+    """Nothing would limit them any more."""
+    row = Membership.objects.get(user=member.user, workspace=owner.workspace)
+    Membership.objects.filter(pk=row.pk).update(**limits)
+    key, _ = services.create_key(member, {"name": "theirs"})
+    Workspace.objects.exclude(pk=owner.workspace.pk).delete()  # their own, which would be left without an owner
+
+    done = {
+        "user": lambda: browser.post("admin:accounts_user_delete", member.user.pk, post="yes"),
+        "users": lambda: browser.post(
+            "admin:accounts_user_changelist", action="delete_selected", _selected_action=member.user.pk, post="yes"
+        ),
+        "membership": lambda: browser.post("admin:accounts_membership_delete", row.pk, post="yes"),
+        "workspace": lambda: browser.post("admin:accounts_workspace_delete", owner.workspace.pk, post="yes"),
+    }[deleted]()
+
+    assert done.status == 302
+    revoked = AuditEntry.objects.filter(action="key.revoked")
+    if deleted == "workspace":
+        assert not GatewayKey.objects.filter(pk=key.pk).exists()
+        assert not revoked, "they are gone, not revoked"
+        return
+    key.refresh_from_db()
+    assert (key.revoked_at is not None) == bool(limits)
+    assert [(entry.actor, entry.workspace, entry.object_id) for entry in revoked] == [
+        (owner.user.email, owner.workspace, str(key.pk))
+    ] * bool(limits)
 
 
 def test_what_is_deleted_is_entered(browser: Browser, owner: Caller, key: GatewayKey) -> None:

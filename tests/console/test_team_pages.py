@@ -25,6 +25,9 @@ def test_an_owner_adds_changes_and_removes_a_member(browser: Browser, owner: Cal
 
     asked = browser.get("member-remove", row.pk)
     assert "Remove stranger@example.com?" in asked
+    assert "Keys that they created keep working" in asked
+    Membership.objects.filter(pk=row.pk).update(rate_limit_streams=1)
+    assert "Keys that they created are revoked" in browser.get("member-remove", row.pk)
     browser.post("member-remove", row.pk)
     assert not Membership.objects.filter(pk=row.pk).exists()
 
