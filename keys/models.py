@@ -2,7 +2,7 @@
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models.functions import MD5, Lower
 from django.utils import timezone
 
 from accounts.models import BudgetPeriod, Event, Limited, User, Workspace
@@ -158,6 +158,8 @@ class Webhook(models.Model):
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
+        # By its digest, since an address may be longer than what an index takes. Each event arrives there once.
+        constraints = [models.UniqueConstraint("workspace", MD5("url"), name="webhook_url_in_workspace")]
         indexes = [models.Index(fields=["workspace", "-created_at", "-id"], name="webhook_by_workspace")]
 
     def __str__(self) -> str:

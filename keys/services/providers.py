@@ -12,6 +12,7 @@ from yarl import URL
 from accounts import audit
 from accounts.access import Caller, scoped
 from accounts.events import raise_event
+from gateway_project.lib.database import constraint_of
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.lib.net import Destination, look_up
 from gateway_project.lib.schemas import parse
@@ -245,6 +246,6 @@ def _save(provider: Provider, *, force_insert: bool = False) -> None:
         with transaction.atomic():
             provider.save(force_insert=force_insert)
     except IntegrityError as error:
-        if getattr(getattr(error.__cause__, "diag", None), "constraint_name", "") != "provider_name_in_workspace":
+        if constraint_of(error) != "provider_name_in_workspace":
             raise
         raise Conflict(f"There is a provider named '{provider.name}' already.", param="name") from None

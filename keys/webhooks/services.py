@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 from yarl import URL
 
 from accounts import audit
 from accounts.access import Action, Caller, require, scoped
-from accounts.models import Event
+from accounts.models import Event, Workspace
+from gateway_project.lib.database import constraint_of
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.lib.net import look_up
 from gateway_project.lib.schemas import parse
@@ -33,13 +34,13 @@ def create_webhook(caller: Caller, data: NewWebhook | Mapping[str, Any]) -> tupl
     require(caller, Action.MANAGE_WEBHOOKS)
     fields = parse(NewWebhook, data)
     _check_url(fields.url)
-    _require_new(scoped(Webhook.objects.all(), caller), fields.url)
+    Workspace.objects.select_for_update(no_key=True).get(pk=caller.workspace.pk)  # two at once are not one too many
     if scoped(Webhook.objects.all(), caller).count() >= MAX_WEBHOOKS:
         raise Conflict(f"A workspace has at most {MAX_WEBHOOKS} webhooks; remove one first.")
     secret = signing.new_secret()
     webhook = Webhook(workspace=caller.workspace, created_by=caller.user, secret=vault.seal(secret.reveal()))
     webhook.url, webhook.kinds, webhook.enabled = fields.url, fields.kinds or [], fields.enabled
-    webhook.save(force_insert=True)
+    _save(webhook, force_insert=True)
     audit.record(caller, "webhook.created", webhook, new=_facts(webhook))
     return webhook, secret
 
@@ -56,14 +57,12 @@ def change_webhook(caller: Caller, webhook: Webhook, data: WebhookChange | Mappi
     if "url" in changed:
         _check_url(fields.url)
     locked = _locked(webhook)
-    if "url" in changed and fields.url != locked.url:
-        _require_new(scoped(Webhook.objects.all(), caller), fields.url)
     with audit.changes(caller, "webhook.changed", locked, _facts):
         for name in changed:
             setattr(locked, name, getattr(fields, name) or [] if name == "kinds" else getattr(fields, name))
         if changed & {"url", "enabled"}:
             locked.disabled_because, locked.failing_since = "", None
-        locked.save()
+        _save(locked)
     if not locked.enabled:
         sending.give_up(locked)
     return locked
@@ -120,10 +119,15 @@ def _locked(webhook: Webhook) -> Webhook:
     return locked
 
 
-def _require_new(webhooks: QuerySet[Webhook], url: str) -> None:
-    """Raises Conflict when one of `webhooks` sends there: each event would arrive twice."""
-    if webhooks.filter(url=url).exists():
-        raise Conflict("url: there is a webhook with this address already.", param="url")
+def _save(webhook: Webhook, *, force_insert: bool = False) -> None:
+    """Raises Conflict when another one of the workspace has its address."""
+    try:
+        with transaction.atomic():
+            webhook.save(force_insert=force_insert)
+    except IntegrityError as error:
+        if constraint_of(error) != "webhook_url_in_workspace":
+            raise
+        raise Conflict("url: there is a webhook with this address already.", param="url") from None
 
 
 def _check_url(url: str) -> None:

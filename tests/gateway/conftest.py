@@ -1,5 +1,6 @@
 """A gateway, an upstream and a workspace for the whole run; a provider of its own for each test."""
 
+import itertools
 import os
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.account import Account
+from tests.gateway.budgets import TOKENS, Payer, price
 from tests.gateway.process import SERVER, Process, supervisor, web_process
 from tests.gateway.scene import Scene
 from tests.upstream import Upstream
@@ -87,3 +89,27 @@ def make_scene(gateway: Process, upstream: Upstream, account: Account, key: str)
 @pytest.fixture
 def scene(make_scene: MakeScene) -> Scene:
     return make_scene()
+
+
+@pytest.fixture
+def payer(account: Account) -> Iterator[Payer]:
+    """`payer(budget_usd="1")`: a key with a budget."""
+    numbers = itertools.count(1)
+    made: list[dict[str, Any]] = []
+
+    def make(**fields: Any) -> dict[str, Any]:
+        made.append(account.create_key(name=f"payer-{next(numbers)}", **fields))
+        return made[-1]
+
+    yield make
+    for key in made:
+        account.call("DELETE", f"/api/keys/gateway/{key['id']}", 204)
+
+
+@pytest.fixture
+def priced(make_scene: MakeScene) -> Scene:
+    """A model whose answers cost COST each when `max_tokens` is TOKENS."""
+    scene = make_scene()
+    price(scene)
+    scene.behave({"chunks": TOKENS})
+    return scene

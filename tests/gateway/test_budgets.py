@@ -1,83 +1,21 @@
 """Budgets over HTTP: what does not fit is refused before anything is spent, however many ask at once."""
 
-import itertools
-import os
-import signal
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.gateway.account import Account
-from tests.gateway.budgets import COST, TOKENS, ask_at_once, price, spent_of
+from tests.gateway.budgets import COST, TOKENS, Payer, ask, ask_at_once, price, spent_by, spent_of, wait_for_budget
 from tests.gateway.conftest import MakeScene
-from tests.gateway.process import SERVER, Process, supervisor
+from tests.gateway.process import Process
 from tests.gateway.scene import Scene
-from tests.upstream import Upstream
-
-_numbers = itertools.count(1)
-
-
-@pytest.fixture
-def payer(account: Account) -> Iterator[Callable[..., dict[str, Any]]]:
-    """`payer(budget_usd="1")`: a key with a budget."""
-    made: list[dict[str, Any]] = []
-
-    def make(**fields: Any) -> dict[str, Any]:
-        made.append(account.create_key(name=f"payer-{next(_numbers)}", **fields))
-        return made[-1]
-
-    yield make
-    for key in made:
-        account.call("DELETE", f"/api/keys/gateway/{key['id']}", 204)
-
-
-@pytest.fixture
-def priced(make_scene: MakeScene) -> Scene:
-    """A model whose answers cost COST each when `max_tokens` is TOKENS."""
-    scene = make_scene()
-    price(scene)
-    scene.behave({"chunks": TOKENS})
-    return scene
-
-
-def ask(scene: Scene, key: dict[str, Any], **fields: Any) -> httpx.Response:
-    """One request of `key`, which the gateway may have heard of only just now."""
-    end = time.monotonic() + 5
-    while True:
-        response = scene.http.post(
-            "/v1/chat/completions",
-            json=scene.body(**{"max_tokens": TOKENS, **fields}),
-            headers={"authorization": f"Bearer {key['key']}"},
-        )
-        if response.status_code != 401 or time.monotonic() > end:
-            return response
-        time.sleep(0.02)
-
-
-def spent_by(scene: Scene, key: dict[str, Any], expected: Decimal, within: float = 5) -> None:
-    """Returns when the API says that `key` has spent that."""
-    end = time.monotonic() + within
-    while True:
-        rows = scene.account.call("GET", "/api/keys/gateway", 200)["data"]
-        (shown,) = [row["spent_usd"] for row in rows if row["id"] == key["id"]]
-        if Decimal(shown) == expected:
-            return
-        assert time.monotonic() < end, f"{shown}, not {expected}"
-        time.sleep(0.1)
-
 
 # --- Exactly the budget --------------------------------------------------------------------------
 
 
-def test_of_two_hundred_at_once_a_budget_for_ten_serves_ten(
-    priced: Scene, gateway: Process, payer: Callable[..., dict[str, Any]]
-) -> None:
+def test_of_two_hundred_at_once_a_budget_for_ten_serves_ten(priced: Scene, gateway: Process, payer: Payer) -> None:
     priced.behave({"chunks": TOKENS, "delay": 0.2})
     key = payer(budget_usd=str(10 * COST), budget_period="day")
     answers = ask_at_once([gateway.url], key["key"], 200, priced.body(max_tokens=TOKENS))
@@ -88,12 +26,12 @@ def test_of_two_hundred_at_once_a_budget_for_ten_serves_ten(
     assert spent_of(priced.account, key["id"]) == 10 * COST
 
 
-def test_one_after_the_other_ten_are_served_too(priced: Scene, payer: Callable[..., dict[str, Any]]) -> None:
+def test_one_after_the_other_ten_are_served_too(priced: Scene, payer: Payer) -> None:
     key = payer(budget_usd=str(10 * COST))
     assert [ask(priced, key, stream=bool(turn % 2)).status_code for turn in range(12)] == [200] * 10 + [402] * 2
 
 
-def test_what_an_answer_did_not_use_is_free_again(priced: Scene, payer: Callable[..., dict[str, Any]]) -> None:
+def test_what_an_answer_did_not_use_is_free_again(priced: Scene, payer: Payer) -> None:
     priced.behave({"chunks": 1})
     key = payer(budget_usd=str(COST))
     # Each reserves ten tokens, and takes one.
@@ -103,9 +41,7 @@ def test_what_an_answer_did_not_use_is_free_again(priced: Scene, payer: Callable
     assert ask(priced, key, max_tokens=9).status_code == 200
 
 
-def test_the_refusal_says_whose_budget_it_is_and_how_it_stands(
-    priced: Scene, payer: Callable[..., dict[str, Any]]
-) -> None:
+def test_the_refusal_says_whose_budget_it_is_and_how_it_stands(priced: Scene, payer: Payer) -> None:
     key = payer(budget_usd=str(COST), budget_period="month")
     assert ask(priced, key).status_code == 200
     refused = ask(priced, key)
@@ -123,9 +59,7 @@ def test_the_refusal_says_whose_budget_it_is_and_how_it_stands(
     assert "not asked: it may cost" in record["attempts"][0]["error"]
 
 
-def test_a_request_without_max_tokens_is_told_that_it_could_say_one(
-    priced: Scene, payer: Callable[..., dict[str, Any]]
-) -> None:
+def test_a_request_without_max_tokens_is_told_that_it_could_say_one(priced: Scene, payer: Payer) -> None:
     key = payer(budget_usd=str(COST))
     refused = ask(priced, key, max_tokens=None)
     assert refused.status_code == 402
@@ -135,9 +69,7 @@ def test_a_request_without_max_tokens_is_told_that_it_could_say_one(
 @pytest.mark.parametrize(
     "fields", [{"n": 2}, {"max_completion_tokens": TOKENS + 1}, {"n": 2, "max_tokens": 5, "best_of": 3}]
 )
-def test_whatever_makes_an_answer_longer_is_reserved(
-    priced: Scene, payer: Callable[..., dict[str, Any]], fields: dict[str, Any]
-) -> None:
+def test_whatever_makes_an_answer_longer_is_reserved(priced: Scene, payer: Payer, fields: dict[str, Any]) -> None:
     key = payer(budget_usd=str(COST))
     assert ask(priced, key, **fields).status_code == 402
     assert not priced.received()
@@ -146,21 +78,21 @@ def test_whatever_makes_an_answer_longer_is_reserved(
 # --- What is released ----------------------------------------------------------------------------
 
 
-def test_a_failed_request_gives_its_reservation_back(priced: Scene, payer: Callable[..., dict[str, Any]]) -> None:
+def test_a_failed_request_gives_its_reservation_back(priced: Scene, payer: Payer) -> None:
     key = payer(budget_usd=str(COST))
     priced.behave({"status": 400, "body": '{"error": {"message": "no"}}'}, {"chunks": TOKENS})
     assert ask(priced, key).status_code == 400
     assert ask(priced, key).status_code == 200
 
 
-def test_a_retry_fits_where_the_first_try_was_not_billed(priced: Scene, payer: Callable[..., dict[str, Any]]) -> None:
+def test_a_retry_fits_where_the_first_try_was_not_billed(priced: Scene, payer: Payer) -> None:
     key = payer(budget_usd=str(COST))
     priced.behave({"status": 500}, {"chunks": TOKENS})
     response = ask(priced, key)
     assert (response.status_code, response.headers["x-gateway-attempts"]) == (200, "2")
 
 
-def test_a_retry_of_what_may_be_billed_is_reserved_besides(priced: Scene, payer: Callable[..., dict[str, Any]]) -> None:
+def test_a_retry_of_what_may_be_billed_is_reserved_besides(priced: Scene, payer: Payer) -> None:
     priced.behave({"drop": "after_headers"}, {"chunks": TOKENS})
     key = payer(budget_usd=str(COST))
     refused = ask(priced, key)
@@ -170,7 +102,7 @@ def test_a_retry_of_what_may_be_billed_is_reserved_besides(priced: Scene, payer:
     assert ask(priced, payer(budget_usd=str(2 * COST))).status_code == 200
 
 
-def test_a_client_that_leaves_gives_back_what_was_not_used(priced: Scene, payer: Callable[..., dict[str, Any]]) -> None:
+def test_a_client_that_leaves_gives_back_what_was_not_used(priced: Scene, payer: Payer) -> None:
     key = payer(budget_usd=str(COST))
     priced.behave({"delay": 5.0}, {"chunks": TOKENS})
     time.sleep(0.3)  # until the gateway has heard of the key
@@ -189,10 +121,10 @@ def test_a_client_that_leaves_gives_back_what_was_not_used(priced: Scene, payer:
 # --- Which targets -------------------------------------------------------------------------------
 
 
-def test_a_named_model_is_never_substituted(priced: Scene, payer: Callable[..., dict[str, Any]]) -> None:
+def test_a_named_model_is_never_substituted(priced: Scene, payer: Payer) -> None:
     spare = f"{priced.name}-spare"
     priced.add_provider(spare, models=["spare-model"])
-    name = f"fallback-{next(_numbers)}"
+    name = f"fallback-{priced.name}"
     policy = priced.account.call("POST", "/api/routing/policies", 201, name=name, fallbacks=[f"{spare}/spare-model"])
     key = payer(budget_usd=str(COST / 2), policy=name)
     assert ask(priced, key).status_code == 402
@@ -209,7 +141,7 @@ def test_a_named_model_is_never_substituted(priced: Scene, payer: Callable[..., 
 
 
 def test_where_the_gateway_chooses_a_cheaper_one_is_asked_and_the_free_one_stays(
-    make_scene: MakeScene, payer: Callable[..., dict[str, Any]]
+    make_scene: MakeScene, payer: Payer
 ) -> None:
     scene = make_scene()
     names = {"dear": scene.name, "cheap": f"{scene.name}-cheap", "free": f"{scene.name}-free"}
@@ -223,7 +155,7 @@ def test_where_the_gateway_chooses_a_cheaper_one_is_asked_and_the_free_one_stays
         )  # fmt: skip
         scene.upstream.behave(models[name], {"chunks": TOKENS}, scene=names[name])
     policy = scene.account.call(
-        "POST", "/api/routing/policies", 201, name=f"best-{next(_numbers)}",
+        "POST", "/api/routing/policies", 201, name=f"best-{scene.name}",
         models=[f"{names[name]}/{models[name]}" for name in names], weights={"quality": 1, "cost": 0, "speed": 0},
     )  # fmt: skip
     # Enough for one of the dear, then for five of the cheap.
@@ -239,9 +171,7 @@ def test_where_the_gateway_chooses_a_cheaper_one_is_asked_and_the_free_one_stays
     scene.account.call("DELETE", f"/api/routing/policies/{policy['id']}", 204)
 
 
-def test_a_budget_of_nothing_leaves_what_costs_nothing(
-    scene: Scene, priced: Scene, payer: Callable[..., dict[str, Any]]
-) -> None:
+def test_a_budget_of_nothing_leaves_what_costs_nothing(scene: Scene, priced: Scene, payer: Payer) -> None:
     key = payer(budget_usd="0")
     assert ask(scene, key).status_code == 200
     assert ask(priced, key).status_code == 402
@@ -274,9 +204,7 @@ def test_the_budgets_of_the_member_and_of_the_workspace_hold_for_each_key(
     scene.close()
 
 
-def test_what_was_spent_while_there_was_no_budget_counts_for_the_next_one(
-    priced: Scene, payer: Callable[..., dict[str, Any]]
-) -> None:
+def test_what_was_spent_while_there_was_no_budget_counts_for_the_next_one(priced: Scene, payer: Payer) -> None:
     key = payer(budget_usd=str(10 * COST), budget_period="total")
     path = f"/api/keys/gateway/{key['id']}"
     assert [ask(priced, key).status_code for _ in range(2)] == [200] * 2
@@ -284,125 +212,3 @@ def test_what_was_spent_while_there_was_no_budget_counts_for_the_next_one(
     assert [ask(priced, key).status_code for _ in range(3)] == [200] * 3
     priced.account.call("PATCH", path, 200, budget_usd=str(6 * COST), budget_period="total")
     assert [ask(priced, key).status_code for _ in range(3)] == [200, 402, 402]
-
-
-def wait_for_budget(scene: Scene, key: dict[str, Any], served: int) -> None:
-    """Returns when `served` requests of a cost of COST each have been served, and one more is refused."""
-    end = time.monotonic() + 10
-    found = 0
-    while found < served:
-        assert time.monotonic() < end
-        found += ask(scene, key).status_code == 200
-    while ask(scene, key).status_code != 402:
-        raise AssertionError("more was served than fits")
-
-
-# --- As time goes by -----------------------------------------------------------------------------
-
-
-def test_a_reset_lets_it_be_spent_again(priced: Scene, payer: Callable[..., dict[str, Any]]) -> None:
-    key = payer(budget_usd=str(2 * COST), budget_period="week")
-    assert [ask(priced, key).status_code for _ in range(3)] == [200, 200, 402]
-    spent_by(priced, key, 2 * COST)
-    shown = priced.account.call("POST", f"/api/keys/gateway/{key['id']}/budget/reset", 200)
-    assert shown["spent_usd"] == "0"
-    wait_for_budget(priced, key, 2)
-
-
-def test_a_new_period_counts_what_was_spent_since_it_began(priced: Scene, payer: Callable[..., dict[str, Any]]) -> None:
-    key = payer(budget_usd=str(2 * COST), budget_period="day")
-    assert [ask(priced, key).status_code for _ in range(3)] == [200, 200, 402]
-    change = f"/api/keys/gateway/{key['id']}"
-    priced.account.call("PATCH", change, 200, budget_period="month", budget_usd=str(3 * COST))
-    wait_for_budget(priced, key, 1)
-    spent_by(priced, key, 3 * COST)
-    # Lower than what is spent: nothing more fits, and nothing is taken back.
-    priced.account.call("PATCH", change, 200, budget_usd=str(COST))
-    time.sleep(0.5)
-    error = ask(priced, key).json()["error"]
-    assert (error["budget"]["limit_usd"], error["budget"]["spent_usd"]) == (str(COST), str(3 * COST))
-    priced.account.call("PATCH", change, 200, budget_usd=None)
-    end = time.monotonic() + 5
-    while ask(priced, key).status_code == 402:
-        assert time.monotonic() < end
-
-
-def events_of(account: Account, key: dict[str, Any], count: int) -> list[int]:
-    """The thresholds of a key's budget that were told of, as soon as there are so many."""
-    end = time.monotonic() + 8
-    while True:
-        found = [
-            event["data"]["percent"]
-            for event in account.call("GET", "/api/events?limit=500", 200)["data"]
-            if event["kind"] == "budget.threshold" and event["data"]["id"] == key["id"]
-        ]
-        if len(found) >= count:
-            return sorted(found)
-        assert time.monotonic() < end, found
-        time.sleep(0.1)
-
-
-def test_each_threshold_is_told_once(priced: Scene, payer: Callable[..., dict[str, Any]]) -> None:
-    key = payer(budget_usd=str(10 * COST), budget_period="month")
-    for _ in range(6):
-        assert ask(priced, key).status_code == 200
-    assert events_of(priced.account, key, 1) == [50]
-    # Without another request.
-    priced.account.call("PATCH", f"/api/keys/gateway/{key['id']}", 200, budget_usd=str(6 * COST))
-    assert events_of(priced.account, key, 4) == [50, 50, 80, 100]
-    assert ask(priced, key).status_code == 402
-    time.sleep(2.5)
-    assert len(events_of(priced.account, key, 4)) == 4
-
-
-def test_the_first_refusal_of_a_period_is_told_once(priced: Scene, payer: Callable[..., dict[str, Any]]) -> None:
-    """What is left may be too little for any request long before the budget is spent."""
-    key = payer(budget_usd=str(COST * 3 / 2), budget_period="month")
-    assert [ask(priced, key).status_code for _ in range(4)] == [200, 402, 402, 402]
-    end = time.monotonic() + 8
-    while not (found := refusals_of(priced.account, key)):
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    ((title, told),) = found
-    assert title == f"A request of {key['name']} was refused: it did not fit in its budget"
-    figures = [Decimal(told[name]) for name in ("limit_usd", "spent_usd", "reserved_usd", "needed_usd")]
-    assert figures == [COST * 3 / 2, COST, 0, COST]
-    assert (told["scope"], told["period"]) == ("key", "month")
-    assert told["renews_at"]
-    # Another budget is another matter.
-    priced.account.call("PATCH", f"/api/keys/gateway/{key['id']}", 200, budget_usd=str(COST * 5 / 4))
-    while len(found := refusals_of(priced.account, key)) < 2:
-        assert ask(priced, key).status_code == 402
-        assert time.monotonic() < end, found
-        time.sleep(0.1)
-    assert len(found) == 2
-
-
-def refusals_of(account: Account, key: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """What was told of refusals for want of a key's budget: in words, and in figures."""
-    events = account.call("GET", "/api/events?limit=500", 200)["data"]
-    mine = [event for event in events if event["kind"] == "budget.refused" and event["data"]["id"] == key["id"]]
-    return [(event["title"], event["data"]) for event in mine]
-
-
-# --- Crashes -------------------------------------------------------------------------------------
-
-
-def test_what_was_spent_before_a_crash_counts_after_it(upstream: Upstream) -> None:
-    """Killed the moment it has answered: the records lie in the spool, and are in the ledger before more is spent."""
-    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
-        process = supervisor(Path(directory), SERVER=SERVER)
-        process.wait_until_ready()
-        account = Account(process.url, "crasher")
-        key = account.create_key(budget_usd=str(5 * COST))
-        scene = Scene(process.url, upstream, account, key["key"])
-        price(scene)
-        scene.behave({"chunks": TOKENS})
-        assert [ask(scene, key).status_code for _ in range(3)] == [200] * 3
-        os.killpg(process.process.pid, signal.SIGKILL)
-        process.process.wait()
-        again = supervisor(Path(directory), SERVER=SERVER)
-        again.wait_until_ready()
-        scene.http = httpx.Client(base_url=again.url, timeout=15, trust_env=False)
-        assert [ask(scene, key).status_code for _ in range(4)] == [200, 200, 402, 402]
-        again.stop()

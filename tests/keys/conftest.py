@@ -1,6 +1,7 @@
 """Fixtures of the tests of keys and providers."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from pytest_django import Settings
@@ -8,6 +9,8 @@ from pytest_django import Settings
 from accounts.access import Caller
 from keys import services
 from keys.models import Provider
+from tests.api_client import ApiClient
+from tests.keys.receiver import PATH, Receiver
 from tests.keys.server import Server
 
 
@@ -17,6 +20,21 @@ def server() -> Iterator[Server]:
         running.models("tiny", "large")
         running.json("/health", {})
         yield running
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def made(api: ApiClient, receiver: Receiver) -> dict[str, Any]:
+    """A webhook to the receiver, with its secret."""
+    answer = api.post(PATH, url=receiver.hook)
+    assert answer.status == 201, answer
+    made: dict[str, Any] = answer.json
+    return made
 
 
 @pytest.fixture
