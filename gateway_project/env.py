@@ -79,7 +79,9 @@ class Environment:
     embedding_text_model: str
     embedding_image_model: str
     embedding_audio_model: str
+    embedding_rerank_model: str
     embedding_device: str
+    embedding_idle_seconds: int
     langfuse_host: str
     langfuse_public_key: str
     langfuse_secret_key: str
@@ -88,6 +90,7 @@ class Environment:
     limits_fail: str
     retention_days: int
     spool_max_bytes: int
+    max_upload_bytes: int
     metrics_token: str
     trusted_proxies: tuple[str, ...]
     cors_allowed_origins: tuple[str, ...]
@@ -245,7 +248,9 @@ def load(source: Mapping[str, str], base_dir: Path) -> Environment:
         embedding_text_model=read("EMBEDDING_TEXT_MODEL", "BAAI/bge-m3", values.text),
         embedding_image_model=read("EMBEDDING_IMAGE_MODEL", "google/siglip-so400m-patch14-384", values.text),
         embedding_audio_model=read("EMBEDDING_AUDIO_MODEL", "laion/clap-htsat-unfused", values.text),
+        embedding_rerank_model=read("EMBEDDING_RERANK_MODEL", "", values.text),
         embedding_device=read("EMBEDDING_DEVICE", "auto", values.one_of(*DEVICES)),
+        embedding_idle_seconds=read("EMBEDDING_IDLE_SECONDS", "1800", values.integer(0, 31_536_000)),
         langfuse_host=read("LANGFUSE_HOST", "", values.url("http", "https")),
         langfuse_public_key=read("LANGFUSE_PUBLIC_KEY", "", values.credential),
         langfuse_secret_key=read("LANGFUSE_SECRET_KEY", "", values.credential),
@@ -254,6 +259,7 @@ def load(source: Mapping[str, str], base_dir: Path) -> Environment:
         limits_fail=read("LIMITS_FAIL", "local", values.one_of("local", "closed")),
         retention_days=read("RETENTION_DAYS", "0", values.integer(0, 36_500)),
         spool_max_bytes=read("SPOOL_MAX_BYTES", str(1024**3), values.integer(1024**2, 2**50)),
+        max_upload_bytes=read("MAX_UPLOAD_BYTES", str(100 * 1024**2), values.integer(1024, 2**40)),
         metrics_token=read("METRICS_TOKEN", "", values.credential),
         trusted_proxies=read("TRUSTED_PROXIES", "", values.networks),
         cors_allowed_origins=read("CORS_ALLOWED_ORIGINS", "", values.origins),

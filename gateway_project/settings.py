@@ -11,6 +11,7 @@ from environ import Env as UrlParser
 
 from gateway_project import embedded
 from gateway_project.env import BASE_DIR, current
+from gateway_project.socket_paths import embed_socket
 
 ENV = current()
 
@@ -220,6 +221,40 @@ SPOOL_MAX_BYTES = ENV.spool_max_bytes
 
 # What a request would do may be asked as often as this; a preview asks with every pause in typing.
 EXPLAINS_PER_USER = (300, 60)
+
+# --- Embedding models ----------------------------------------------------------------------------
+
+# A name of the hub, or a folder of this machine. The text model falls back where its weights are nowhere.
+EMBEDDING_TEXT_MODEL = ENV.embedding_text_model
+EMBEDDING_IMAGE_MODEL = ENV.embedding_image_model
+EMBEDDING_AUDIO_MODEL = ENV.embedding_audio_model
+# The cross-encoder that search results are put in order by; empty: none.
+EMBEDDING_RERANK_MODEL = ENV.embedding_rerank_model
+EMBEDDING_DEVICE = ENV.embedding_device
+# A model that nobody asked for so long gives its memory back; 0 is never.
+EMBEDDING_IDLE_SECONDS = ENV.embedding_idle_seconds
+# Models that were put there by hand: MODELS_DIR/<name>, the name's "/" being a folder.
+MODELS_DIR = ENV.data_dir / "models"
+# Where the worker that holds the models is asked.
+EMBED_SOCKET = embed_socket(ENV.data_dir)
+
+# --- Documents -----------------------------------------------------------------------------------
+
+# Of one uploaded file, or of what a URL leads to.
+MAX_UPLOAD_BYTES = ENV.max_upload_bytes
+UPLOADS_DIR = ENV.data_dir / "uploads"
+STORAGES["documents"] = {
+    "BACKEND": "django.core.files.storage.FileSystemStorage",
+    "OPTIONS": {
+        "location": UPLOADS_DIR / "documents",
+        "file_permissions_mode": 0o600,
+        "directory_permissions_mode": 0o700,
+    },
+}
+# Where an upload is while it comes in.
+FILE_UPLOAD_TEMP_DIR = UPLOADS_DIR / "arriving"
+FILE_UPLOAD_TEMP_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+FILE_UPLOAD_PERMISSIONS = 0o600
 
 # --- Keys ----------------------------------------------------------------------------------------
 
