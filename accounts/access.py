@@ -4,7 +4,8 @@ Roles include one another, from the bottom up:
 
 - a **viewer** reads everything in the workspace but secrets, the audit trail, which tells from where people work, and
   prompts and answers, where those are kept;
-- a **member** also reads these, creates, changes and revokes gateway keys, and spends on them;
+- a **member** also reads these, creates, changes and revokes gateway keys, and spends on them, and changes libraries
+  and documents;
 - an **admin** also manages providers, policies, webhooks and members (up to admins), says what members and the
   workspace may spend, and reads the audit trail;
 - an **owner** also renames the workspace, and makes and unmakes owners. There is always at least one.
@@ -43,6 +44,7 @@ class Action(StrEnum):
 
     READ = "read this workspace"  # viewer
     USE_KEYS = "create or change gateway keys"  # member
+    USE_LIBRARIES = "change libraries and documents"  # member
     READ_CONTENT = "read prompts and answers"  # member
     MANAGE_PROVIDERS = "manage providers"  # admin
     MANAGE_ROUTING = "manage policies and models"  # admin
@@ -57,6 +59,7 @@ _RANK = {role: rank for rank, role in enumerate((Role.VIEWER, Role.MEMBER, Role.
 _NEEDED = {
     Action.READ: Role.VIEWER,
     Action.USE_KEYS: Role.MEMBER,
+    Action.USE_LIBRARIES: Role.MEMBER,
     Action.READ_CONTENT: Role.MEMBER,
     Action.MANAGE_PROVIDERS: Role.ADMIN,
     Action.MANAGE_ROUTING: Role.ADMIN,
@@ -79,6 +82,11 @@ def require(caller: Caller, action: Action) -> None:
 def scoped(queryset: QuerySet[M], caller: Caller) -> QuerySet[M]:
     """The rows of the caller's workspace."""
     return queryset.filter(workspace=caller.workspace)
+
+
+def in_workspace(queryset: QuerySet[M], workspace_id: str | UUID) -> QuerySet[M]:
+    """The rows of a workspace, for who has no membership in it: a gateway key, a task."""
+    return queryset.filter(workspace_id=workspace_id)
 
 
 def get_or_404(queryset: QuerySet[M], caller: Caller, id: str | UUID) -> M:

@@ -31,6 +31,8 @@ KINDS: Final = {
     "workspace": "Workspace",
     "webhook": "Webhooks",
     "cache": "Cache",
+    "library": "Libraries",
+    "document": "Documents",
     "user": "Accounts",
 }
 
