@@ -56,7 +56,7 @@ def checked_metadata(given: Any) -> dict[str, Any]:
         elif isinstance(value, list):
             waiting.extend((part, depth + 1) for part in value)
         elif isinstance(value, str):
-            if "\0" in value or not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
                 raise ValueError("its texts must be valid Unicode without NUL.")
             size += len(value.encode()) + 2
         elif isinstance(value, float) and not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""Where uploaded files lie: Django's storage `documents`, `<workspace>/<library>/<file>`, readable by this user alone."""
+"""Where uploaded files lie: Django's storage `documents`, as `<workspace>/<library>/<file>`, for this user alone."""
 
 import contextlib
 import hashlib

@@ -84,7 +84,7 @@ def delete_document(actor: Actor, document: Document) -> None:
         locked,
         old={"title": locked.title, "source": locked.source, "library": locked.library.name, "chunks": locked.chunks},
     )
-    Document.objects.filter(pk=locked.pk)._raw_delete(using="default")  # type: ignore[attr-defined]
+    Document.objects.filter(pk=locked.pk)._raw_delete(using="default")
     tell(locked.workspace_id, [locked.library_id], [locked.pk])
     transaction.on_commit(lambda: storage.remove(locked.file), robust=True)
 
@@ -106,8 +106,8 @@ def cancel(actor: Actor, document: Document) -> Document:
     _release(locked)
     locked.chunks_done = locked.chunks_total = 0
     locked.save()
-    StagedChunk.objects.filter(document=locked)._raw_delete(using="default")  # type: ignore[attr-defined]
-    StagedText.objects.filter(document=locked)._raw_delete(using="default")  # type: ignore[attr-defined]
+    StagedChunk.objects.filter(document=locked)._raw_delete(using="default")
+    StagedText.objects.filter(document=locked)._raw_delete(using="default")
     return locked
 
 

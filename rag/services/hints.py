@@ -1,4 +1,4 @@
-"""Tells the worker that there is something to do. Postgres knows what; a hint that is lost costs seconds (rag/tasks.py)."""
+"""Tells the worker that there is something to do. Postgres knows what; a lost hint costs seconds."""
 
 import logging
 from uuid import UUID

@@ -76,7 +76,7 @@ def delete_library(actor: Actor, library: Library) -> None:
     documents = Document.objects.filter(library=locked).count()
     actor.record("library.deleted", locked, old={**_facts(locked), "documents": documents})
     # The database deletes what belongs to it; Django would read all of it first.
-    Library.objects.filter(pk=locked.pk)._raw_delete(using="default")  # type: ignore[attr-defined]
+    Library.objects.filter(pk=locked.pk)._raw_delete(using="default")
     tell(locked.workspace_id, [locked.pk])
     transaction.on_commit(lambda: storage.remove_library(locked.workspace_id, locked.pk), robust=True)
 
