@@ -13,6 +13,7 @@ from gateway_project.lib.errors import UpstreamTimeout
 from gateway_project.lib.wire import LastPart
 from routing.budgets.bounds import longest_answer
 from routing.exchange import KEPT, Exchange
+from routing.plausible import is_possible
 from routing.providers import sse
 from routing.providers.base import Failure, Reply, UpstreamError
 from routing.settle import settle
@@ -30,8 +31,14 @@ def read_usage(exchange: Exchange) -> None:
     """Take the usage of a whole answer, or count it."""
     if exchange.target is not None:
         exchange.usage = usage_from(exchange.answer, exchange.target.kind.id)
-    if exchange.usage is None:
+    if not _told(exchange):
         exchange.usage = estimated(exchange, tokens.answer_text(exchange.answer))
+
+
+def _told(exchange: Exchange) -> bool:
+    """Whether the upstream said what was used, and can have."""
+    usage, target = exchange.usage, exchange.target
+    return usage is not None and (target is None or is_possible(exchange.body, target, usage))
 
 
 def estimated(exchange: Exchange, text: str, *, scale: float = 1.0) -> Usage:
@@ -89,8 +96,8 @@ class _Stream:
         return type(chunk.get("usage")) is dict and not chunk.get("choices")
 
     def count(self) -> None:
-        """Count the tokens here if no usage came."""
-        if self.exchange.usage is None:
+        """Count the tokens here if no usage came that can be."""
+        if not _told(self.exchange):
             text = tokens.completion_text(b"".join(self.kept))
             self.exchange.usage = estimated(self.exchange, text, scale=self.seen_bytes / max(self.kept_bytes, 1))
 

@@ -114,7 +114,7 @@ def size_of(body: dict[str, Any]) -> Size:
             content = message.get("content") if type(message) is dict else None
             if type(content) is list:
                 _measure(content, size)
-    _measure_answer(body, size)
+    measure_answer(body, size)
     size.any_tier = body.get("service_tier") not in _ONE_TIER
     if not _FILLING.isdisjoint(body) or ("tools" in body and _has_tools_of_theirs(body["tools"])):
         size.fills = True
@@ -146,7 +146,8 @@ def _measure(content: list[Any], size: Size) -> None:
             size.fills = True
 
 
-def _measure_answer(body: dict[str, Any], size: Size) -> None:
+def measure_answer(body: dict[str, Any], size: Size) -> None:
+    """Fill in how long the request's answers may be, and how many there may be of it."""
     size.output = max(_positive(body.get("max_completion_tokens")), _positive(body.get("max_tokens"))) or None
     size.answers = max(_answers(body.get("n")), _answers(body.get("best_of")))
     if type(prompts := body.get("prompt")) is list and {*map(type, prompts)} != {int}:  # not the tokens of one
@@ -158,7 +159,7 @@ def _measure_answer(body: dict[str, Any], size: Size) -> None:
 def longest_answer(body: dict[str, Any]) -> int | None:
     """How many completion tokens all answers to the request `body` have at most; None when it does not say."""
     size = Size(0)
-    _measure_answer(body, size)
+    measure_answer(body, size)
     return None if size.output is None else size.output * size.answers + size.predicted
 
 

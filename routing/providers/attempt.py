@@ -13,6 +13,7 @@ from analytics.usage import Usage
 from gateway_project.lib import bounded_json
 from routing.exchange import Attempt, Exchange
 from routing.flight import Flight
+from routing.plausible import is_possible
 from routing.privacy import guard
 from routing.providers import faults, sse
 from routing.providers.adapted import adapt
@@ -84,8 +85,8 @@ async def ask(exchange: Exchange, target: Target, flight: Flight, timeouts: Time
 
 
 def bill(exchange: Exchange, attempt: Attempt, usage: Usage | None = None) -> None:
-    """Price an attempt whose answer was not taken: by `usage`, else by the prompt, which it was sent."""
-    if usage is None:
+    """Price an attempt whose answer was not taken: by `usage`, if it can be, else by the prompt, which it was sent."""
+    if usage is None or not is_possible(exchange.body, attempt.target, usage):
         usage = Usage(prompt=tokens.estimate_request(exchange.body, exchange.endpoint.content), estimated=True)
     attempt.usage, attempt.cost = usage, pricing.cost(attempt.target.facts.price, usage)
 

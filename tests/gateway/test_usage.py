@@ -101,6 +101,32 @@ def test_nonsense_for_usage_breaks_nothing(scene: Scene, usage: dict[str, Any], 
     assert record["status"] == 200
 
 
+@pytest.mark.parametrize(("prompt", "completion"), [(2 * 10**9, 3), (7, 2 * 10**9), (9_000_000, 3), (10**15, 3)])
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_no_model_can_use_is_set_aside_counted_here_and_flagged(
+    make_scene: MakeScene, prompt: int, completion: int, stream: bool
+) -> None:
+    """Else one defect of an upstream spends a budget that nobody spent."""
+    scene = make_scene(kind="openai", models=["gpt-4o-mini"])
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    scene.upstream.behave("gpt-4o-mini", {"usage_object": usage}, scene=scene.name)
+    fields: dict[str, Any] = {"model": f"{scene.name}/gpt-4o-mini"}
+    record = scene.record(streamed(scene, **fields)[0] if stream else scene.post(**fields))
+    assert record["usage_estimated"] is True
+    assert 1 <= record["prompt_tokens"] <= 20
+    assert 1 <= record["completion_tokens"] <= 20
+    assert Decimal(record["cost_usd"]) < Decimal("0.0001")
+
+
+def test_what_many_answers_or_a_whole_window_come_to_is_believed(make_scene: MakeScene) -> None:
+    scene = make_scene(kind="openai", models=["gpt-4o-mini"])
+    usage = {"prompt_tokens": 128_000, "completion_tokens": 2_000_000, "total_tokens": 2_128_000}
+    scene.upstream.behave("gpt-4o-mini", {"usage_object": usage}, scene=scene.name)
+    record = scene.record(scene.post(model=f"{scene.name}/gpt-4o-mini", n=128))
+    assert (record["usage_estimated"], record["prompt_tokens"]) == (False, 128_000)
+    assert record["completion_tokens"] == 2_000_000
+
+
 def test_a_cloud_models_cost_is_exact(make_scene: MakeScene) -> None:
     """gpt-4o-mini costs 0.15 and 0.60 dollars per million tokens, cached input half."""
     scene = make_scene(kind="openai", models=["gpt-4o-mini"])

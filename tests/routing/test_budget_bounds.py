@@ -126,6 +126,22 @@ async def test_a_long_text_is_counted_in_a_thread_and_a_huge_one_not_at_all() ->
     assert not await huge.narrowed()
 
 
+@pytest.mark.parametrize("letters", ["\n", " ", "a", "-"])
+def test_what_counting_takes_grows_with_the_length_alone(letters: str) -> None:
+    """A run of a million of the same is one word to the encoding, which merges its letters pair by pair."""
+
+    def seconds(length: int) -> float:
+        text = letters * length
+        started = time.thread_time()
+        tokens.count_all(text)
+        return time.thread_time() - started
+
+    seconds(1000)
+    short, long = min(seconds(32_000) for _ in range(3)), min(seconds(1_024_000) for _ in range(3))
+    assert long < 1.8 * 32 * short
+    assert tokens.count_all(letters * 1_024_000) < 1_024_000 / 7
+
+
 def image(url: str) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]}
 
