@@ -11,6 +11,7 @@ a document may have more chunks than anybody should read to delete them.
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.utils import timezone
 from pgvector.django import HalfVectorField
@@ -292,3 +293,30 @@ class Reembedding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.library_id} to {self.model}"
+
+
+class Entry(models.Model):
+    """What the vector store holds of a chunk. `rag/store/` alone reads and writes it, in SQL; see the migration.
+
+    The table is partitioned by `part`: 0 is shared by all small spaces, and a space that has grown has its own, which
+    bears the space's id.
+    """
+
+    part = models.BigIntegerField(default=0)
+    space_id = models.BigIntegerField()
+    workspace_id = models.UUIDField()
+    library_id = models.UUIDField()
+    document = models.ForeignKey(Document, on_delete=models.DO_NOTHING, db_index=False, related_name="+")
+    # Once in a space; a library that changes its model has it in two for a while.
+    chunk_id = models.BigIntegerField(primary_key=True)
+    # The text search configuration that made `words`.
+    config = models.TextField()
+    embedding = HalfVectorField()
+    words = SearchVectorField()
+
+    class Meta:
+        db_table = "rag_entry"
+        verbose_name_plural = "entries"
+
+    def __str__(self) -> str:
+        return f"entry {self.chunk_id} of space {self.space_id}"

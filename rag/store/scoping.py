@@ -1,0 +1,111 @@
+"""What a search may find, as SQL, and about how much that is: few rows are all compared, of many an index is asked."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from rag import filters
+from rag.models import Space
+from rag.store.base import Scope
+from rag.store.parts import SHARED, Layout
+
+# Up to so many entries are compared one by one, which takes a few milliseconds and misses none.
+FEW = 20_000
+# Documents whose ids are carried from one statement to the next.
+FEW_DOCUMENTS = 5_000
+
+Values = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """At most about `rows` entries are in scope, all of `documents`, where these were looked up."""
+
+    rows: int
+    documents: list[UUID] | None = None
+
+    @property
+    def few(self) -> bool:
+        return self.rows <= FEW
+
+
+def extent(space: Space, layout: Layout, scope: Scope) -> Extent:
+    """How much is in scope, found out at a bounded cost."""
+    if scope.condition is not None and filters.is_indexed(scope.condition):
+        found = _documents(space, scope)
+        if found is not None:
+            return found
+    if scope.everything and layout.own:
+        return Extent(layout.rows)
+    return Extent(_count(space, scope))
+
+
+def _documents(space: Space, scope: Scope) -> Extent | None:
+    """Those that the condition keeps, unless they are many."""
+    assert scope.condition is not None  # noqa: S101  (the caller looked)
+    keeps, values = filters.sql(filters.of_documents(scope.condition))
+    within = "d.workspace_id = %s"
+    head: Values = [space.workspace_id]
+    if not scope.everything:
+        within += " AND d.library_id = ANY(%s)"
+        head.append(list(scope.libraries))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT d.id, d.chunks FROM rag_document d WHERE {within} AND {keeps} LIMIT %s",  # noqa: S608
+            [*head, *values, FEW_DOCUMENTS + 1],
+        )
+        rows = cursor.fetchall()
+    if len(rows) > FEW_DOCUMENTS:
+        return None
+    return Extent(sum(chunks for _, chunks in rows), [id for id, _ in rows])
+
+
+def _count(space: Space, scope: Scope) -> int:
+    where, values = entries(space, Scope(scope.libraries, everything=scope.everything))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM (SELECT FROM {where} LIMIT %s) t", [*values, FEW + 1])  # noqa: S608
+        return int(cursor.fetchone()[0])
+
+
+def entries(space: Space, scope: Scope, documents: list[UUID] | None = None) -> tuple[str, Values]:
+    """`FROM … WHERE …` (without the FROM) of all entries in scope, as `e`; of `documents` where these are known."""
+    tables, tests = "rag_entry e", ["e.part IN (%s, %s)"]
+    values: Values = [SHARED, space.pk]
+    _narrow(space, scope, tests, values)
+    if documents is not None:
+        tests.append("e.document_id = ANY(%s)")
+        values.append(documents)
+    condition = scope.condition
+    if condition is None or (documents is not None and not filters.reads_chunks(condition)):
+        return f"{tables} WHERE {' AND '.join(tests)}", values
+    tables += " JOIN rag_document d ON d.id = e.document_id"
+    if filters.reads_chunks(condition):
+        tables += " JOIN rag_chunk c ON c.id = e.chunk_id"
+    keeps, more = filters.sql(condition)
+    return f"{tables} WHERE {' AND '.join([*tests, keeps])}", [*values, *more]
+
+
+def indexed(space: Space, scope: Scope) -> tuple[str, Values]:
+    """The same for the space's own part alone, so that the planner can but go along an index and look at each entry."""
+    tests: list[str] = ["e.part = %s"]
+    values: Values = [space.pk]
+    _narrow(space, scope, tests, values)
+    if scope.condition is not None:
+        # A subquery, as a join might be planned the other way round.
+        keeps, more = filters.sql(scope.condition)
+        tables = "rag_document d"
+        if filters.reads_chunks(scope.condition):
+            tables += " JOIN rag_chunk c ON c.id = e.chunk_id"
+        tests.append(f"(SELECT {keeps} FROM {tables} WHERE d.id = e.document_id)")  # noqa: S608
+        values += more
+    return f"rag_entry e WHERE {' AND '.join(tests)}", values
+
+
+def _narrow(space: Space, scope: Scope, tests: list[str], values: Values) -> None:
+    tests += ["e.space_id = %s", "e.workspace_id = %s"]
+    values += [space.pk, space.workspace_id]
+    if not scope.everything:
+        tests.append("e.library_id = ANY(%s)")
+        values.append(list(scope.libraries))
