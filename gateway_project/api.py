@@ -30,8 +30,10 @@ from gateway_project.lib.wire import WireRequest
 from gateway_project.openapi import document
 from keys.api import router as keys_router
 from keys.webhooks.api import router as webhooks_router
+from rag.api import router as libraries_router
 from routing.api import router as gateway_router
 from routing.cache_api import router as cache_router
+from routing.documents.api import router as documents_router
 from routing.policy_api import router as routing_router
 
 logger = logging.getLogger(__name__)
@@ -47,8 +49,10 @@ its API key. The key goes out as `Authorization: Bearer gw_…`. Members make ke
 """.strip()
 TAGS = [
     {"name": "Gateway", "description": "Call models. Takes a gateway key."},
+    {"name": "Documents", "description": "Ingest documents and search in them. Takes a gateway key."},
     {"name": "accounts", "description": "Users, tokens, workspaces and members; events, webhooks and the audit trail."},
     {"name": "keys", "description": "Gateway keys and providers. Takes an access token."},
+    {"name": "libraries", "description": "Libraries and their documents. Takes an access token."},
     {"name": "routing", "description": "Policies, models, and what a request would do. Takes an access token."},
     {"name": "analytics", "description": "Requests, and sums over them. Takes an access token."},
 ]
@@ -169,9 +173,11 @@ api.add_router("/api/audit", audit_router)
 api.add_router("/api/events", events_router)
 api.add_router("/api/keys", keys_router)
 api.add_router("/api/webhooks", webhooks_router)
+api.add_router("/api/libraries", libraries_router)
 api.add_router("/api/routing", routing_router)
 api.add_router("/api/routing", cache_router)
 api.add_router("/api/analytics", analytics_router)
 api.add_router("", gateway_router)
+api.add_router("", documents_router)
 
 patterns = api.urls

@@ -25,9 +25,25 @@ _v1 = V1Handler()
 _stock: Any = get_asgi_application()
 
 
+# Where people upload files: libraries, in the console and by the API.
+UPLOADS = ("/api/libraries/", "/console/libraries/")
+# Bytes of such a form beside its files.
+FORM_BYTES = 1024 * 1024
+
+
 async def _everything_else(scope: Any, receive: Receive, send: Send) -> None:
     """Django's stock handler, which would write a body of any length to disk before a view is asked about it."""
-    await _stock(scope, bounded(receive, settings.DATA_UPLOAD_MAX_MEMORY_SIZE), send)
+    await _stock(scope, bounded(receive, _longest(scope)), send)
+
+
+def _longest(scope: Any) -> int:
+    """Bytes that a request's body may have. Only somebody who says who they are may send a file."""
+    if scope["method"] == "POST" and scope["path"].startswith(UPLOADS):
+        headers = dict(scope["headers"])
+        is_form = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
+        if is_form and (b"authorization" in headers or b"cookie" in headers):
+            return settings.MAX_UPLOAD_BYTES + FORM_BYTES
+    return settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
 PREFLIGHT = b"access-control-request-method"

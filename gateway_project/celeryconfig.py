@@ -24,42 +24,25 @@ worker_enable_remote_control = False
 # Logs go where Django's do.
 worker_hijack_root_logger = False
 
+HOUR = 3600.0
+
+
+def _every(seconds: float, task: str) -> dict[str, Any]:
+    """Have `task` run every so many seconds; one that waited for a busy worker as long, or an hour, is dropped."""
+    return {"task": task, "schedule": seconds, "options": {"expires": min(seconds, HOUR)}}
+
+
 beat_schedule: dict[str, dict[str, Any]] = {
-    "discover-fleet": {
-        "task": "routing.tasks.discover_fleet",
-        "schedule": 30.0,
-        # One that waited for a busy worker is of no use to anybody.
-        "options": {"expires": 30},
-    },
-    "discover-clouds": {
-        "task": "routing.tasks.discover_clouds",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "delete-expired-answers": {
-        "task": "routing.tasks.delete_expired_answers",
-        "schedule": 3600.0,
-        "options": {"expires": 3600},
-    },
-    "keep-ledger": {
-        "task": "analytics.tasks.keep_ledger",
-        "schedule": 3600.0,
-        "options": {"expires": 3600},
-    },
-    "deliver-webhooks": {
-        # Raising an event sends the task, too; this finds what is to be tried again.
-        "task": "keys.tasks.deliver_webhooks",
-        "schedule": 15.0,
-        "options": {"expires": 15},
-    },
-    "delete-old-deliveries": {
-        "task": "keys.tasks.delete_old_deliveries",
-        "schedule": 24 * 3600.0,
-        "options": {"expires": 3600},
-    },
-    "delete-expired-sessions": {
-        "task": "accounts.tasks.delete_expired_sessions",
-        "schedule": 6 * 3600.0,
-        "options": {"expires": 3600},
-    },
+    "discover-fleet": _every(30, "routing.tasks.discover_fleet"),
+    "discover-clouds": _every(60, "routing.tasks.discover_clouds"),
+    "delete-expired-answers": _every(HOUR, "routing.tasks.delete_expired_answers"),
+    "keep-ledger": _every(HOUR, "analytics.tasks.keep_ledger"),
+    # What is due of documents, and what is left over of them.
+    "hint-at-documents": _every(10, "rag.tasks.requeue_expired"),
+    "sweep-files": _every(HOUR, "rag.tasks.sweep_files"),
+    "maintain-store": _every(300, "rag.tasks.maintain_store"),
+    # Raising an event sends the task, too; this finds what is to be tried again.
+    "deliver-webhooks": _every(15, "keys.tasks.deliver_webhooks"),
+    "delete-old-deliveries": _every(24 * HOUR, "keys.tasks.delete_old_deliveries"),
+    "delete-expired-sessions": _every(6 * HOUR, "accounts.tasks.delete_expired_sessions"),
 }

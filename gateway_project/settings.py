@@ -255,6 +255,8 @@ STORAGES["documents"] = {
 FILE_UPLOAD_TEMP_DIR = UPLOADS_DIR / "arriving"
 FILE_UPLOAD_TEMP_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 FILE_UPLOAD_PERMISSIONS = 0o600
+# A folder that is dropped.
+DATA_UPLOAD_MAX_NUMBER_FILES = 500
 
 # --- Keys ----------------------------------------------------------------------------------------
 

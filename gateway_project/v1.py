@@ -1,4 +1,4 @@
-"""The handler of what gateway keys call, `/v1` and `/chat`: Django's own, without the stock one's thread hops.
+"""The handler of what gateway keys call: Django's own, without the stock one's thread hops.
 
 The stock ASGI handler opens a `ThreadSensitiveContext`, sends `request_started` and `request_finished` to synchronous
 receivers and closes each response in a thread. What is served here touches no ORM, no synchronous middleware and no
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 URLCONF = "gateway_project.v1_urls"
 # First segments of the paths that it serves.
-SERVED = frozenset({"v1", "chat"})
+SERVED = frozenset({"v1", "chat", "documents", "search"})
 
 View = Callable[..., Awaitable[HttpResponseBase]]
 

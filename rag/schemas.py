@@ -3,7 +3,7 @@
 import math
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ninja import Schema
 from pydantic import AfterValidator, Field, StrictBool, StrictInt
@@ -11,11 +11,16 @@ from pydantic import AfterValidator, Field, StrictBool, StrictInt
 from gateway_project.lib.schemas import Strict
 from rag.models import Document, Library, Reembedding, Status
 
+if TYPE_CHECKING:
+    from rag.retrieve import Found
+
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 LANGUAGE = re.compile(r"[a-z]{2}")
 
 # In tokens of the embedding model; what that model takes at most bounds them further.
 CHUNK_TOKENS = (16, 8192)
+# Characters of a query, and passages that it may find.
+LONGEST_QUERY, MOST_RESULTS = 10_000, 100
 # Metadata: what a filter can ask about. Characters of a key, keys and values in all, levels, bytes as JSON.
 KEY_LENGTH, MOST_VALUES, DEEPEST, METADATA_BYTES = 120, 500, 5, 16 * 1024
 
@@ -190,6 +195,54 @@ class UrlIn(Strict):
     metadata: Metadata = Field(default_factory=dict)
 
 
+class SearchIn(Strict):
+    """A search. Without `library` all of the workspace's are searched together."""
+
+    query: Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY)]
+    library: Name | Annotated[list[Name], Field(min_length=1, max_length=100)] | None = Field(
+        None, description="A library's name or id, or several."
+    )
+    top_k: Annotated[StrictInt, Field(ge=1, le=MOST_RESULTS)] = 5
+    filters: dict[str, Any] | None = Field(
+        None,
+        description='`{"author": {"eq": "Ada"}, "year": {"gte": 2020}}` over the metadata; eq ne gt gte lt lte in nin '
+        "exists, and or not; also document_id, title, source, language, created_at and page.",
+    )
+    mode: Literal["hybrid", "vector", "text"] = "hybrid"
+    rerank: StrictBool | None = Field(None, description="null: where the installation has a reranker.")
+
+    @property
+    def libraries(self) -> list[str]:
+        """The libraries that are named."""
+        if self.library is None:
+            return []
+        return [self.library] if isinstance(self.library, str) else self.library
+
+
+class ResultOut(Schema):
+    document_id: str
+    title: str
+    source: str | None
+    library: str
+    library_id: str
+    chunk_id: str
+    content: str
+    page: int | None
+    start: int = Field(description="Where it begins in the document's text, in characters.")
+    end: int
+    score: float
+    highlights: list[list[int]] = Field(description="[start, end) of the query's words in `content`.")
+    headings: list[str]
+
+
+class FoundOut(Schema):
+    query: str
+    count: int
+    mode: Literal["hybrid", "vector", "text"] = Field(description="As it was searched: text while no model answers.")
+    note: str | None
+    results: list[ResultOut]
+
+
 class Refused(Schema):
     name: str
     error: str
@@ -201,6 +254,34 @@ class Uploaded(Schema):
     data: list[DocumentOut]
     created: int = Field(description="Those that are new, or a new version; the others were here.")
     refused: list[Refused]
+
+
+def show_found(query: str, found: "Found") -> dict[str, Any]:
+    """What a search found, as the APIs show it."""
+    return {
+        "query": query,
+        "count": len(found.results),
+        "mode": found.mode,
+        "note": found.note or None,
+        "results": [
+            {
+                "document_id": str(result.document_id),
+                "title": result.title,
+                "source": result.source or None,
+                "library": result.library,
+                "library_id": str(result.library_id),
+                "chunk_id": str(result.chunk_id),
+                "content": result.content,
+                "page": result.page,
+                "start": result.start,
+                "end": result.end,
+                "score": round(result.score, 6),
+                "highlights": [list(span) for span in result.highlights],
+                "headings": list(result.headings),
+            }
+            for result in found.results
+        ],
+    }
 
 
 def show_library(

@@ -143,11 +143,7 @@ class WireRequest(ASGIRequest):
         Raises `RequestTooLarge` as soon as it is known to be longer than `limit` bytes, `ClientLeft` when the
         client goes away meanwhile.
         """
-        declared = self.wire_headers.get(b"content-length", b"0")
-        if not declared.isdigit():
-            raise InvalidRequest("content-length: must be a whole number.", param="content-length")
-        if int(declared) > limit:
-            raise RequestTooLarge(f"The body may be {limit} bytes long, not {int(declared)}.", param="body")
+        self._check_declared_length(limit)
         message = await self.receive()
         body: bytes = message.get("body", b"")
         if message.get("more_body"):
@@ -165,6 +161,38 @@ class WireRequest(ASGIRequest):
             raise RequestTooLarge(f"The body may be {limit} bytes long.", param="body")
         self._watch = _Watch(self.receive)
         return body
+
+    async def read_parts(self, limit: int, patience: float) -> AsyncIterator[bytes]:
+        """The body as it comes, for one that is too long to be held; after it, a client that leaves ends the task.
+
+        Raises as `read_body` does, and `InvalidRequest` when nothing comes for `patience` seconds.
+        """
+        self._check_declared_length(limit)
+        size, more = 0, True
+        while more:
+            try:
+                async with asyncio.timeout(patience):
+                    message = await self.receive()
+            except TimeoutError:
+                raise InvalidRequest(
+                    f"The body broke off: nothing came for {patience:g} seconds.", param="body"
+                ) from None
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            part, more = message.get("body", b""), message.get("more_body", False)
+            size += len(part)
+            if size > limit:
+                raise RequestTooLarge(f"The body may be {limit} bytes long.", param="body")
+            if part:
+                yield part
+        self._watch = _Watch(self.receive)
+
+    def _check_declared_length(self, limit: int) -> None:
+        declared = self.wire_headers.get(b"content-length", b"0")
+        if not declared.isdigit():
+            raise InvalidRequest("content-length: must be a whole number.", param="content-length")
+        if int(declared) > limit:
+            raise RequestTooLarge(f"The body may be {limit} bytes long, not {int(declared)}.", param="body")
 
     @property
     def client_left(self) -> bool:

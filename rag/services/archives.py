@@ -9,6 +9,7 @@ from django.core.files.temp import NamedTemporaryFile
 
 from gateway_project.lib.errors import ApiError, InvalidRequest, NotFound, RequestTooLarge
 from rag import storage
+from rag.extract import ExtractError, Member, members
 from rag.models import Document, Library
 from rag.services.actor import Actor
 from rag.services.documents import upload
@@ -30,6 +31,13 @@ class Bulk:
             self.documents.append(document)
         self.created += created
 
+    def extend(self, other: "Bulk") -> None:
+        """What came of more files."""
+        known = {document.pk for document in self.documents}
+        self.documents += [document for document in other.documents if document.pk not in known]
+        self.created += other.created
+        self.refused += other.refused
+
 
 def is_archive(name: str, media_type: str = "") -> bool:
     """Whether an upload is a ZIP of documents. (Office files are ZIPs as well, and are documents.)"""
@@ -49,8 +57,6 @@ def upload_archive(
     A file that cannot be taken is refused by name, and stops no other. Raises `InvalidRequest` when it is no ZIP, or
     one that was made to do harm, `RequestTooLarge`.
     """
-    from rag.extract import ExtractError, members
-
     bulk = Bulk()
     with NamedTemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR, suffix=".zip") as archive:
         size = 0
@@ -70,11 +76,11 @@ def upload_archive(
     return bulk
 
 
-def _take(actor: Actor, library: Library, member: Any, metadata: Mapping[str, Any] | None, bulk: Bulk) -> None:
+def _take(actor: Actor, library: Library, member: Member, metadata: Mapping[str, Any] | None, bulk: Bulk) -> None:
     try:
         with member.open() as content:
             bulk.add(*upload(actor, library, name=member.name, content=content, metadata=metadata))
     except NotFound:
         raise
-    except ApiError as error:
-        bulk.refused.append((member.name, error.message))
+    except (ApiError, ExtractError) as error:
+        bulk.refused.append((member.name, str(error)))

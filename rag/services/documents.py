@@ -12,6 +12,7 @@ from django.utils import timezone
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
 from rag import storage
 from rag.models import Document, Library, StagedChunk, StagedText, Status
+from rag.queries import WAITING
 from rag.schemas import CONTROL, checked_metadata
 from rag.services.actor import Actor
 from rag.services.gone import tell
@@ -21,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 # First half of an advisory lock's key; the second is the library's.
 _UPLOAD_LOCK = 0x7261_6721
-WAITING = frozenset({Status.QUEUED, Status.PARSING, Status.EMBEDDING})
 CANCELLED = "cancelled"
 
 

@@ -1,0 +1,68 @@
+"""From a file to text and chunks, which are staged together in one transaction."""
+
+from collections.abc import Callable, Sequence
+
+from rag import storage
+from rag.chunk import DEFAULTS, Piece, chunk
+from rag.embedding.catalog import card
+from rag.extract import Extracted, ExtractError, OcrFunction, extract
+from rag.ingest import staging
+from rag.ingest.lease import Lease
+from rag.models import Document, Library, Space
+
+# Tokens that a model's own marks take of what it reads at most.
+MARKS = 8
+
+_ocr: list[Callable[[Document], OcrFunction | None]] = []
+
+
+def register_ocr(choose: Callable[[Document], OcrFunction | None]) -> None:
+    """Have `choose` say who reads a document's pages without text; None: nobody but what `extract` has itself."""
+    _ocr[:] = [choose]
+
+
+def parse(document: Document, lease: Lease, space: Space) -> None:
+    """Stage the document's text and chunks. Raises ExtractError, EmbeddingError, FileNotFoundError, Lost."""
+    staging.begin(document, lease)
+    ocr = _ocr[0](document) if _ocr else None
+    with storage.local_path(document.file) as path:
+        extracted = extract(
+            path, name=document.source or document.title, media_type=document.media_type, ocr=ocr, tick=lease.check
+        )
+    lease.check()
+    if not document.title or document.title == staging.file_name(document):
+        document.title = extracted.title[:500] or document.title
+    document.language = document.library.language or extracted.language
+    pieces = pieces_of(extracted, document.library, space, document.title)
+    if not pieces:
+        raise ExtractError("empty", "There is no text in it.")
+    staging.stage(document, lease, space, extracted, pieces)
+
+
+def pieces_of(extracted: Extracted, library: Library, space: Space, title: str) -> list[Piece]:
+    """The chunks of a text, as the library is set and its model can take them."""
+    size, overlap = sizes(library, space)
+    return chunk(
+        extracted,
+        size=size,
+        overlap=overlap,
+        count=_counter(space.model),
+        title=title,
+        contextual_header=library.contextual_header,
+    )
+
+
+def sizes(library: Library, space: Space) -> tuple[int, int]:
+    """Tokens of a chunk and of what it shares with the one before, within what the model can read."""
+    size, overlap = library.chunk_tokens or DEFAULTS[0], library.overlap
+    most = card(space.model).max_tokens
+    if most:
+        size = min(size, max(16, most - MARKS))
+    return size, min(DEFAULTS[1] if overlap is None else overlap, size // 2)
+
+
+def _counter(model: str) -> Callable[[str], Sequence[tuple[int, int]]]:
+    """The model's tokens of a text, as character offsets."""
+    from rag.embedding import engine
+
+    return lambda text: engine.current.tokens(text, model)

@@ -1,0 +1,1 @@
+"""Documents and search for gateway keys; `rag` does the work."""
