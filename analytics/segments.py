@@ -33,20 +33,23 @@ class Segment:
         except OSError:
             self._file.close()
             raise
+        self._handle = self._file.fileno()
         self._length = 0
+        # Whether the disk keeps all of it, as far as the spool has seen to that.
+        self.synced = True
 
     def append(self, line: bytes) -> None:
         """Write `line`, all of it or nothing. Raises `OSError`."""
-        handle = self._file.fileno()
+        size = len(line)
         try:
-            written = os.write(handle, line)
-            while written < len(line):  # a full disk, or a signal, can cut a write
-                written += os.write(handle, line[written:])
+            written = os.write(self._handle, line)
+            while written < size:  # a full disk, or a signal, can cut a write
+                written += os.write(self._handle, line[written:])
         except OSError:
             # Half a line would spoil the one that follows it.
-            os.ftruncate(handle, self._length)
+            os.ftruncate(self._handle, self._length)
             raise
-        self._length += len(line)
+        self._length += size
 
     def close(self) -> None:
         self._file.close()

@@ -1,9 +1,10 @@
 """The spool: usage records on disk until Postgres has them.
 
 A record is one line of JSON, appended by one `write`, so it survives a `kill -9` of the process the moment `append`
-returns; `fsync` follows within `SYNC_EVERY` seconds, also while Postgres is away, so that a power failure loses no more
-than that. Each process appends to segments of its own (`segments`); whoever finds a finished one moves it to Postgres
-and removes it, so what a dead process left is taken up by any other. Moving is idempotent: a record's id is its key.
+returns. As a rule Postgres has it on its own disk soon after; what waits for longer than `SYNC_AFTER` seconds is synced
+here, also while Postgres is away, so that a power failure loses no more than the last second. Each process appends to
+segments of its own (`segments`); whoever finds a finished one moves it to Postgres and removes it, so what a dead
+process left is taken up by any other. Moving is idempotent: a record's id is its key.
 
 What may wait is bounded. Before the bound is reached, or the disk is full, `refusal` says so, and whoever would make a
 record must not begin. A record that was under way and that the disk does not take is kept in memory and tried again,
@@ -23,8 +24,10 @@ from analytics.segments import Segment
 
 logger = logging.getLogger(__name__)
 
-FLUSH_EVERY = 0.25
-SYNC_EVERY = 0.25
+FLUSH_EVERY = 0.3
+# Seconds between two looks at the disk, and those after which what still waits is synced: together less than one.
+LOOK_EVERY = 0.25
+SYNC_AFTER = 0.5
 # Seconds between tries while the database is away: doubled from the first to the last.
 BACKOFF = (0.5, 8.0)
 # Bytes of records that are kept in memory while the disk takes none; requests are refused by then, so that these are
@@ -58,7 +61,8 @@ class Spool:
         self._bytes = 0
         # Names, without their ending, of segments that this process finished and that lie there still.
         self._finished: set[str] = set()
-        self._unsynced: set[Path] = set()
+        # When the first record was appended to a segment that the disk may not keep yet (`time.monotonic`).
+        self._unsynced: dict[Path, float] = {}
         self._memory: deque[bytes] = deque()
         self._memory_bytes = 0
         self._stopping = threading.Event()
@@ -129,7 +133,9 @@ class Spool:
             self._count += 1
             self._segment = Segment(self.folder, self._count)
         self._segment.append(line)
-        self._unsynced.add(self._segment.path)
+        if self._segment.synced:
+            self._segment.synced = False
+            self._unsynced[self._segment.path] = time.monotonic()
 
     def _remember(self, line: bytes, error: OSError) -> None:
         """Keep a record in memory. Beyond what memory is given it is lost, which is said and counted."""
@@ -151,7 +157,7 @@ class Spool:
     # --- Watching --------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        while not self._stopping.wait(SYNC_EVERY):
+        while not self._stopping.wait(LOOK_EVERY):
             self.look_after()
 
     def look_after(self) -> None:
@@ -164,14 +170,18 @@ class Spool:
             logger.error("the spool cannot be looked after: %s", error)
 
     def _sync(self) -> None:
-        current = self._segment
-        if not self._unsynced:
+        before = time.monotonic() - SYNC_AFTER
+        due = [path for path, since in list(self._unsynced.items()) if since <= before]
+        if not due:
             return
+        current = self._segment
         segments.sync_folder(self.folder)
-        for path in list(self._unsynced):
+        for path in due:
             # What is appended from here on makes it unsynced anew; a finished one may be found under its other name.
-            self._unsynced.discard(path)
-            if not segments.sync(path) and (current is None or path != current.path):
+            self._unsynced.pop(path, None)
+            if current is not None and path == current.path:
+                current.synced = True
+            if not segments.sync(path):
                 segments.sync(path.with_suffix(segments.MOVING))
 
     def _write_memory(self) -> None:
@@ -228,6 +238,7 @@ class Spool:
             if segment is not None:
                 for lines in segments.chunks(segment):
                     self.move(lines)
+                self._unsynced.pop(path, None)
 
     def _move_memory(self) -> None:
         """What the disk does not take, Postgres may."""

@@ -43,6 +43,11 @@ class KeyFacts:
     budgeted: bool = False
     # Whether its workspace keeps prompts and answers.
     content_kept: bool = False
+    # Those of its limits that have a budget: the same object for all of its requests.
+    budgets: tuple[Scope, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "budgets", tuple([scope for scope in self.limits if scope.budget_pico is not None]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ def read_body(exchange: Exchange, raw: bytes, headers: dict[bytes, bytes]) -> No
     if exchange.endpoint.dialect is not None:
         body = exchange.endpoint.dialect.request(body)
     exchange.body, exchange.length = body, len(raw)
-    exchange.wishes = _take_wishes(body, headers)
+    _take_wishes(exchange.wishes, body, headers)
     exchange.model = _model(body)
     exchange.stream = _boolean(body, "stream")
     _check_content(exchange.endpoint, body)
@@ -52,13 +52,12 @@ def read_body(exchange: Exchange, raw: bytes, headers: dict[bytes, bytes]) -> No
         exchange.usage_wanted = _usage_wanted(body)
 
 
-def _take_wishes(body: dict[str, Any], headers: dict[bytes, bytes]) -> Wishes:
-    wishes = Wishes()
+def _take_wishes(wishes: Wishes, body: dict[str, Any], headers: dict[bytes, bytes]) -> None:
     for header, field in HEADER_FIELDS.items():
         if header in headers:
             setattr(wishes, field, _chosen(field, headers[header].decode("latin-1").lower(), header.decode()))
     if GATEWAY_FIELDS.isdisjoint(body):
-        return wishes
+        return
     if body.get("rag") is not None:
         raise InvalidRequest("rag: this gateway has no document library to search.", param="rag")
     for field in CHOICES:
@@ -72,7 +71,6 @@ def _take_wishes(body: dict[str, Any], headers: dict[bytes, bytes]) -> Wishes:
     metadata = body.pop("metadata", None)
     if metadata is not None:
         wishes.metadata = _metadata(metadata)
-    return wishes
 
 
 def _chosen(field: str, given: Any, name: str) -> str:

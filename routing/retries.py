@@ -6,6 +6,7 @@ and again, so a prompt counts once for as long as it keeps coming. Known to this
 """
 
 import time
+from collections import OrderedDict
 from typing import Any, NamedTuple
 
 from routing.exchange import Exchange
@@ -34,7 +35,7 @@ class Prompts:
     """The prompts answered lately. For one thread: the event loop's."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._answered: dict[int, Answered] = {}
+        self._answered: OrderedDict[int, Answered] = OrderedDict()
         self._most = most
 
     def answered(self, exchange: Exchange) -> Answered | None:
@@ -42,7 +43,7 @@ class Prompts:
         if exchange.target is None or exchange.label is None:
             return None
         prompt = fingerprint(exchange)
-        # Taken out and put in again, so that the dictionary's order is that of the last answers.
+        # Taken out and put in again, so that the order is that of the last answers.
         before = self._answered.pop(prompt, None)
         if before is not None and exchange.started - before.at > WINDOW:
             before = None
@@ -50,7 +51,7 @@ class Prompts:
             time.perf_counter(), exchange.target.model, exchange.label.complexity, before is not None
         )
         if len(self._answered) > self._most:
-            del self._answered[next(iter(self._answered))]
+            self._answered.popitem(last=False)
         if before is None or before.repeats or before.at > exchange.started:
             return None
         return before

@@ -34,8 +34,10 @@ def settle(exchange: Exchange) -> None:
     if target is not None and not exchange.from_cache:
         price = target.facts.price
         answer_cost = pricing.cost(price, usage)
-        # With what an attempt cost whose answer was not taken: it is billed, too.
-        cost = sum((attempt.cost for attempt in exchange.attempts if attempt.cost), answer_cost)
+        cost = answer_cost
+        for attempt in exchange.attempts:
+            if attempt.cost:  # its answer was not taken, and it is billed all the same
+                cost += attempt.cost
         exchange.cost = f"{cost:f}"
     if exchange.permit is not None:
         exchange.permit.settle(0 if exchange.from_cache else used(exchange))
@@ -70,8 +72,8 @@ def settle(exchange: Exchange) -> None:
                 "policy": policy.name if policy.id else "",
                 "policy_version": policy.version if policy.id else None,
                 "status": exchange.status,
-                "error_code": _clean(exchange.error_code, 60),
-                "error": _clean(exchange.error, 500),
+                "error_code": _clean(exchange.error_code, 60) if exchange.error_code else "",
+                "error": _clean(exchange.error, 500) if exchange.error else "",
                 "attempts": [attempt.summary() for attempt in exchange.turns],
                 "prompt_tokens": usage.prompt,
                 "cached_tokens": usage.cached,

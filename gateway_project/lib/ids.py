@@ -31,7 +31,8 @@ def uuid7_text() -> str:
 
     It names a request and grants nothing, so that Python's generator, seeded by the system's, is random enough.
     """
-    noise = f"{random.getrandbits(80):020x}"
-    stamp = f"{time.time_ns() // 1_000_000:012x}"
-    variant = "89ab"[int(noise[3], 16) & 3]
-    return f"{stamp[:8]}-{stamp[8:]}-7{noise[:3]}-{variant}{noise[4:7]}-{noise[7:19]}"
+    # 12 random bits beside the version, 62 beside the variant.
+    random_bits = random.getrandbits(80) & 0x0FFF_3FFF_FFFF_FFFF_FFFF
+    whole = time.time_ns() // 1_000_000 << 80 | 0x7000_8000_0000_0000_0000 | random_bits
+    text = whole.to_bytes(16, "big").hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

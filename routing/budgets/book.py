@@ -218,20 +218,25 @@ class Book:
 
     def land(self, batch: int, ids: Iterable[str]) -> list[Reservation]:
         """The ledger has the records of these requests, since `batch`: what they hold is spent now. Which they were."""
-        landed = []
-        for id in ids:
-            reservation = self.reservations.get(id)
+        landed: list[Reservation] = []
+        # What they cost together, by day and by their budgets, which the requests of one key have as one object.
+        totals: dict[tuple[int, int], int] = {}
+        budgets: dict[int, tuple[Scope, ...]] = {}
+        for request in ids:
+            reservation = self.reservations.get(request)
             if reservation is None or not reservation.settled:
                 continue
-            del self.reservations[id]
-            amount = reservation.amount
-            self._change(reservation, -amount)
-            for scope in reservation.budgets:
-                page = self.pages[scope.account]
-                _add(page.due, reservation.day, -amount)
-                page.land(reservation.day, amount, batch)
-            reservation.amount = amount
+            del self.reservations[request]
             landed.append(reservation)
+            whose, day = id(reservation.budgets), reservation.day
+            budgets[whose] = reservation.budgets
+            totals[day, whose] = totals.get((day, whose), 0) + reservation.amount
+        for (day, whose), amount in totals.items():
+            for scope in budgets[whose]:
+                page = self.pages[scope.account]
+                _add(page.held, day, -amount)
+                _add(page.due, day, -amount)
+                page.land(day, amount, batch)
         return landed
 
     def unlanded(self) -> list[Reservation]:

@@ -48,11 +48,9 @@ class Collector:
             loop.call_soon_threadsafe(self._land, batch, ids)
 
     def _land(self, batch: int, ids: list[str]) -> None:
-        reservations = self._till.book.reservations
-        for id in ids:
-            if (reservation := reservations.get(id)) is not None:
-                self._touched.update(scope.account for scope in reservation.budgets)
-        self._till.land(batch, ids)
+        landed = self._till.land(batch, ids)
+        budgets = {id(reservation.budgets): reservation.budgets for reservation in landed}
+        self._touched.update([scope.account for scopes in budgets.values() for scope in scopes])
 
     async def _run(self) -> None:
         book = self._till.book

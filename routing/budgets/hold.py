@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from gateway_project.lib.errors import ApiError, BudgetExceeded
-from keys.limits import Scope, pico
+from keys.limits import pico
 from routing.budgets import till, watch
 from routing.budgets.book import Reservation, Shortfall
 from routing.budgets.bounds import Size, bound, size_of
@@ -14,7 +14,6 @@ from routing.providers.base import Target
 
 if TYPE_CHECKING:
     from routing.exchange import Exchange
-    from routing.snapshot import Caller
 
 UNTOLD = "what it would cost cannot be told beforehand, and a budget holds for this request"
 
@@ -94,10 +93,5 @@ def opened(exchange: "Exchange") -> Hold | None:
     if caller is None or not caller.budgeted:
         return None
     current = till.current()
-    reservation = current.open(exchange.id, caller.workspace_id, exchange.arrived, budgets_of(caller))
+    reservation = current.open(exchange.id, caller.workspace_id, exchange.arrived, caller.budgets)
     return Hold(current, reservation, exchange.body)
-
-
-def budgets_of(caller: "Caller") -> tuple[Scope, ...]:
-    """What holds for a key and has a budget: the key itself, its maker, its workspace."""
-    return tuple([scope for scope in caller.limits if scope.budget_pico is not None])

@@ -6,7 +6,7 @@ from gateway_project.lib.errors import ApiError
 from routing.budgets import till
 from routing.budgets.book import Book, Shortfall
 from routing.budgets.bounds import bound, size_of
-from routing.budgets.hold import UNTOLD, budgets_of, refusal
+from routing.budgets.hold import UNTOLD, refusal
 from routing.budgets.periods import day_of, span_of
 from routing.budgets.shortfall import because
 from routing.budgets.sums import Asked, read
@@ -20,7 +20,7 @@ def preview(exchange: Exchange, decision: Decision) -> tuple[dict[str, str], Api
     What is spent is the ledger's; what is reserved is known of this process. Uses Django's connection.
     """
     caller = exchange.caller
-    budgets = budgets_of(caller) if caller is not None else ()
+    budgets = caller.budgets if caller is not None else ()
     if caller is None or not budgets or not decision.targets:
         return {}, None
     book, day = Book(), day_of(exchange.arrived)

@@ -112,11 +112,13 @@ class SharedTill(Till):
         super().settle(reservation, cost)
         self._tell(reservation)
 
-    def land(self, batch: int, ids: Iterable[str]) -> None:
-        for reservation in self.book.land(batch, ids):
+    def land(self, batch: int, ids: Iterable[str]) -> list[Reservation]:
+        landed = super().land(batch, ids)
+        for reservation in landed:
             for scope in reservation.budgets:
                 self._news[scope.account].landed.append((reservation.day, reservation.amount, batch))
             self._tell(reservation)
+        return landed
 
     def know(self, ref: str, span: Span, batch: int, amount: int) -> None:
         if batch < self._least_batch:

@@ -53,9 +53,9 @@ class Till:
         """Hold what the request cost, until the ledger has it. Synchronous; once."""
         self.book.settle(reservation, cost)
 
-    def land(self, batch: int, ids: Iterable[str]) -> None:
-        """The ledger has these records, since `batch`."""
-        self.book.land(batch, ids)
+    def land(self, batch: int, ids: Iterable[str]) -> list[Reservation]:
+        """The ledger has these records, since `batch`. What of it had been held."""
+        return self.book.land(batch, ids)
 
     def know(self, ref: str, span: Span, batch: int, amount: int) -> None:
         """Take the ledger's sum for a period as of `batch`."""

@@ -17,11 +17,13 @@ class Unreadable(Exception):
     """What was stored is no answer of this version."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class KeptAnswer:
     """`body` is a whole answer's JSON, or with `streamed` all events of a stream, usage and `[DONE]` included.
 
     `cost` is in picodollars: what the answer cost when it was made. `expires_at` is Unix time.
+
+    Nobody changes one. (`frozen` would make it three times as dear to make, and each miss makes one.)
     """
 
     workspace_id: str

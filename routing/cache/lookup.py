@@ -208,14 +208,16 @@ class Cache:
                 return None
             if not sse.ends(body):
                 body += sse.DONE
-        if not rules.is_kept(exchange, body):
+        calls = rules.calls_tool(exchange, body)
+        if not rules.is_kept(exchange, body, calls=calls):
             return None
+        policy = exchange.policy
         return KeptAnswer(
             workspace_id=search.workspace_id,
             key_id=caller.id,
             requested_model=exchange.model,
-            policy_id=exchange.policy.id,
-            policy=exchange.policy.name,
+            policy_id=policy.id,
+            policy=policy.name,
             provider_id=target.provider_id,
             provider=target.provider,
             model=target.model,
@@ -226,7 +228,7 @@ class Cache:
             cost=search.cost,
             expires_at=time.time() + self.seconds,
             streamed=bool(exchange.streamed),
-            calls_tool=rules.calls_tool(exchange, body),
+            calls_tool=calls,
             body=body,
         )
 

@@ -44,14 +44,18 @@ class Memory:
 
     def put(self, key: bytes, answer: KeptAnswer, seconds: float) -> bool:
         """Hold `answer` for so long. False for one that is too large."""
-        if self.most_answers <= 0 or answer.size * LARGEST_SHARE > self.most_bytes or seconds <= 0:
+        size = answer.size
+        if self.most_answers <= 0 or size * LARGEST_SHARE > self.most_bytes or seconds <= 0:
             return False
+        until, held = self._clock() + seconds, self._held
         with self._lock:
-            self._drop(key)
-            self._held[key] = (self._clock() + seconds, answer)
-            self.bytes += answer.size
-            while len(self._held) > self.most_answers or self.bytes > self.most_bytes:
-                self._drop(next(iter(self._held)))
+            if key in held:
+                self._drop(key)
+            held[key] = (until, answer)
+            self.bytes += size
+            while len(held) > self.most_answers or self.bytes > self.most_bytes:
+                _, (_, oldest) = held.popitem(last=False)
+                self.bytes -= oldest.size
         return True
 
     def answers(self) -> dict[bytes, KeptAnswer]:

@@ -17,8 +17,13 @@ ON, OFF = "on", "off"
 # Parameters that ask the provider for more than an answer, or for one that is of its moment.
 NOT_OF_ITSELF = frozenset({"store", "web_search_options"})
 OFFERS_TOOLS = frozenset({"tools", "functions"})
-LIMITS = ("max_tokens", "max_completion_tokens")
-CALLS = frozenset({"tool_calls", "function_call"})
+CALLS = ("tool_calls", "function_call")
+# By whether the client set a limit, and whether it asked for the cache: the ends after which an answer is kept.
+ENDS = {
+    (limited, asked): frozenset({"stop", *(["length"] if limited else []), *(CALLS if asked else [])})
+    for limited in (False, True)
+    for asked in (False, True)
+}
 
 # Within a JSON string a quotation mark is escaped, so nothing of this is found in what a model wrote.
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"([^"]*)"')
@@ -61,29 +66,34 @@ def calls_tool(exchange: Exchange, answer: bytes) -> bool:
     """Whether `answer`, whole or all events of a stream, to `exchange` calls a tool."""
     if exchange.streamed:
         return _CALLED.search(answer) is not None
-    return any(map(_calls, exchange.answer.get("choices") or []))
+    for choice in exchange.answer.get("choices") or ():
+        message = choice.get("message") if type(choice) is dict else None
+        if type(message) is dict and (message.get(CALLS[0]) or message.get(CALLS[1])):
+            return True
+    return False
 
 
-def is_kept(exchange: Exchange, answer: bytes) -> bool:
+def is_kept(exchange: Exchange, answer: bytes, *, calls: bool) -> bool:
     """Whether `answer`, whole or all events of a stream, to `exchange` is one to be given again.
 
-    Linear in its length, and parses nothing of a stream.
+    `calls` is what `calls_tool` says of it. Linear in its length, and parses nothing of a stream.
     """
-    asked = is_asked(exchange)
+    asked, body = is_asked(exchange), exchange.body
+    if calls and not asked:
+        return False
+    limited = body.get("max_tokens") is not None or body.get("max_completion_tokens") is not None
+    ends = ENDS[limited, asked]
+    reasons: list[Any]
     if exchange.streamed:
         reasons = [found.decode("latin-1") for found in _FINISH.findall(answer)]
-        wanted = _choices(exchange.body)
+        wanted = _choices(body)
     else:
         choices = exchange.answer.get("choices") or []
         reasons = [choice.get("finish_reason") for choice in choices if type(choice) is dict]
-        wanted = max(len(choices), 1)
+        wanted = len(choices) or 1
     if len(reasons) < wanted:
         return False
-    limited = any(exchange.body.get(name) is not None for name in LIMITS)
-    if not asked and calls_tool(exchange, answer):
-        return False
-    ends = {"stop"} | ({"length"} if limited else set()) | (CALLS if asked else set())
-    return all(type(reason) is str and reason in ends for reason in reasons)
+    return not [reason for reason in reasons if type(reason) is not str or reason not in ends]
 
 
 def _choices(body: dict[str, Any]) -> int:
@@ -93,8 +103,3 @@ def _choices(body: dict[str, Any]) -> int:
     if type(prompts) is list and prompts and type(prompts[0]) is not int:  # not the tokens of one
         return each * len(prompts)
     return each
-
-
-def _calls(choice: Any) -> bool:
-    message = choice.get("message") if type(choice) is dict else None
-    return type(message) is dict and any(message.get(name) for name in CALLS)

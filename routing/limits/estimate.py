@@ -25,5 +25,12 @@ def _number(given: object, otherwise: int, most: int) -> int:
 
 def used(exchange: Exchange) -> int:
     """Tokens that providers have counted for it, attempts whose answers were not taken included."""
-    usages: list[Usage | None] = [exchange.usage, *(attempt.usage for attempt in exchange.attempts)]
-    return sum(usage.prompt + usage.completion for usage in usages if usage is not None)
+    tokens = _counted(exchange.usage)
+    for attempt in exchange.attempts:
+        if attempt.usage is not None:
+            tokens += _counted(attempt.usage)
+    return tokens
+
+
+def _counted(usage: Usage | None) -> int:
+    return usage.prompt + usage.completion if usage is not None else 0

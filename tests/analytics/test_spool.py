@@ -228,9 +228,31 @@ def test_its_threads_sync_what_waits_while_the_database_hangs(tmp_path: Path, mo
     assert hanging.wait(5)
     before = len(synced)
     waiting.append(LINE)
-    time.sleep(3 * spool.SYNC_EVERY)
+    time.sleep(spool.SYNC_AFTER + 2 * spool.LOOK_EVERY)
     assert len(synced) > before
     waiting.stop()
+
+
+def test_what_is_moved_soon_is_left_to_the_database(tmp_path: Path, database: Database) -> None:
+    waiting = Spool(tmp_path, database.move)
+    waiting.append(LINE)
+    assert waiting._unsynced
+    waiting.flush()
+    assert not waiting._unsynced
+
+
+def test_what_waits_is_synced_once_and_again_after_the_next_record(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(spool, "SYNC_AFTER", 0.0)
+    monkeypatch.setattr(segments, "sync", lambda path: synced.append(path) is None)
+    waiting = Spool(tmp_path, database.move)
+    for records in (1, 0, 2):
+        for _ in range(records):
+            waiting.append(LINE)
+        waiting.look_after()
+    assert synced == segments.listed(tmp_path) * 2
 
 
 def test_stopping_moves_what_there_is(tmp_path: Path, database: Database) -> None:
