@@ -65,6 +65,12 @@ def _soak(options: argparse.Namespace) -> int:
     return soak.run(options.seconds)
 
 
+def _rag_search(options: argparse.Namespace) -> int:
+    from bench import rag_search  # numpy, which the others do without
+
+    return rag_search.run(options.rows, options.questions, options.data)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmark of the request path.")
     parser.set_defaults(action=_run)
@@ -92,6 +98,12 @@ def _arguments() -> argparse.Namespace:
     soaking = actions.add_parser("soak", help="mixed traffic while everything fails in turn, and the sums it ends with")
     soaking.add_argument("--seconds", type=float, default=600)
     soaking.set_defaults(action=_soak)
+
+    searching = actions.add_parser("rag-search", help="search in one workspace of a million chunks: time and recall")
+    searching.add_argument("--rows", type=int, default=1_000_000)
+    searching.add_argument("--questions", type=int, default=100)
+    searching.add_argument("--data", type=Path, metavar="FOLDER", help="keep the store there, and use it again")
+    searching.set_defaults(action=_rag_search)
     return parser.parse_args()
 
 

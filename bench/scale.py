@@ -23,7 +23,7 @@ DAYS = 90
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-def _copies(connection: Connection, table: str, source: str, changed: dict[str, str]) -> int:
+def copies(connection: Connection, table: str, source: str, changed: dict[str, str]) -> int:
     """Insert what `source` (FROM and WHERE, with the table as `t`) yields, the columns in `changed` by expression.
 
     The row that is copied is a real one, so this needs no knowledge of columns that have nothing to do with scale.
@@ -62,20 +62,20 @@ def fill(gateway: Gateway, keys: int, records: int) -> None:
         connection.execute(
             "CREATE TABLE bench_fill AS SELECT n, uuidv7() AS key_id FROM generate_series(1, %s) n", [keys]
         )
-        _copies(
+        copies(
             connection,
             "keys_gatewaykey",
             "keys_gatewaykey t, bench_fill f WHERE t.name = 'bench'",
             {"id": "f.key_id", "name": "'scale ' || f.n", "created_at": "t.created_at - f.n * interval '1 minute'"},
         )
-        _copies(
+        copies(
             connection,
             "keys_keysecret",
             "keys_keysecret t JOIN keys_gatewaykey k ON k.id = t.key_id, bench_fill f WHERE k.name = 'bench'",
             {"id": "uuidv7()", "key_id": "f.key_id", "digest": "sha256(f.key_id::text::bytea)"},
         )
         shift = f"(g * interval '{DAYS} days' / {int(records)} + interval '1 hour')"
-        _copies(
+        copies(
             connection,
             "analytics_usagerecord",
             f"(SELECT * FROM analytics_usagerecord LIMIT 1) t, generate_series(1, {int(records)}) g "

@@ -15,7 +15,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,18 @@ def socket_folder(data_dir: Path) -> Path:
         return folder
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     return Path("/tmp") / f"llm-gateway-{os.geteuid()}-{digest}"  # noqa: S108  (made private below)
+
+
+def buffer_megabytes() -> int:
+    """Postgres' own cache: an eighth of the memory, from its default of 128 MiB up to 2 GiB, which hold the index of a
+    million vectors. It takes the memory only as it fills.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        # Of the container, if this is one; "max" where it has none.
+        with suppress(OSError, ValueError):
+            memory = min(memory, int(Path(limit).read_text()))
+    return max(128, min(2048, memory // 8 // 2**20))
 
 
 class Cluster:
@@ -155,7 +167,12 @@ class Cluster:
             self._hand_over(self.sockets)
         if self.log.exists() and self.log.stat().st_size > 10_000_000:
             self.log.replace(self.log.with_suffix(".log.1"))
-        settings = {"listen_addresses": "", "unix_socket_directories": str(self.sockets), "max_connections": "200"}
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self.sockets),
+            "max_connections": "200",
+            "shared_buffers": f"{buffer_megabytes()}MB",
+        }
         command = [_binary("postgres"), "-D", str(self.folder), *(f"--{name}={settings[name]}" for name in settings)]
         with self.log.open("ab") as log:
             self._server = subprocess.Popen(  # noqa: S603

@@ -1,8 +1,9 @@
 """Metadata filters: `{"author": {"eq": "Ada"}, "year": {"gte": 2020}, "or": [{…}, {…}], "not": {…}}`.
 
-A field is a key of the document's metadata, or one of the built-in `document_id`, `title`, `source`, `language`,
-`created_at` and `page`, which hide a metadata key of the same name; `metadata.title` is that key. All members of an
-object must hold. Operators: `eq ne gt gte lt lte in nin exists`; a bare value means `eq`.
+A field is a key of the document's metadata (`author.name`: the key `name` of the object `author`), or one of the
+built-in `document_id`, `title`, `source`, `language`, `created_at` and `page`, which hide a metadata key of the same
+name; `metadata.title` is that key. All members of an object must hold. Operators: `eq ne gt gte lt lte in nin exists`;
+a bare value means `eq`.
 
 - Every comparison is true or false. A field that is missing fulfils `ne`, `nin`, `exists: false` and `not`, nothing
   else: `ne` is exactly `not eq`, and `nin` is `not in`.
@@ -258,7 +259,7 @@ def sql(condition: Condition) -> tuple[str, list[Any]]:
 
 def _jsonpath(field: str, operator: str, value: object) -> str:
     """A path in lax mode, which looks into lists. JSON's texts and numbers are jsonpath's, too."""
-    member = f"$.{json.dumps(field)}"
+    member = "$" + "".join(f".{json.dumps(key)}" for key in field.split("."))
     if operator == "exists":
         return member
     if operator == "in":

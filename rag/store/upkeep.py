@@ -43,13 +43,13 @@ SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'rag_entry'::regclass AND c.relname ~ '^rag_entry_[0-9]+$'
     AND NOT EXISTS (SELECT FROM rag_space s WHERE c.relname = 'rag_entry_' || s.id)
 """
-# The documents' rows are locked first, as their deletion locks them: the two wait for, and never block, each other.
+# The documents' rows are locked first, so that none is deleted meanwhile; those that somebody changes wait for a round.
 _HOLD = """
 SELECT id FROM rag_document WHERE id IN (
     SELECT DISTINCT document_id FROM (
         SELECT document_id FROM rag_entry WHERE part = %s AND space_id = %s LIMIT %s
     ) e LIMIT %s
-) ORDER BY id FOR KEY SHARE
+) ORDER BY id FOR KEY SHARE SKIP LOCKED
 """
 _COLUMNS = "space_id, workspace_id, library_id, document_id, chunk_id, config, embedding, words"
 _MOVE = f"""
@@ -94,7 +94,7 @@ def promote(connection: Connection, space_id: int) -> None:
     if found is None:
         return
     if connection.execute("SELECT to_regclass(%s) IS NULL", [table(space_id)]).fetchone()[0]:  # type: ignore[index]
-        _attach(connection, space_id)
+        attach(connection, space_id)
     with _alone(connection, space_id):
         # From here on new entries go there.
         connection.execute("UPDATE rag_space SET partitioned = true WHERE id = %s", [space_id])
@@ -111,7 +111,7 @@ def demote(connection: Connection, space_id: int) -> None:
     _drop(connection, table(space_id))
 
 
-def _attach(connection: Connection, space_id: int) -> None:
+def attach(connection: Connection, space_id: int) -> None:
     """Made beside the table and then attached: unlike CREATE … PARTITION OF, that lets readers go on."""
     part, check = sql.Identifier(table(space_id)), sql.Identifier(f"{table(space_id)}_part")
     with connection.transaction():
