@@ -24,6 +24,9 @@ worker_enable_remote_control = False
 # Logs go where Django's do.
 worker_hijack_root_logger = False
 
+# What needs an embedding model is done where the models are.
+task_routes = {"rag.tasks.process_document": {"queue": "embed"}}
+
 HOUR = 3600.0
 
 

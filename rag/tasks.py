@@ -5,7 +5,7 @@ from celery import shared_task
 from rag.ingest import rounds
 
 
-@shared_task(queue="embed")  # type: ignore[untyped-decorator]
+@shared_task  # type: ignore[untyped-decorator]
 def process_document(id: str = "") -> None:
     """Work at whatever is due, fairly between workspaces, for a while. `id` is what the sender knew of."""
     rounds.work()

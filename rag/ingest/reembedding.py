@@ -14,10 +14,10 @@ from django.db.models import Exists, OuterRef, QuerySet
 from rag import store
 from rag.chunk import embedded_text
 from rag.embedding.errors import BadVector, EmbeddingError, TooLong
-from rag.embedding.spaces import space_for
 from rag.ingest.claims import Claim, others_wait
 from rag.ingest.embedding import encoded
 from rag.ingest.lease import Lease, Lost
+from rag.ingest.spaces import space_for
 from rag.models import Chunk, Entry, Reembedding, Space
 from rag.services.gone import tell
 from rag.store import Entry as StoreEntry

@@ -1,8 +1,10 @@
 """By which model a library is embedded: bound with its first document, for good or until it is re-embedded."""
 
+from uuid import UUID
+
 from django.db import connection
 
-from rag.embedding.spaces import space_for
+from rag.embedding.errors import ModelUnavailable
 from rag.models import Library, Space
 
 
@@ -14,6 +16,22 @@ class ModelChanged(Exception):
         super().__init__(
             f"{space.model} is another one now ({now}) than made this library's vectors ({was}); re-embed the library."
         )
+
+
+def space_for(workspace_id: UUID, model: str) -> Space:
+    """The workspace's space of the model that this process really uses for `model`, which is loaded if it must be.
+
+    Raises EmbeddingError.
+    """
+    from rag.embedding import engine
+
+    state = engine.current.describe(model)
+    if not state.dimensions:
+        raise ModelUnavailable(state.id, state.note or "its vectors' length is not known")
+    space, _ = Space.objects.get_or_create(
+        workspace_id=workspace_id, model=state.id, revision=state.revision, dimension=state.dimensions[0]
+    )
+    return space
 
 
 def space_of(library: Library) -> Space:
