@@ -94,12 +94,21 @@ def trail(request: ConsoleRequest) -> HttpResponse:
     context = {
         "form": form,
         "actors": [*_members(caller), SYSTEM],
-        "rows": [{"entry": row, "done": sentence_of(row), "differences": differences(row)} for row in page.data],
+        "rows": [_shown(row) for row in page.data],
         "next_cursor": page.next_cursor,
         "filtered": form.active,
         "announcement": f"{len(page.data)} change{'' if len(page.data) == 1 else 's'}.",
     }
     return render_part(request, "accounts/audit.html", "results", context, status=422 if form.errors else 200)
+
+
+def _shown(entry: AuditEntry) -> dict[str, Any]:
+    return {
+        "entry": entry,
+        "kind": entry.action.partition(".")[0],
+        "done": sentence_of(entry),
+        "differences": differences(entry),
+    }
 
 
 def _members(caller: Caller) -> list[str]:

@@ -84,7 +84,7 @@ _DONE = {
 
 
 def sentence_of(entry: AuditEntry) -> str:
-    """What was done, without who did it: `changed the gateway key`."""
+    """What was done, without who did it and the object's name: `changed the gateway key`."""
     kind, _, done = entry.action.partition(".")
     return f"{_DONE.get(done, done.replace('_', ' ') + ' the')} {_OBJECTS.get(kind, kind)}"
 

@@ -9,9 +9,10 @@ from django.utils import timezone
 from ninja import Field, Schema
 from pydantic import ValidationInfo, model_validator
 
-from analytics.period import DEFAULT_DAYS, MAX_DAYS, Period, in_order, moment, period
+from analytics.period import DEFAULT_DAYS, MAX_DAYS, Period, period
 from analytics.queries import FAILED, Filters
 from gateway_project.lib.errors import InvalidRequest
+from gateway_project.lib.moments import span
 from gateway_project.lib.pagination import PageQuery
 
 GroupBy = Literal["model", "provider", "key", "policy", "user", "day"]
@@ -61,7 +62,7 @@ class SumsQuery(Strict):
 
     def period(self) -> Period:
         """Raises InvalidRequest naming `from` or `to`."""
-        return period(moment("from", self.since), moment("to", self.until), timezone.now())
+        return period(*span(self.since, self.until), timezone.now())
 
     def filters(self) -> Filters:
         """Without the period, which sums need apart."""
@@ -92,8 +93,7 @@ class RequestsQuery(SumsQuery, PageQuery):
 
     def filters(self) -> Filters:
         """With the period, of any length. Raises InvalidRequest naming the parameter that makes no sense."""
-        since, until = moment("from", self.since), moment("to", self.until)
-        in_order(since, until)
+        since, until = span(self.since, self.until)
         return Filters(
             model=self.model, provider=self.provider, key=self.key, user=self.user, policy=self.policy,
             privacy=self.privacy, cache=self.cache, complexity=self.complexity,

@@ -1,10 +1,10 @@
 """Spans of time, and what their sums are put together from: whole UTC days, and what a moment cuts off of others."""
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from gateway_project.lib.errors import InvalidRequest
+from gateway_project.lib.moments import in_order
 
 DAY = timedelta(days=1)
 # What sums span at most: a year, and the month before it to compare with.
@@ -19,9 +19,6 @@ BY_HOUR = "24h"
 PRESETS: dict[str, tuple[str, int | None]] = {
     BY_HOUR: ("24 hours", None), "7d": ("7 days", 7), "30d": ("30 days", 30), "90d": ("90 days", 90),
 }  # fmt: skip
-
-# An offset whose plus sign was not encoded arrives as a space.
-_LOST_PLUS = re.compile(r" (?=\d\d:?\d\d$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +65,6 @@ class Period:
 def midnight(day: date) -> datetime:
     """When `day` begins, in UTC."""
     return datetime.combine(day, time(), UTC)
-
-
-def moment(name: str, text: str) -> datetime | None:
-    """`text` as a time, in UTC where it does not say otherwise; None for "". Raises InvalidRequest naming `name`."""
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(_LOST_PLUS.sub("+", text))
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidRequest(
-            f"{name}: must be an RFC 3339 time such as 2027-01-31T00:00:00Z, or a date.", param=name
-        ) from None
-
-
-def in_order(since: datetime | None, until: datetime | None) -> None:
-    """Raises InvalidRequest unless `since` comes before `until`, or is it."""
-    if since and until and since > until:
-        raise InvalidRequest("from: must not be after to.", param="from")
 
 
 def period(since: datetime | None, until: datetime | None, now: datetime) -> Period:

@@ -25,6 +25,11 @@ def moment(name: str, text: str) -> datetime | None:
 def span(since: str, until: str) -> tuple[datetime | None, datetime | None]:
     """The parameters `from` (included) and `to` (not included). Raises InvalidRequest naming the one that is wrong."""
     begin, end = moment("from", since), moment("to", until)
-    if begin and end and begin > end:
-        raise InvalidRequest("from: must not be after to.", param="from")
+    in_order(begin, end)
     return begin, end
+
+
+def in_order(since: datetime | None, until: datetime | None) -> None:
+    """Raises InvalidRequest unless `since` comes before `until`, or is it."""
+    if since and until and since > until:
+        raise InvalidRequest("from: must not be after to.", param="from")

@@ -28,7 +28,7 @@ const options = ({ unit, across, stacked, series, labels }) => {
   const values = { stacked, beginAtZero: true, grid: { color: line }, border: { display: false },
     ticks: { color: ink, maxTicksLimit: 5, callback: shown[unit] } };
   const names = { stacked, grid: { display: false }, border: { color: line },
-    ticks: { color: ink, autoSkip: !across, maxRotation: 0, callback: (_, index) => cut(labels[index]) } };
+    ticks: { color: ink, autoSkip: !across, autoSkipPadding: 8, maxRotation: 0, callback: (_, index) => cut(labels[index]) } };
   return {
     animation: false, responsive: true, maintainAspectRatio: false, indexAxis: across ? "y" : "x",
     interaction: { mode: "index", intersect: false, axis: across ? "y" : "x" },

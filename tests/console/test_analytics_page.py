@@ -58,6 +58,20 @@ def test_what_a_period_came_to_is_there_as_figures_charts_and_tables(browser: Br
     assert page.inline == []
 
 
+def test_a_sum_says_how_many_requests_are_not_in_it(browser: Browser, owner: Caller) -> None:
+    """Their price is unknown, which is not nothing: in the total, by day and by model."""
+    record(owner.workspace, created_at=NOW, cost_usd=Decimal("1.5"))
+    for _ in range(2):
+        record(owner.workspace, created_at=NOW, cost_usd=0, model="new", price={"source": "unknown"})
+
+    page = browser.get("analytics")
+
+    assert "Spend ≥ $1.50 without 2 of unknown price" in page
+    assert f"{NOW:%b %Y} 3 0 3,600 / 900 ≥ $1.50 2 unpriced" in page
+    assert "new 2 0 2,400 / 600 ≥ $0 2 unpriced" in page
+    assert "gpt-5 1 0 1,200 / 300 $1.50 $0" in page
+
+
 def test_a_day_is_shown_by_the_hour(browser: Browser, owner: Caller) -> None:
     for hours, cost in ((0, "1.5"), (3, "0.25"), (23, "0.5"), (25, "9")):
         record(owner.workspace, created_at=NOW - timedelta(hours=hours), cost_usd=Decimal(cost))

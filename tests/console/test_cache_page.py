@@ -49,6 +49,9 @@ def test_answers_are_purged_after_a_question(browser: Browser, owner: Caller, ke
 
     assert "1 answer is purged." in browser.follow(browser.post("cache-purge", policy=str(policy.pk)))
     assert "0 answers are purged." in browser.follow(browser.post("cache-purge", model="unknown"))
+    trail = browser.get("audit", action="cache").text
+    assert "purged the cache" in trail
+    assert "purged the cache cache" not in trail
     browser.post("cache-purge", key=str(key.pk), policy="built-in")
     assert held() == {"c"}
     browser.post("cache-purge")
