@@ -1,7 +1,7 @@
 """The smallest parts of a text that a chunk may begin or end with: sentences, lines of tables, code and lists."""
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -35,9 +35,10 @@ def units(extracted: Extracted, count: TokenOffsets, most: int) -> Iterator[Unit
     paragraph = 0
     for block in extracted.blocks or _whole(extracted.text):
         for start, end in _paragraphs(extracted.text, block):
-            begins = [block_start for block_start, _ in count(extracted.text[start:end])]
+            tokens_at = count(extracted.text[start:end])
+            begins, ends = [begin for begin, _ in tokens_at], [end for _, end in tokens_at]
             for first, last in _parts(extracted, block, start, end):
-                for a, b, tokens in _fitting(extracted.text, begins, start, first, last, most):
+                for a, b, tokens in _fitting(extracted.text, begins, ends, start, first, last, most):
                     yield Unit(a, b, paragraph, block.kind, block.page, tokens)
             paragraph += 1
 
@@ -84,13 +85,14 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:
 
 
 def _fitting(
-    text: str, begins: list[int], offset: int, start: int, end: int, most: int
+    text: str, begins: list[int], ends: list[int], offset: int, start: int, end: int, most: int
 ) -> Iterator[tuple[int, int, int]]:
     """`(start, end, tokens)` of a part, or of the pieces of one that is too long, cut between tokens.
 
-    `begins` are the tokens' first characters, counted from `offset`. A cut falls behind white space if it can.
+    `begins` and `ends` are where the tokens begin and end, counted from `offset`; one that a part has only half of
+    counts in both. A cut falls behind white space if it can.
     """
-    first, last = bisect_left(begins, start - offset), bisect_left(begins, end - offset)
+    first, last = bisect_right(ends, start - offset), bisect_left(begins, end - offset)
     while last - first > most:
         cut = _at_a_space(text, begins, offset, first, first + most)
         until = offset + begins[cut]
