@@ -25,11 +25,14 @@ from gateway_project import heartbeat
 from gateway_project.celeryconfig import FILESYSTEM
 from keys.kinds import KINDS
 from keys.models import Provider
+from rag.embedding import client as embedder
+from rag.embedding.errors import EmbeddingError
 from routing import limits
 from routing.budgets import till
 
 KEPT_SECONDS = 3.0
 CHECK_SECONDS = 2.0
+NOTES_SECONDS = 0.5
 # Servers are asked twice a minute, clouds once an hour; two missed turns are a finding.
 PROBE_STALE = timedelta(minutes=3)
 CLOUD_STALE = timedelta(hours=3)
@@ -92,12 +95,31 @@ def check_broker() -> str:
 
 
 def check_worker() -> str:
-    age = heartbeat.age()
-    if age is None:
-        raise Unwell("not seen yet")
-    if age > heartbeat.STALE_SECONDS:
-        raise Unwell(f"last seen {age:.0f} s ago")
+    """Both workers: the one with the clock, and the one that holds the embedding models."""
+    if why := "; ".join(filter(None, [_silent(heartbeat.WORKER, ""), _silent(heartbeat.EMBEDDER, "embedding: ")])):
+        raise Unwell(why)
     return OK
+
+
+def _silent(name: str, prefix: str) -> str:
+    """Why a worker counts as gone, or ""."""
+    age = heartbeat.age(name)
+    if age is None:
+        return f"{prefix}not seen yet"
+    return f"{prefix}last seen {age:.0f} s ago" if age > heartbeat.STALE_SECONDS else ""
+
+
+def notes() -> list[str]:
+    """What people should know although all is well: texts are embedded by another model than was asked for."""
+    try:
+        models = embedder.current.models_sync(timeout=NOTES_SECONDS)
+    except EmbeddingError:
+        return []  # the worker's own check tells
+    return [
+        f"Texts are embedded by {model.id} instead of {model.fallback_for}: {model.note}."
+        for model in models
+        if model.fallback_for and model.default
+    ]
 
 
 def check_backends() -> dict[str, str]:
@@ -148,13 +170,14 @@ class Monitor:
                 self._running[name] = self._threads.submit(_run, check)
         wait(self._running.values(), timeout=CHECK_SECONDS)
         results: dict[str, Any] = {name: self._result(name) for name in self._checks}
-        return Report(
-            {
-                "status": _status(results),
-                "checks": results,
-                "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
-            }
-        )
+        body = {
+            "status": _status(results),
+            "checks": results,
+            "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        if said := notes():
+            body["notes"] = said
+        return Report(body)
 
     def _result(self, name: str) -> Any:
         future = self._running[name]

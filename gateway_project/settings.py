@@ -307,5 +307,12 @@ if METRICS_FOLDER is not None:
 
 # litellm would fetch its price map from the network at import; its packaged copy is enough.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+# The worker that embeds shares its cores with Postgres and the web process: threads that spin while they wait for
+# each other make a batch take several times as long there. Rust's own threads would come on top of torch's.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 # A web process imports Celery when it sends its first task; tasks then find the broker by this.
 os.environ.setdefault("CELERY_CONFIG_MODULE", "gateway_project.celeryconfig")

@@ -118,6 +118,7 @@ class Supervisor:
         first.command = self._web_command()
         self.children += [self._web(f"web {number}") for number in range(2, self.env.web_workers + 1)]
         self.children.append(Child("worker", worker_command(self.env)))
+        self.children.append(Child("embedder", embedder_command(self.env)))
         while True:
             self._keep_running()
             self._wait(1.0)
@@ -183,9 +184,18 @@ class Supervisor:
 
 def worker_command(env: Environment) -> list[str]:
     """Celery's worker with its beat, in threads: one small process, beside the beat that it forks."""
+    return _celery(env, "celery", 4, "--beat", f"--schedule={env.data_dir / 'beat-schedule'}")
+
+
+def embedder_command(env: Environment) -> list[str]:
+    """The worker that holds the embedding models: it embeds documents, and serves the models on a socket."""
+    return _celery(env, "embed", 2, "--hostname=embedder@%h")
+
+
+def _celery(env: Environment, queue: str, threads: int, *options: str) -> list[str]:
     return [
-        sys.executable, "-m", "celery", "--quiet", "-A", "gateway_project", "worker", "--beat",
-        "--pool=threads", "--concurrency=4", f"--schedule={env.data_dir / 'beat-schedule'}",
+        sys.executable, "-m", "celery", "--quiet", "-A", "gateway_project", "worker", f"--queues={queue}",
+        "--pool=threads", f"--concurrency={threads}", *options,
         "--without-gossip", "--without-mingle", "--without-heartbeat", f"--loglevel={env.log_level}",
     ]  # fmt: skip
 

@@ -38,6 +38,8 @@ class ModelCard:
     # The vectors are put through a layer norm before they are cut.
     layer_norm: bool = False
     license_note: str = ""
+    # Gigabytes that nobody's request should download: the operator must name it.
+    large: bool = False
     # False for a card made up from a name alone.
     known: bool = True
 
@@ -71,7 +73,8 @@ def _qwen(size: str, dimension: int) -> ModelCard:
     shorter = tuple(length for length in (2048, 1024, 768, 512, 256, 128, 64, 32) if length < dimension)
     return _text(
         f"Qwen/Qwen3-Embedding-{size}", dimension, 32_768, "lasttoken",
-        query_prompt=f"{_INSTRUCT}\nQuery:", matryoshka=shorter, half="bfloat16", license_note="Apache-2.0",
+        query_prompt=f"{_INSTRUCT}\nQuery:", matryoshka=shorter, half="bfloat16", large=dimension > 1024,
+        license_note="Apache-2.0",
     )  # fmt: skip
 
 

@@ -58,6 +58,8 @@ class ModelState:
     max_tokens: int = 0
     # It is what a call without a model's name gets.
     default: bool = False
+    # Its weights are on this machine.
+    available: bool = True
 
 
 class Embedder:

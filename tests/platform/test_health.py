@@ -20,7 +20,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "monitor", Monitor(health.CHECKS))
-    heartbeat.beat()
+    heartbeat.beat(heartbeat.WORKER)
+    heartbeat.beat(heartbeat.EMBEDDER)
 
 
 def test_the_contracts_shape(client: Client) -> None:

@@ -1,0 +1,72 @@
+"""The device that models run on, and what it can do."""
+
+import ctypes
+import logging
+import os
+from functools import cache
+
+import psutil
+import torch
+from django.conf import settings
+
+from rag.embedding.catalog import ModelCard
+
+logger = logging.getLogger(__name__)
+
+GIB = 1024**3
+
+
+@cache
+def current() -> torch.device:
+    """The device of settings.EMBEDDING_DEVICE, made ready; `auto` takes a GPU where there is one."""
+    wanted = settings.EMBEDDING_DEVICE
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    name = next(name for name in ("cuda", "mps", "cpu") if found[name] and wanted in ("auto", name, "cpu"))
+    if wanted == "cpu":
+        name = "cpu"
+    elif wanted not in ("auto", name):
+        logger.warning("EMBEDDING_DEVICE is %s, which this machine does not have; embedding on %s", wanted, name)
+    if name == "cuda":
+        # Sums stay in 32 bits; what is multiplied has 10 bits of mantissa where a model runs in float32.
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+    elif name == "cpu":
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0))))
+    return torch.device(name)
+
+
+def dtype(card: ModelCard, device: torch.device) -> torch.dtype:
+    """The numbers that a model is used in: 16 bits on a GPU, 32 elsewhere."""
+    if device.type != "cuda":
+        return torch.float32
+    if card.half == "bfloat16":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    return torch.float16
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is left for models and batches, what torch holds in reserve included."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(psutil.virtual_memory().available)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a smaller batch could succeed. CPU and MPS have no class of their own for it."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+def give_back(device: torch.device) -> None:
+    """Return memory that nothing uses to the device and to the system."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):  # glibc
+        libc.malloc_trim(0)

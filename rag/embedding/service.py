@@ -1,0 +1,257 @@
+"""The embedding service: answers clients on a Unix socket from the engine, in a thread of the worker process.
+
+Only this user may connect (0600 in a 0700 folder). What is asked is bounded: connections, requests of each, the size
+of a frame and what waits. A socket that a killed worker left behind is replaced.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rag.embedding import wire
+from rag.embedding.engine import Engine
+from rag.embedding.engine.core import Call
+from rag.embedding.errors import BadInput, EmbeddingError, ModelUnavailable, Overloaded, describe
+
+logger = logging.getLogger(__name__)
+
+MOST_CONNECTIONS = 256
+MOST_REQUESTS = 1024
+# Texts of at most so many characters together are made into tokens on the spot, which takes under a millisecond.
+AT_ONCE = 4000
+# Calls that load a model, or make many tokens, run in as many threads.
+THREADS = 4
+HOUSEKEEPING_SECONDS = 30.0
+STOP_SECONDS = 5.0
+
+Reply = tuple[dict[str, Any], bytes]
+
+
+class Service:
+    """`start` returns when clients can connect, `stop` when what was begun has ended or `STOP_SECONDS` are over."""
+
+    def __init__(self, path: str, engine: Engine) -> None:
+        self.path = path
+        self.engine = engine
+        self.connections: set[Connection] = set()
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="embedding-call")
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._serving = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="embedding-service", daemon=True)
+
+    def start(self) -> None:
+        """Raises OSError when the socket cannot be made."""
+        self._thread.start()
+        self._serving.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(STOP_SECONDS + 1)
+        self.engine.stop()
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._serve())
+        except BaseException as error:
+            self._failure = error
+            logger.exception("the embedding service ended")
+        finally:
+            self._serving.set()
+            self.threads.shutdown(wait=False, cancel_futures=True)
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        listener = listen(self.path)
+        made = os.stat(self.path).st_ino
+        server = await self._loop.create_unix_server(functools.partial(Connection, self), sock=listener)
+        keeping = self._loop.create_task(self._keep_house())
+        self._serving.set()
+        await self._stopping.wait()
+        keeping.cancel()
+        server.close()
+        with contextlib.suppress(OSError):
+            if os.stat(self.path).st_ino == made:  # not that of a worker started since
+                os.unlink(self.path)
+        if running := {task for connection in self.connections for task in connection.running}:
+            await asyncio.wait(running, timeout=STOP_SECONDS)
+        for connection in list(self.connections):
+            connection.close()
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            try:
+                await self._loop.run_in_executor(self.threads, self._tidy)
+            except Exception:
+                logger.exception("idle models could not be looked through")
+
+    def _tidy(self) -> None:
+        self.engine.unload_idle()
+        self.engine.chooser.refresh()
+
+    # --- Operations: each begins something and awaits its end ---------------------------------------------------
+
+    async def embed(self, connection: "Connection", asked: dict[str, Any], body: bytes) -> Reply:
+        texts, model = asked["texts"], asked["model"]
+        if len(texts) > wire.MAX_INPUTS:
+            raise BadInput(wire.MAX_INPUTS, "is one too many")
+        begin = functools.partial(
+            self.engine.embed, texts, model=model, role=asked["role"], truncate=asked["truncate"],
+            dimensions=asked["dimensions"], normalize=asked["normalize"],
+        )  # fmt: skip
+        at_once = self.engine.ready(model) and sum(map(len, texts)) <= AT_ONCE
+        return await self._made(connection, asked, begin, at_once=at_once)
+
+    async def rerank(self, connection: "Connection", asked: dict[str, Any], body: bytes) -> Reply:
+        begin = functools.partial(self.engine.rerank, asked["query"], asked["texts"], model=asked["model"])
+        return await self._made(connection, asked, begin, at_once=False)
+
+    async def media(self, connection: "Connection", asked: dict[str, Any], body: bytes) -> Reply:
+        files, start = [], 0
+        for size in asked["sizes"]:
+            files.append(body[start : start + size])
+            start += size
+        begin = functools.partial(
+            self.engine.embed_media, files, asked["op"], model=asked["model"], normalize=asked["normalize"],
+            truncate=asked.get("truncate", False),
+        )  # fmt: skip
+        return await self._made(connection, asked, begin, at_once=False)
+
+    async def models(self, connection: "Connection", asked: dict[str, Any], body: bytes) -> Reply:
+        states = await self._loop.run_in_executor(self.threads, self.engine.models)
+        return {"models": [asdict(state) for state in states]}, b""
+
+    async def describe(self, connection: "Connection", asked: dict[str, Any], body: bytes) -> Reply:
+        state = await self._loop.run_in_executor(self.threads, self.engine.describe, asked["model"])
+        return {"models": [asdict(state)]}, b""
+
+    async def stats(self, connection: "Connection", asked: dict[str, Any], body: bytes) -> Reply:
+        return {"stats": self.engine.stats()}, b""
+
+    async def _made(
+        self, connection: "Connection", asked: dict[str, Any], begin: Callable[[], Call], *, at_once: bool
+    ) -> Reply:
+        call = begin() if at_once else await self._loop.run_in_executor(self.threads, begin)
+        connection.calls[asked["id"]] = call
+        try:
+            made = await asyncio.wrap_future(call.result)
+        finally:
+            connection.calls.pop(asked["id"], None)
+        about = {"dimension": made.dimension, "model": made.model, "revision": made.revision, "tokens": made.tokens}
+        return about, b"".join(made.vectors)
+
+
+Operation = Callable[[Service, "Connection", dict[str, Any], bytes], Awaitable[Reply]]
+OPERATIONS: dict[str, Operation] = {
+    "embed": Service.embed,
+    "rerank": Service.rerank,
+    "image": Service.media,
+    "audio": Service.media,
+    "models": Service.models,
+    "describe": Service.describe,
+    "stats": Service.stats,
+}
+
+
+class Connection(asyncio.Protocol):
+    """One client; its requests run side by side."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.calls: dict[int, Call] = {}
+        self.running: set[asyncio.Task[None]] = set()
+        self._reader = wire.Reader()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        if len(self.service.connections) >= MOST_CONNECTIONS:
+            transport.close()
+        else:
+            self.service.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.service.connections.discard(self)
+        for call in self.calls.values():
+            call.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for header, body in self._reader.feed(data):
+                self._received(header, body)
+        except wire.BadFrame as error:
+            logger.warning("a client of the embedding service was cut off: %s", error)
+            self.close()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def _received(self, header: dict[str, Any], body: bytes) -> None:
+        if header.get("op") == "cancel":
+            if (call := self.calls.get(header.get("id", 0))) is not None:
+                call.cancel()
+            return
+        task = asyncio.get_running_loop().create_task(self._answer(header, body))
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+
+    async def _answer(self, header: dict[str, Any], body: bytes) -> None:
+        answer, block = await self._result(header, body)
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(wire.encode({**answer, "id": header.get("id", 0)}, block))
+
+    async def _result(self, header: dict[str, Any], body: bytes) -> Reply:
+        try:
+            if len(self.running) > MOST_REQUESTS:
+                raise Overloaded
+            operation = OPERATIONS.get(header.get("op", ""))
+            if operation is None:
+                raise EmbeddingError("The embedding worker does not know this operation; is it of another version?")
+            return await operation(self.service, self, header, body)
+        except EmbeddingError as error:
+            return {"error": describe(error)}, b""
+        except (KeyError, TypeError, ValueError) as error:
+            logger.exception("a request of the embedding service was malformed")
+            return {"error": {"kind": "failed", "message": f"The request was malformed ({type(error).__name__})."}}, b""
+        except Exception as error:  # a fault in a model's library must not leave a caller without an answer
+            logger.exception("the embedding service failed on a request")
+            failure = ModelUnavailable(str(header.get("model", "")), f"it failed with {type(error).__name__}")
+            return {"error": describe(failure)}, b""
+
+
+def listen(path: str) -> socket.socket:
+    """A listening socket at `path`, in place of one that is there. Raises OSError."""
+    folder = Path(path).parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid():
+        raise PermissionError(f"{folder} belongs to somebody else")
+    folder.chmod(0o700)
+    draft = f"{path[:-4]}.{os.getpid() % 100}"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(draft)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(draft)
+        os.chmod(draft, 0o600)
+        listener.listen(128)
+        # In one step: clients find the old one or the new one.
+        os.rename(draft, path)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,34 @@
+"""The embedding worker of this application's tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from tests.rag.embedder import EmbedderProcess
+
+
+@pytest.fixture(scope="session")
+def _embedder_process() -> Iterator[EmbedderProcess]:
+    process = EmbedderProcess(settings.DATA_DIR).start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def embedder(_embedder_process: EmbedderProcess) -> EmbedderProcess:
+    """A running worker with all-MiniLM-L6-v2 on settings.EMBED_SOCKET; a test that ended it finds it started again."""
+    if _embedder_process.process is None:
+        _embedder_process.start()
+    return _embedder_process
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of models with random weights, as tests/rag/tiny_models.py makes them; a MODELS_DIR."""
+    from tests.rag import tiny_models
+
+    folder = tmp_path_factory.mktemp("models")
+    tiny_models.make_all(folder)
+    return folder
