@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.lib.schemas import parse
 from rag import storage
-from rag.models import DEFAULT_LIBRARY, Document, Library
+from rag.models import DEFAULT_LIBRARY, Document, Library, Reembedding
 from rag.schemas import LibraryChange, NewLibrary
 from rag.services.actor import Actor
 from rag.services.gone import tell
@@ -75,6 +75,7 @@ def delete_library(actor: Actor, library: Library) -> None:
         raise Conflict("The default library stays; delete its documents instead.")
     documents = Document.objects.filter(library=locked).count()
     actor.record("library.deleted", locked, old={**_facts(locked), "documents": documents})
+    Reembedding.objects.filter(library=locked).delete()
     # The database deletes what belongs to it; Django would read all of it first.
     Library.objects.filter(pk=locked.pk)._raw_delete(using="default")
     tell(locked.workspace_id, [locked.pk])

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from accounts.access import Caller
 from accounts.models import AuditEntry, Membership
 from gateway_project.api import api as endpoints
 from keys import services as keys
 from keys.webhooks.services import create_webhook
+from rag import services as rag
+from rag.models import Document, Library, Reembedding, Space
 from routing import services as routing
 from tests.api_client import PASSWORD, ApiClient
 
@@ -40,12 +43,24 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "DELETE /api/webhooks/{webhook_id}": ("webhook.removed", {}),
     "POST /api/webhooks/{webhook_id}/rotate": ("webhook.rotated", {}),
     "POST /api/routing/cache/purge": ("cache.purged", {"model": "demo"}),
+    "POST /api/libraries": ("library.created", {"name": "second"}),
+    "PATCH /api/libraries/{library_id}": ("library.changed", {"privacy_mode": "strict"}),
+    "DELETE /api/libraries/{library_id}": ("library.deleted", {}),
+    "POST /api/libraries/{library_id}/reembed": ("library.reembedded", {"model": "other"}),
+    "POST /api/libraries/{library_id}/reembed/cancel": ("library.reembedding_cancelled", {}),
+    "POST /api/libraries/{library_id}/reembed/rollback": ("library.reembedding_rolled_back", {}),
+    "PATCH /api/libraries/{library_id}/documents/{document_id}": ("document.changed", {"title": "Another"}),
+    "DELETE /api/libraries/{library_id}/documents/{document_id}": ("document.deleted", {}),
 }
 # What changes nothing that a workspace is made of, or is a person's own affair (tests/accounts/test_audit.py).
 NONE = {
     "POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/refresh", "POST /api/auth/logout",
     "POST /api/keys/providers/{provider_id}/test", "POST /api/routing/explain",
     "POST /api/webhooks/{webhook_id}/test",
+    # The documents say by themselves who uploaded them, and what becomes of them.
+    "POST /api/libraries/search", "POST /api/libraries/{library_id}/documents",
+    "POST /api/libraries/{library_id}/documents/{document_id}/cancel",
+    "POST /api/libraries/{library_id}/documents/{document_id}/retry",
 }  # fmt: skip
 
 Path = Callable[[str], str]
@@ -57,6 +72,7 @@ def path(owner: Caller, member: Caller, stranger: Caller) -> Path:
     provider = keys.create_provider(owner, {"kind": "demo", "name": "demo"})
     policy = routing.create_policy(owner, {"name": "old"})
     webhook, _ = create_webhook(owner, {"url": "http://localhost:9/hook"})
+    library, document = _library(owner)
     ids = {
         "workspace_id": owner.workspace.pk,
         "member_id": Membership.objects.get(user=member.user, workspace=owner.workspace).pk,
@@ -64,9 +80,28 @@ def path(owner: Caller, member: Caller, stranger: Caller) -> Path:
         "provider_id": provider.pk,
         "policy_id": policy.pk,
         "webhook_id": webhook.pk,
+        "library_id": library.pk,
+        "document_id": document.pk,
         "model_id": f"demo/{provider.discovered_models[0]}",
     }
-    return lambda operation: operation.partition(" ")[2].format(**ids)
+
+    def of(operation: str) -> str:
+        if operation.endswith("reembed/cancel"):
+            Reembedding.objects.create(library=library, model="other")
+        return operation.partition(" ")[2].format(**ids)
+
+    return of
+
+
+def _library(owner: Caller) -> tuple[Library, Document]:
+    """With a document, and moved to another model once."""
+    actor = rag.Actor.of(owner)
+    library = rag.create_library(actor, {"name": "old"})
+    document, _ = rag.upload_text(actor, library, text="What it says.", title="Old")
+    space = Space.objects.create(workspace=owner.workspace, model="old model", dimension=3)
+    done = Reembedding.State.DONE
+    Reembedding.objects.create(library=library, model="new", old_space=space, state=done, finished_at=timezone.now())
+    return library, document
 
 
 def test_no_operation_is_forgotten() -> None:
