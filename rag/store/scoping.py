@@ -15,6 +15,8 @@ from rag.store.parts import SHARED, Layout
 FEW = 20_000
 # Documents whose ids are carried from one statement to the next.
 FEW_DOCUMENTS = 5_000
+# Documents whose metadata are read one by one, where no index tells which of them a condition keeps.
+READ_DOCUMENTS = 20_000
 
 Values = list[Any]
 
@@ -33,8 +35,8 @@ class Extent:
 
 def extent(space: Space, layout: Layout, scope: Scope) -> Extent:
     """How much is in scope, found out at a bounded cost."""
-    if scope.condition is not None and filters.is_indexed(scope.condition):
-        found = _documents(space, scope)
+    if scope.condition is not None:
+        found = _documents(space, scope, scope.condition)
         if found is not None:
             return found
     if scope.everything and layout.own:
@@ -42,18 +44,21 @@ def extent(space: Space, layout: Layout, scope: Scope) -> Extent:
     return Extent(_count(space, scope))
 
 
-def _documents(space: Space, scope: Scope) -> Extent | None:
-    """Those that the condition keeps, unless they are many."""
-    assert scope.condition is not None  # noqa: S101  (the caller looked)
-    keeps, values = filters.sql(filters.of_documents(scope.condition))
-    within = "d.workspace_id = %s"
+def _documents(space: Space, scope: Scope, condition: filters.Condition) -> Extent | None:
+    """Those that the condition keeps, unless they are many, or finding them would take long."""
+    keeps, values = filters.sql(filters.of_documents(condition))
+    within = "rag_document d WHERE d.workspace_id = %s"
     head: Values = [space.workspace_id]
     if not scope.everything:
         within += " AND d.library_id = ANY(%s)"
         head.append(list(scope.libraries))
     with connection.cursor() as cursor:
+        if not filters.is_indexed(condition):
+            cursor.execute(f"SELECT count(*) FROM (SELECT FROM {within} LIMIT %s) t", [*head, READ_DOCUMENTS + 1])  # noqa: S608
+            if cursor.fetchone()[0] > READ_DOCUMENTS:
+                return None
         cursor.execute(
-            f"SELECT d.id, d.chunks FROM rag_document d WHERE {within} AND {keeps} LIMIT %s",  # noqa: S608
+            f"SELECT d.id, d.chunks FROM {within} AND {keeps} LIMIT %s",  # noqa: S608
             [*head, *values, FEW_DOCUMENTS + 1],
         )
         rows = cursor.fetchall()
