@@ -11,7 +11,7 @@ from gateway_project.lib.wire import WireRequest, WireResponse
 from routing import snapshot
 from routing.http import JSON, describe, error_answer, with_standing
 from routing.identify import identified
-from routing.naming import AUTO, POLICY_PREFIX
+from routing.naming import AUTO, POLICY_PREFIX, why_absent
 from routing.providers.base import Target
 from routing.snapshot import Caller
 
@@ -37,7 +37,10 @@ def one(caller: Caller, model_id: str) -> dict[str, Any]:
     """OpenAI's model object. Raises `ModelNotFound`."""
     found = _known(caller).get(model_id)
     if found is None:
-        raise ModelNotFound(f"The model '{model_id}' does not exist here.", param="model")
+        view, allowed = snapshot.current.workspace(caller.workspace_id), caller.allowed_models
+        told = allowed is None or model_id in allowed
+        why = why_absent(model_id, view) if told else f"The model '{model_id}' does not exist here."
+        raise ModelNotFound(why, param="model")
     return found
 
 

@@ -64,7 +64,7 @@ def targets_named(model: str, view: WorkspaceTargets) -> tuple[Target, ...]:
     """The targets that a name stands for: a bare model id, or `<provider>/<model>`. Raises `ModelNotFound`."""
     found = _find(model, view)
     if not found:
-        raise ModelNotFound(_why_absent(model, view), param="model")
+        raise ModelNotFound(why_absent(model, view), param="model")
     return found
 
 
@@ -109,7 +109,8 @@ def _find(model: str, view: WorkspaceTargets) -> tuple[Target, ...]:
     return ()
 
 
-def _why_absent(model: str, view: WorkspaceTargets) -> str:
+def why_absent(model: str, view: WorkspaceTargets) -> str:
+    """Why nobody here is asked for `model`, for the people of the workspace."""
     name = model.partition("/")[0]
     for provider, models in view.disabled.items():
         if provider == name or model in models:
