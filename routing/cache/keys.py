@@ -23,8 +23,8 @@ from routing.snapshot import WorkspaceTargets
 # Of this module's own meaning: another one wherever what it hashes, or what is stored under it, is changed.
 FORM = 1
 DIGEST_SIZE = 20
-# Who asks, and how the answer is to be sent: nothing that changes what it says.
 SHAPED = frozenset({dict, list})
+# Who asks, and how the answer is to be sent: nothing that changes what it says.
 BESIDE = ("user", "stream", "stream_options")
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.gateway.account import Account
 from tests.gateway.budgets import COST, TOKENS, Payer, ask, price, spent_by, wait_for_budget
-from tests.gateway.process import SERVER, supervisor
+from tests.gateway.conftest import MakeScene
+from tests.gateway.process import SERVER, Process, supervisor
 from tests.gateway.scene import Scene
 from tests.upstream import Upstream
 
@@ -26,6 +28,28 @@ def test_a_reset_lets_it_be_spent_again(priced: Scene, payer: Payer) -> None:
     shown = priced.account.call("POST", f"/api/keys/gateway/{key['id']}/budget/reset", 200)
     assert shown["spent_usd"] == "0"
     wait_for_budget(priced, key, 2)
+
+
+@pytest.mark.parametrize("whose", ["member", "workspace"])
+def test_so_does_that_of_a_members_or_the_workspaces_budget(
+    gateway: Process, make_scene: MakeScene, whose: str
+) -> None:
+    spender = Account(gateway.url, f"spender-{whose}")
+    key = spender.create_key()
+    scene = Scene(gateway.url, make_scene().upstream, spender, key["key"])
+    price(scene)
+    scene.behave({"chunks": TOKENS})
+    path = f"/api/workspaces/{spender.workspace['id']}"
+    if whose == "member":
+        (member,) = spender.call("GET", f"{path}/members", 200)["data"]
+        path += f"/members/{member['id']}"
+    spender.call("PATCH", path, 200, budget_usd=str(2 * COST), budget_period="month")
+    wait_for_budget(scene, key, 2)
+    spent_by(scene, key, 2 * COST)
+    shown = spender.call("POST", f"{path}/budget/reset", 200)
+    assert (shown["spent_usd"], Decimal(shown["budget_usd"])) == ("0", 2 * COST)
+    wait_for_budget(scene, key, 2)
+    scene.close()
 
 
 def test_a_new_period_counts_what_was_spent_since_it_began(priced: Scene, payer: Payer) -> None:
