@@ -1,16 +1,45 @@
 """Fixtures of every application's tests: people, their workspaces, and clients of the JSON API."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 
 from accounts import services
 from accounts.access import Caller
 from accounts.models import Membership, Role, User, Workspace
+from tests import economy, installation
 from tests.api_client import PASSWORD, ApiClient
 
 MakeUser = Callable[..., Caller]
+
+# The machine is busy with other groups' tests: how long an example takes says nothing.
+hypothesis.settings.register_profile(
+    "shared machine", hypothesis.settings(), deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _economy() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        economy.save(patch)
+        yield
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """The tests' database is a copy of the migrated one, if that is there."""
+    if installation.shared():
+        settings.DATABASES["default"].setdefault("TEST", {})["TEMPLATE"] = settings.DATABASES["default"]["NAME"]
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Nobody need drop it: its whole cluster goes with the session."""
+    return True
 
 
 @pytest.fixture(autouse=True)

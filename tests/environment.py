@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from gateway_project import embedded, env
+from tests import installation
 
 PRODUCT = {field.upper() for field in env.Environment.__annotations__} | {"ENCRYPTION_KEY"}
 
@@ -24,4 +25,6 @@ atexit.register(shutil.rmtree, data_dir, ignore_errors=True)
 os.environ["DATA_DIR"] = str(data_dir)
 # No limit where a test sets none.
 os.environ["RATE_LIMIT_REQUESTS"] = "0"
+if installation.shared():
+    installation.furnish(data_dir)
 embedded.start(data_dir)

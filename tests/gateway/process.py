@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from gateway_project import env
+from tests.installation import furnish
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # The product's own variables: a developer's must not reach a gateway under test.
@@ -70,7 +71,8 @@ class Process:
 
 
 def supervisor(data_dir: Path, **environment: str) -> Process:
-    """Everything that `make run` starts."""
+    """Everything that `make run` starts, on a database that is migrated already."""
+    furnish(data_dir)
     command = [sys.executable, "-m", "gateway_project.supervisor"]
     return Process(command, data_dir=data_dir, port=free_port(), **environment)
 

@@ -19,8 +19,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """`start(PORT="9000")` starts a gateway with these variables; the test's end ends it."""
     started: list[Gateway] = []
 
-    def begin(folder: Path = tmp_path, **variables: str) -> Gateway:
-        gateway = Gateway(folder, **variables)
+    def begin(folder: Path = tmp_path, *, fresh: bool = False, **variables: str) -> Gateway:
+        gateway = Gateway(folder, fresh=fresh, **variables)
         started.append(gateway)
         return gateway
 

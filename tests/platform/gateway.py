@@ -14,6 +14,7 @@ import httpx
 import psutil
 
 from gateway_project.env import BASE_DIR
+from tests.installation import furnish
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -35,9 +36,14 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> No
 
 
 class Gateway:
-    """One supervisor with its own DATA_DIR and port. `output` is what it printed so far."""
+    """One supervisor with its own DATA_DIR and port. `output` is what it printed so far.
 
-    def __init__(self, folder: Path, **variables: str) -> None:
+    A `fresh` one begins with nothing; so does whoever says where its data are to be.
+    """
+
+    def __init__(self, folder: Path, *, fresh: bool = False, **variables: str) -> None:
+        if not fresh and "DATA_DIR" not in variables:
+            furnish(folder / "data")
         self.data_dir = Path(variables.pop("DATA_DIR", str(folder / "data")))
         self.port = variables.pop("PORT", str(free_port()))
         self.url = f"http://127.0.0.1:{self.port}"

@@ -25,7 +25,7 @@ def refusal(start: Start, **variables: str) -> str:
 
 
 def test_it_prints_the_consoles_url_and_serves_it(start: Start) -> None:
-    gateway = start().ready()
+    gateway = start(fresh=True).ready()
     assert f"http://127.0.0.1:{gateway.port}/console/" in gateway.output
     assert gateway.get("/health").status_code == 200
 
@@ -116,7 +116,7 @@ def test_an_initdb_that_was_interrupted(start: Start, tmp_path: Path) -> None:
     half_made = tmp_path / "data" / "postgres.new"
     half_made.mkdir(parents=True)
     (half_made / "PG_VERSION").write_text("18\n")
-    assert start().ready().get("/health").status_code == 200
+    assert start(fresh=True).ready().get("/health").status_code == 200
 
 
 # --- What does ------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from tests.platform.gateway import Gateway, running, wait_until
 def with_worker(gateway: Gateway) -> Gateway:
     """Wait until every process that it starts is there."""
     gateway.ready()
-    wait_until(lambda: gateway.count("celery") == 2, 30, "the worker and its beat")
+    wait_until(lambda: gateway.count("celery") == 3, 30, "the workers and the beat")
     return gateway
 
 
@@ -45,7 +45,7 @@ def test_kill_9_ends_every_process(start: Start) -> None:
 
 
 def test_kill_9_while_it_starts_leaves_nothing(start: Start) -> None:
-    gateway = start()
+    gateway = start(fresh=True)
     wait_until(lambda: (gateway.data_dir / "postgres").exists(), 20, "Postgres")
     processes = gateway.processes()
     gateway.kill()

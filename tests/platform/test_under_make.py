@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway_project.env import BASE_DIR
+from tests.installation import furnish
 from tests.platform.gateway import free_port, wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -22,6 +23,7 @@ def test_a_signal_to_make_alone_ends_every_process(tmp_path: Path, number: int) 
     recipe = f"run:\n\t@exec {sys.executable} -m gateway_project.supervisor --under-make\n"
     (tmp_path / "Makefile").write_text(recipe)
     data_dir = tmp_path / "data"
+    furnish(data_dir)
     make = subprocess.Popen(
         ["make", "run"],
         cwd=tmp_path,
