@@ -26,7 +26,9 @@ class Builder:
 
     def add(self, kind: BlockKind, text: str) -> None:
         """One more block; empty ones are left out."""
-        self._append(kind, clean(text).strip("\n ").rstrip())
+        said = clean(text)
+        # The first line of code may be indented.
+        self._append(kind, said.strip("\n").rstrip() if kind == "code" else said.strip())
 
     def heading(self, level: int, text: str) -> None:
         """A heading of level 1 (highest) to 6, on one line."""
