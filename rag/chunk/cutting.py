@@ -10,7 +10,7 @@ from rag.chunk.units import Unit, units
 from rag.extract.model import Extracted
 
 # Tokens of a chunk, and those of them that the chunk before it ends with; `make eval-rag` compares.
-DEFAULTS = (120, 0)
+DEFAULTS = (80, 20)
 # A chunk that is filled to this share is not filled on with another paragraph.
 FULL_ENOUGH = 0.4
 LONGEST_HEADING, LONGEST_HEADER = 300, 1000
