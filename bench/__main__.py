@@ -71,6 +71,12 @@ def _rag_search(options: argparse.Namespace) -> int:
     return rag_search.run(options.rows, options.questions, options.data)
 
 
+def _ingest_kill(options: argparse.Namespace) -> int:
+    from bench import ingest_kill  # Django, on a database that it makes first
+
+    return ingest_kill.run(options.pages, options.kills)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmark of the request path.")
     parser.set_defaults(action=_run)
@@ -104,6 +110,11 @@ def _arguments() -> argparse.Namespace:
     searching.add_argument("--questions", type=int, default=100)
     searching.add_argument("--data", type=Path, metavar="FOLDER", help="keep the store there, and use it again")
     searching.set_defaults(action=_rag_search)
+
+    killing = actions.add_parser("ingest-kill", help="workers are killed while they ingest 2,000 pages: chunks lost")
+    killing.add_argument("--pages", type=int, default=2000)
+    killing.add_argument("--kills", type=int, default=10)
+    killing.set_defaults(action=_ingest_kill)
     return parser.parse_args()
 
 

@@ -83,8 +83,12 @@ def _run(document: Document, lease: Lease) -> None:
             if others_wait(document.workspace_id):
                 raise Yielded
 
+    staged = staging.is_staged(document)
+    if not staged:
+        staging.begin(document, lease)
+    # The model may have to be loaded first.
     space = space_of(document.library)
-    if not staging.is_staged(document):
+    if not staged:
         parse(document, lease, space)
     while True:
         staging.bind(document, lease, space)

@@ -23,7 +23,6 @@ def register_ocr(choose: Callable[[Document], OcrFunction | None]) -> None:
 
 def parse(document: Document, lease: Lease, space: Space) -> None:
     """Stage the document's text and chunks. Raises ExtractError, EmbeddingError, FileNotFoundError, Lost."""
-    staging.begin(document, lease)
     ocr = _ocr[0](document) if _ocr else None
     with storage.local_path(document.file) as path:
         extracted = extract(

@@ -136,9 +136,7 @@ def test_changed_bytes_of_a_source_are_a_new_version_that_embeds_what_changed(
     assert len(files(library)) == 1
 
 
-def test_nothing_of_a_refused_upload_stays(
-    actor: Actor, library: Library, settings: object, tmp_path: object
-) -> None:
+def test_nothing_of_a_refused_upload_stays(actor: Actor, library: Library, settings: object, tmp_path: object) -> None:
     settings.MAX_UPLOAD_BYTES = 1000  # type: ignore[attr-defined]
     with pytest.raises(RequestTooLarge):
         put(actor, library, "x" * 1001)
