@@ -51,7 +51,8 @@ class Plan:
 
 
 def _unit(rows: Floats) -> Floats:
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+    unit: Floats = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+    return unit
 
 
 def _around(random: np.random.Generator, centres: Floats, spread: float) -> Floats:
@@ -83,7 +84,8 @@ def questions(plan: Plan, count: int) -> tuple[Floats, NDArray[np.int64]]:
 
 def load(plan: Plan) -> NDArray[np.float16]:
     """The vectors, by chunk number (chunk ids are one more)."""
-    return np.load(plan.vectors, mmap_mode="r")
+    vectors: NDArray[np.float16] = np.load(plan.vectors, mmap_mode="r")
+    return vectors
 
 
 def fill(plan: Plan, space_id: int, connection: psycopg.Connection[Any]) -> None:
