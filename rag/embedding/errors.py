@@ -75,16 +75,16 @@ class BadInput(EmbeddingError):
 
 
 class TooLong(EmbeddingError):
-    """An input has more tokens than the model takes, and truncating was not asked for."""
+    """An input has more tokens than the model takes (a sound: seconds), and truncating was not asked for."""
 
     kind = "too_long"
 
-    def __init__(self, index: int, tokens: int, limit: int) -> None:
-        super().__init__(f"Input {index} has {tokens} tokens; the model takes {limit}.")
-        self.index, self.tokens, self.limit = index, tokens, limit
+    def __init__(self, index: int, tokens: int, limit: int, unit: str = "tokens") -> None:
+        super().__init__(f"Input {index} has {tokens} {unit}; the model takes {limit}.")
+        self.index, self.tokens, self.limit, self.unit = index, tokens, limit, unit
 
     def details(self) -> dict[str, Any]:
-        return {"index": self.index, "tokens": self.tokens, "limit": self.limit}
+        return {"index": self.index, "tokens": self.tokens, "limit": self.limit, "unit": self.unit}
 
 
 class BadDimensions(EmbeddingError):

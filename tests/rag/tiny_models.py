@@ -21,28 +21,15 @@ from transformers import (
     SiglipVisionConfig,
 )  # fmt: skip
 
-WORDS = [
-    "the",
-    "a",
-    "of",
-    "gateway",
-    "budget",
-    "key",
-    "model",
-    "answer",
-    "question",
-    "paris",
-    "france",
-    "capital",
-    "city",
-    "is",
-    "what",
-    "how",
-    "red",
-    "green",
-]
+WORDS = (
+    "the", "a", "of", "gateway", "budget", "key", "model", "answer", "question", "paris", "france", "capital", "city",
+    "is", "what", "how", "red", "green",
+)  # fmt: skip
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-LETTERS = [*"abcdefghijklmnopqrstuvwxyz0123456789.,?!-", *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz0123456789")]
+LETTERS = [
+    *"abcdefghijklmnopqrstuvwxyz0123456789.,?!-",
+    *(f"##{character}" for character in "abcdefghijklmnopqrstuvwxyz0123456789"),
+]
 
 
 def _tokenizer(folder: Path) -> None:
@@ -57,7 +44,7 @@ def _tokenizer(folder: Path) -> None:
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
     )  # fmt: skip
-    PreTrainedTokenizerFast(
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
         mask_token="[MASK]", model_max_length=64, model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     ).save_pretrained(folder)  # fmt: skip
@@ -95,7 +82,7 @@ def without_numbers(folder: Path) -> Path:
     text(folder)
     model = BertModel.from_pretrained(folder)
     with torch.no_grad():
-        model.encoder.layer[1].output.dense.bias.fill_(float("nan"))
+        model.get_parameter("encoder.layer.1.output.dense.bias").fill_(float("nan"))
     model.save_pretrained(folder)
     return folder
 

@@ -118,9 +118,9 @@ class Engine:
         files: Sequence[bytes],
         modality: Literal["image", "audio"],
         *,
-        model: str,
-        normalize: bool,
-        truncate: bool,
+        model: str = "",
+        normalize: bool = True,
+        truncate: bool = False,
     ) -> Call:
         """Begin to embed encoded pictures or sounds."""
         loaded = self._get(model, modality)

@@ -4,6 +4,7 @@ import ctypes
 import logging
 import os
 from functools import cache
+from pathlib import Path
 
 import psutil
 import torch
@@ -13,7 +14,8 @@ from rag.embedding.catalog import ModelCard
 
 logger = logging.getLogger(__name__)
 
-GIB = 1024**3
+# Two threads of our own press a little, too.
+CROWDED = 0.5
 
 
 @cache
@@ -31,9 +33,27 @@ def current() -> torch.device:
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
-    elif name == "cpu":
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0))))
     return torch.device(name)
+
+
+def share_cores() -> None:
+    """Use as many threads as there are cores, and one while others want these, too.
+
+    Threads that wait for each other after every operation are slower than one where each wait is for a core.
+    """
+    cores = len(os.sched_getaffinity(0))
+    threads = 1 if cores > 1 and pressure() > CROWDED else cores
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
+def pressure() -> float:
+    """The share of the last ten seconds in which something waited for a core, 0 to 1; 0 where Linux does not tell."""
+    try:
+        some = Path("/proc/pressure/cpu").read_text().split()
+        return float(some[1].removeprefix("avg10=")) / 100
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def dtype(card: ModelCard, device: torch.device) -> torch.dtype:

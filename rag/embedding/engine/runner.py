@@ -28,6 +28,7 @@ MOST_TOKENS_WAITING = 30_000_000
 BATCH_SECONDS = 0.2
 FEWEST_TOKENS, MOST_TOKENS = 256, 131_072
 MOST_INPUTS = 1024
+SHARE_SECONDS = 2.0
 
 
 class Model(Protocol):
@@ -118,6 +119,7 @@ class Runner:
         self._thread: threading.Thread | None = None
         self._stopped = False
         self._in_a_row = 0
+        self._shared_at = 0.0
         self._waiting_inputs = self._waiting_tokens = 0
         self._paces: dict[int, Pace] = {}
         self.busy_with: Model | None = None
@@ -265,8 +267,15 @@ class Runner:
         except Exception:  # a caller's loop that is gone must not end this thread
             logger.exception("an embedding's caller could not be told")
 
+    def _share_cores(self, model: Model) -> None:
+        """Look every few seconds how many threads a batch should have."""
+        if model.device.type == "cpu" and time.monotonic() - self._shared_at > SHARE_SECONDS:
+            self._shared_at = time.monotonic()
+            device.share_cores()
+
     def _rows(self, model: Model, inputs: list[Any], lengths: list[int]) -> torch.Tensor:
         """The batch's rows; in halves when memory is short. Raises ModelUnavailable when one input is too much."""
+        self._share_cores(model)
         cost, began = len(inputs) * max(lengths, default=1), time.monotonic()
         try:
             rows = model.run(inputs)

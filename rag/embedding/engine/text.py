@@ -16,7 +16,8 @@ from rag.embedding.engine import device as devices
 from rag.embedding.engine.weights import Weights
 from rag.embedding.errors import BadDimensions, BadInput, BadVector, ModelUnavailable, TooLong
 
-logger = logging.getLogger(__name__)
+# They tell of each file that they read.
+logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
 
 # A text of more characters is counted in pieces, so that its tokens need not all be held at once.
 PIECE = 100_000
@@ -172,7 +173,7 @@ class RerankModel:
         ).eval()  # fmt: skip
         if self._model.num_labels != 1:
             raise ModelUnavailable(card.name, "it has more than one score and is no reranker")
-        limit = min(self._model.max_length or 512, card.max_tokens or 1_000_000)
+        limit = min(self._model.max_seq_length or 512, card.max_tokens or 1_000_000)
         self.card = replace(card, dimension=1, max_tokens=limit)
         self.dimension = 1
         self.tokens = _Tokens(self._model.tokenizer, limit)
