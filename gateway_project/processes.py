@@ -28,13 +28,15 @@ def is_handling(pid: int, number: int) -> bool:
     """Whether the process is in its handler of this signal, which the kernel blocks meanwhile.
 
     So a child learns of a SIGINT that was sent to make alone: make waits for its children then, but tells them nothing.
+    Who blocks SIGTERM too is in no handler, but about to fork: make and Python block more than one signal meanwhile.
     """
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
     blocked = next((line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:")), "0")
-    return bool(int(blocked, 16) & 1 << (number - 1))
+    mask = int(blocked, 16)
+    return bool(mask & 1 << (number - 1)) and not mask & 1 << (signal.SIGTERM - 1)
 
 
 def child_setup(parent: int) -> Callable[[], None]:

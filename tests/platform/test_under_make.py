@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway_project.env import BASE_DIR
+from gateway_project.processes import is_handling
 from tests.installation import furnish
 from tests.platform.gateway import free_port, wait_until
 
@@ -38,3 +39,15 @@ def test_a_signal_to_make_alone_ends_every_process(tmp_path: Path, number: int) 
     make.wait(10)
     wait_until(lambda: not (data_dir / "postgres" / "postmaster.pid").exists(), 10, "the end of Postgres")
     wait_until(lambda: not make.stdout.read(1) if make.stdout else True, 10, "the end of whoever holds the pipe")
+
+
+@pytest.mark.parametrize(("blocked", "handling"), [("[signal.SIGINT]", True), ("signal.valid_signals()", False)])
+def test_a_parent_that_is_about_to_fork_was_not_interrupted(blocked: str, handling: bool) -> None:
+    """Python blocks every signal while it starts a process, make all that end it; a handler of SIGINT blocks that."""
+    program = f"import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {blocked}); print(flush=True); input()"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert is_handling(process.pid, signal.SIGINT) is handling
+        process.kill()
