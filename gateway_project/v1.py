@@ -17,6 +17,7 @@ from django.urls import Resolver404, get_resolver
 
 from gateway_project.lib.errors import ApiError, InternalError, MethodNotAllowed, NotFound
 from gateway_project.lib.wire import ClientLeft, Receive, Send, WireRequest, WireResponse
+from routing.api import router
 from routing.http import error_answer
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,17 @@ def _allow_origin(request: WireRequest, response: WireResponse) -> None:
         )
 
 
+def _plain_views() -> dict[tuple[str | None, str], View]:
+    """By method and path, those that take nothing but the request: django-ninja describes them, and adds nothing."""
+    return {
+        (method, path): operation.view_func
+        for path, view in router.path_operations.items()
+        for operation in view.operations
+        for method in operation.methods
+        if operation.is_async and not operation.models and not operation.auth_param
+    }
+
+
 class V1Handler(ASGIHandler):
     """Serves the routes of `v1_urls` without middleware."""
 
@@ -52,6 +64,7 @@ class V1Handler(ASGIHandler):
     def load_middleware(self, is_async: bool = False) -> None:
         """None: `_respond` calls the view itself."""
         self._views: dict[str, View] = {}
+        self._plain = _plain_views()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:  # type: ignore[override]
         request = WireRequest(scope, receive)
@@ -73,8 +86,13 @@ class V1Handler(ASGIHandler):
     async def _respond(self, request: WireRequest) -> WireResponse:
         """The view's answer, or the error that says why there is none, in the contract's shape."""
         try:
-            view, arguments = self._resolve(request.path)
-            response: HttpResponseBase = await view(request, **arguments)
+            response: HttpResponseBase
+            plain = self._plain.get((request.method, request.path))
+            if plain is not None:
+                response = await plain(request)
+            else:
+                view, arguments = self._resolve(request.path)
+                response = await view(request, **arguments)
         except Resolver404:
             return error_answer(NotFound(f"There is no {request.path}; see /docs."))
         except ApiError as error:

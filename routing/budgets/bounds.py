@@ -149,7 +149,8 @@ def _measure(content: list[Any], size: Size) -> None:
 def measure_answer(body: dict[str, Any], size: Size) -> None:
     """Fill in how long the request's answers may be, and how many there may be of it."""
     size.output = max(_positive(body.get("max_completion_tokens")), _positive(body.get("max_tokens"))) or None
-    size.answers = max(_answers(body.get("n")), _answers(body.get("best_of")))
+    if "n" in body or "best_of" in body:
+        size.answers = max(_answers(body.get("n")), _answers(body.get("best_of")))
     if type(prompts := body.get("prompt")) is list and {*map(type, prompts)} != {int}:  # not the tokens of one
         size.answers *= max(1, len(prompts))
     if body.get("prediction"):

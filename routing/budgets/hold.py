@@ -32,6 +32,23 @@ class Hold:
         self._covered: list[tuple[tuple[str, str], int]] = []
         self._least: Shortfall | None = None
 
+    def covers_at_once(self, target: Target) -> bool:
+        """Reserve what asking `target` may cost, where that fits and nobody has to be asked; as a rule that is so.
+
+        False: nothing is reserved, and `cover` tells more.
+        """
+        size = self._size
+        if size is None:
+            size = self._size = size_of(self._body)
+        most = bound(target, size)
+        if most is None:
+            return False
+        if most:
+            if not self._till.reserves_at_once(self._reservation, most):
+                return False
+            self._covered.append((target.key, most))
+        return True
+
     async def cover(self, target: Target) -> str:
         """Reserve what asking `target` may cost. "" when that is done, else why it must not be asked.
 

@@ -90,6 +90,9 @@ class SharedTill(Till):
 
     # --- As every till ---------------------------------------------------------------------------
 
+    def reserves_at_once(self, reservation: Reservation, more: int) -> bool:
+        return False  # the place decides
+
     async def reserve(self, reservation: Reservation, more: int) -> Shortfall | None:
         while True:
             waiting = _Waiting(reservation, more)

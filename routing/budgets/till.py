@@ -33,6 +33,13 @@ class Till:
         self.collector.run_soon()
         return self.book.open(id, workspace, at, budgets)
 
+    def reserves_at_once(self, reservation: Reservation, more: int) -> bool:
+        """Hold `more` picodollars, if nobody but this process's book has to be asked, and it has room."""
+        if self.book.obstacle(reservation, more) is not None:
+            return False
+        self.book.hold(reservation, more)
+        return True
+
     async def reserve(self, reservation: Reservation, more: int) -> Shortfall | None:
         """Hold `more` picodollars, or say which budget has no room. Raises `SpendingUnknown`."""
         while True:

@@ -134,7 +134,8 @@ class _Tour:
         return bool(self.too_dear) and not self.tries
 
     async def _call(self, target: Target, flight: Flight, timeouts: Timeouts) -> Answer:
-        if self.exchange.hold is not None:
+        hold = self.exchange.hold
+        if hold is not None and not hold.covers_at_once(target):
             await self._cover(target, flight)
         self.calls_left -= 1
         tries = self.tries[target.key] = self.tries.get(target.key, 0) + 1
@@ -142,8 +143,8 @@ class _Tour:
             return await ask(self.exchange, target, flight, timeouts, named=self.named)
         except UpstreamError as error:
             self.last = error
-            if self.exchange.hold is not None and error.failure in faults.UNBILLED:
-                self.exchange.hold.uncover(target)
+            if hold is not None and error.failure in faults.UNBILLED:
+                hold.uncover(target)
             wait = _wait(error, tries)
             if wait is None:
                 self.spent.add(target.key)
