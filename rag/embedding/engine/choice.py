@@ -14,6 +14,8 @@ from rag.embedding.errors import ModelUnavailable, UnknownModel
 
 logger = logging.getLogger(__name__)
 
+# What a name means is looked up on the disk anew after so long: the chunker asks a thousand times a second.
+CHOSEN_SECONDS = 5.0
 # A list of what lies on the disk is made anew after so long.
 LISTED_SECONDS = 15.0
 
@@ -35,6 +37,7 @@ class Chooser:
         self._fetcher = w.Fetcher()
         self._lock = threading.Lock()
         self._default: Choice | None = None
+        self._chosen: dict[tuple[str, Modality], tuple[float, Choice]] = {}
         self._listed: tuple[float, list[ModelState]] = (0.0, [])
 
     def choose(self, name: str, modality: Modality = "text") -> Choice:
@@ -44,8 +47,13 @@ class Chooser:
         """
         if not name and modality == "text":
             return self.text_default()
+        known = self._chosen.get((name, modality))
+        if known is not None and time.monotonic() - known[0] < CHOSEN_SECONDS:
+            return known[1]
         found = known_card(name or installations(modality), modality)
-        return Choice(found, self._fetcher.get(found))
+        choice = Choice(found, self._fetcher.get(found))
+        self._chosen = {**dict(list(self._chosen.items())[-100:]), (name, modality): (time.monotonic(), choice)}
+        return choice
 
     def text_default(self) -> Choice:
         """What texts are embedded by when nobody names a model. Raises BeingFetched while it is on its way."""
