@@ -20,8 +20,8 @@ class Line:
     bold: bool = False
 
 
-def pdf(pages: Sequence[Sequence[Line]], *, title: str = "", extra: bytes = b"") -> bytes:
-    """A PDF with these lines of Helvetica; `extra` goes into the pages' contents as it is."""
+def pdf(pages: Sequence[Sequence[Line]], *, title: str = "", trailer: bytes = b"") -> bytes:
+    """A PDF with these lines of Helvetica; `trailer` goes into the trailer as it is."""
     objects: list[bytes] = []
 
     def put(body: bytes) -> int:
@@ -33,14 +33,14 @@ def pdf(pages: Sequence[Sequence[Line]], *, title: str = "", extra: bytes = b"")
     parent = len(objects) + 1 + 2 * len(pages)
     kids = []
     for lines in pages:
-        content = extra + b"".join(map(_drawn, lines))
+        content = b"".join(map(_drawn, lines))
         stream = put(b"<< /Length %d >>\nstream\n" % len(content) + content + b"\nendstream")
         resources = b"<< /Font << /F0 %d 0 R /F1 %d 0 R >> >>" % tuple(fonts)
         page = b"<< /Type /Page /Parent %d 0 R /MediaBox [0 0 %d %d] /Contents %d 0 R /Resources %b >>"
         kids.append(put(page % (parent, *LETTER, stream, resources)))
     put(b"<< /Type /Pages /Count %d /Kids [%b] >>" % (len(kids), b" ".join(b"%d 0 R" % kid for kid in kids)))
     root = put(b"<< /Type /Catalog /Pages %d 0 R >>" % parent)
-    return _assembled(objects, root, info)
+    return _assembled(objects, root, info, trailer)
 
 
 FONTS = ("Helvetica", "Helvetica-Bold")
@@ -51,7 +51,7 @@ def _drawn(line: Line) -> bytes:
     return b"BT /F%d %g Tf %g %g Td (%b) Tj ET\n" % (line.bold, line.size, line.left, line.top, text)
 
 
-def _assembled(objects: Sequence[bytes], root: int, info: int, trailer: bytes = b"") -> bytes:
+def _assembled(objects: Sequence[bytes], root: int, info: int, trailer: bytes) -> bytes:
     written = io.BytesIO()
     written.write(b"%PDF-1.4\n")
     offsets = []

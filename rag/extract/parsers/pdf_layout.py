@@ -165,13 +165,13 @@ class Layout:
         """One text: broken words whole, and a line's end kept where the line ends early, as in a table or a poem."""
         text = group[0].text
         for last, line in itertools.pairwise(group):
-            if text[-1:] in HYPHENS or (_ENDS_WITH_HYPHEN.search(text) and line.text[:1].islower()):
+            if text[-1:] in HYPHENS or (_ENDS_WITH_HYPHEN.search(text[-2:]) and line.text[:1].islower()):
                 text = text[:-1] + HYPHENS[0] + line.text
                 continue
             right = rights[round(last.left / 20)]
             early = last.right < last.left + 0.7 * (right - last.left)
             text += ("\n" if early else " ") + line.text
-        return _BROKEN.sub(self._whole, text)
+        return _BROKEN.sub(self._whole, text) if any(mark in text for mark in HYPHENS) else text
 
     def _whole(self, found: re.Match[str]) -> str:
         """A broken word as it is written elsewhere; a name keeps its hyphen."""
