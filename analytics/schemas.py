@@ -177,7 +177,9 @@ class RequestRow(Schema):
     cached_tokens: int
     completion_tokens: int
     reasoning_tokens: int
-    usage_estimated: bool = Field(description="Whether the gateway counted the tokens, as no provider did.")
+    usage_estimated: bool = Field(
+        description="Whether the gateway counted the tokens, as no provider did, or said what no model can use."
+    )
     cost_usd: str
     unpriced: bool = Field(description="Whether it cost something that nobody knows; `cost_usd` is 0 then.")
     saved_usd: str = Field(description="What the gateway's cache made it cost less.")

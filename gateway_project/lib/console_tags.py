@@ -6,7 +6,9 @@ from typing import Any
 
 from django import template
 from django.http import QueryDict
+from django.template.loader import render_to_string
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -71,6 +73,19 @@ def icon(name: str, label: str = "", css: str = "") -> SafeString:
         static("img/icons.svg"),
         name,
     )
+
+
+@register.simple_block_tag(end_name="endfilters")
+def filters(
+    content: str, page: str, label: str, *, typed: str = "", submit: str = "Filter", alone: bool = False
+) -> SafeString:
+    """The form of filters around the fields of the block, for the `page` of that name, which has `#results`.
+
+    `label` says what is filtered; `typed` are the ids of the text fields that filter while they are typed in, with
+    spaces between. `alone`: the form has a card of its own.
+    """
+    own = {"label": label, "typed": typed.split(), "submit": submit, "alone": alone}
+    return render_to_string("includes/filters.html", {"fields": content, "url": reverse(page), **own})
 
 
 @register.simple_tag(takes_context=True)

@@ -31,9 +31,7 @@ def test_a_reset_lets_it_be_spent_again(priced: Scene, payer: Payer) -> None:
 
 
 @pytest.mark.parametrize("whose", ["member", "workspace"])
-def test_so_does_that_of_a_members_or_the_workspaces_budget(
-    gateway: Process, make_scene: MakeScene, whose: str
-) -> None:
+def test_so_does_a_reset_for_a_member_or_the_workspace(gateway: Process, make_scene: MakeScene, whose: str) -> None:
     spender = Account(gateway.url, f"spender-{whose}")
     key = spender.create_key()
     scene = Scene(gateway.url, make_scene().upstream, spender, key["key"])
