@@ -7,12 +7,13 @@ gives up on is compared exactly.
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 
 from rag.models import Space
 from rag.store import scoping
 from rag.store.base import Hit, Scope
 from rag.store.parts import SHARED, layout
+from rag.store.planning import planned
 from rag.store.vectors import literal
 
 # Nearest neighbours that HNSW keeps in view: more of them find more, and take longer.
@@ -22,8 +23,6 @@ MAX_SCAN = 40_000
 # Among so many times `k` the best are chosen, since an iterative scan finds them in about the right order.
 SPARE = 2
 
-# For both ways: a plan that is run once is not worth compiling, nor a second process.
-_SETTINGS = {"jit": "off", "max_parallel_workers_per_gather": "0"}
 # The index of vectors is the only way that needs no sorting.
 _BY_INDEX = {
     "enable_seqscan": "off",
@@ -40,23 +39,20 @@ def search(space: Space, vector: bytes, scope: Scope, k: int) -> list[Hit]:
     text = literal(vector, space.dimension)
     if k < 1 or not scope.libraries:
         return []
-    with transaction.atomic():
-        _set(_SETTINGS)
+    with planned({}):
         lies = layout(space)
         if not lies.indexed:
             return exact(space, text, scope, k)
         extent = scoping.extent(space, lies, scope)
         if extent.few:
             return exact(space, text, scope, k, extent.documents)
+    with planned({**_BY_INDEX, "hnsw.ef_search": str(min(1000, max(EF_SEARCH, SPARE * k)))}):
         hits = approximate(space, text, scope, k)
-    # Fewer than were asked for: either there are no more, or the scan gave up.
-    return hits if len(hits) == k else _exact_again(space, text, scope, k)
-
-
-def _exact_again(space: Space, vector: str, scope: Scope, k: int) -> list[Hit]:
-    with transaction.atomic():
-        _set(_SETTINGS | {name: "on" for name in _BY_INDEX if name.startswith("enable_")})
-        return exact(space, vector, scope, k)
+    if len(hits) == k:
+        return hits
+    # Either there are no more, or the scan gave up.
+    with planned({}):
+        return exact(space, text, scope, k)
 
 
 def exact(space: Space, vector: str, scope: Scope, k: int, documents: list[UUID] | None = None) -> list[Hit]:
@@ -72,7 +68,6 @@ def approximate(space: Space, vector: str, scope: Scope, k: int) -> list[Hit]:
     """Ask the index of the space's own part, and compare what may still lie in the shared one."""
     near, near_values = scoping.indexed(space, scope)
     rest, rest_values = scoping.entries(space, scope)
-    _set({**_BY_INDEX, "hnsw.ef_search": str(min(1000, max(EF_SEARCH, SPARE * k)))})
     length = int(space.dimension)
     return _hits(
         f"""
@@ -94,10 +89,3 @@ def _hits(statement: str, values: list[Any]) -> list[Hit]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return [Hit(chunk_id, 1.0 - distance) for chunk_id, distance in cursor.fetchall()]
-
-
-def _set(settings: dict[str, str]) -> None:
-    """Postgres' settings until the transaction ends, in one statement."""
-    calls = ", ".join(["set_config(%s, %s, true)"] * len(settings))
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {calls}", [each for pair in settings.items() for each in pair])

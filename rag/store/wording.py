@@ -6,13 +6,14 @@ and only so many are ranked.
 
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection
 
 from rag.models import Space
 from rag.store import scoping
 from rag.store.base import Hit, Scope
 from rag.store.lexing import Wanted, wanted
 from rag.store.parts import layout
+from rag.store.planning import planned
 from rag.store.words import terms
 
 # Entries that are ranked, of each way to fetch them.
@@ -46,7 +47,7 @@ def search(space: Space, text: str, scope: Scope, k: int) -> list[Hit]:
     asked = terms(text)
     if k < 1 or not scope.libraries or all(term.excluded for term in asked):
         return []
-    with transaction.atomic():
+    with planned({}):
         lies = layout(space)
         found = wanted(space, lies, asked)
         liked = sorted((each for each in found if not each.term.excluded), key=lambda each: each.frequency)[:COUNTED]
