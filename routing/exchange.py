@@ -18,6 +18,8 @@ from routing.snapshot import Caller
 if TYPE_CHECKING:
     from routing.budgets.hold import Hold
     from routing.cache.layer import Search
+    from routing.grounding.sources import Grounding
+    from routing.grounding.wish import RagWish
     from routing.idempotency import Claim
     from routing.limits.permit import Permit, Standing
 
@@ -67,6 +69,8 @@ class Wishes:
     complexity: str = ""
     cache: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
+    # The library to answer from.
+    rag: "RagWish | None" = None
 
 
 @dataclass(slots=True)
@@ -110,6 +114,8 @@ class Exchange:
     # What it holds of the limits of its caller's scopes until it is settled, and where the caller stands with them.
     permit: "Permit | None" = None
     standing: "Standing | None" = None
+    # The passages of documents that it is answered from.
+    grounding: "Grounding | None" = None
     decision: Decision | None = None
     # What is reserved of the budgets that hold for it; None where none does, or nobody is to be asked.
     hold: "Hold | None" = None

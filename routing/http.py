@@ -114,7 +114,7 @@ def describe(exchange: Exchange | None) -> Headers:
         return [(b"x-request-id", uuid7_text().encode()), *NOTHING_DONE]
     target, label = exchange.target, exchange.label
     own_ms = (time.perf_counter() - exchange.started - exchange.upstream_seconds) * 1000
-    standing = exchange.standing
+    standing, grounding = exchange.standing, exchange.grounding
     return [
         (b"x-request-id", exchange.id.encode()),
         (b"x-gateway-provider", _header(target.provider) if target else b""),
@@ -125,6 +125,7 @@ def describe(exchange: Exchange | None) -> Headers:
         (b"x-gateway-privacy", (b"local" if target.local else b"cloud") if target else b""),
         (b"x-gateway-overhead-ms", b"%.2f" % own_ms),
         *(standing.headers() if standing is not None else ()),
+        *(grounding.headers() if grounding is not None else ()),
     ]
 
 

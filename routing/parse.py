@@ -8,6 +8,7 @@ from gateway_project.lib import bounded_json
 from gateway_project.lib.errors import InvalidRequest, RequestTooLarge
 from routing.endpoints import Endpoint
 from routing.exchange import Exchange, Wishes
+from routing.grounding.wish import wish
 
 MAX_BODY = 20 * 1024 * 1024
 MAX_MODEL = 300
@@ -22,7 +23,7 @@ CHOICES = {
     "complexity": ("simple", "moderate", "complex", "expert"),
     "cache": ("on", "off"),
 }
-# Every member of a body that is the gateway's own; `rag` is refused until there are libraries to search.
+# Every member of a body that is the gateway's own.
 GATEWAY_FIELDS = frozenset(CHOICES) | {"metadata", "rag"}
 HEADER_FIELDS = {b"x-gateway-privacy-mode": "privacy_mode", b"x-gateway-cache": "cache"}
 
@@ -58,8 +59,6 @@ def _take_wishes(wishes: Wishes, body: dict[str, Any], headers: dict[bytes, byte
             setattr(wishes, field, _chosen(field, headers[header].decode("latin-1").lower(), header.decode()))
     if GATEWAY_FIELDS.isdisjoint(body):
         return
-    if body.get("rag") is not None:
-        raise InvalidRequest("rag: this gateway has no document library to search.", param="rag")
     for field in CHOICES:
         given = body.pop(field, None)
         if given is not None:
@@ -67,7 +66,9 @@ def _take_wishes(wishes: Wishes, body: dict[str, Any], headers: dict[bytes, byte
             # Of a header and a field, the stricter privacy holds; else the field, which is nearer to the request.
             if not (field == "privacy_mode" and wishes.privacy_mode == "strict"):
                 setattr(wishes, field, chosen)
-    body.pop("rag", None)
+    rag = body.pop("rag", None)
+    if rag is not None:
+        wishes.rag = wish(rag)
     metadata = body.pop("metadata", None)
     if metadata is not None:
         wishes.metadata = _metadata(metadata)

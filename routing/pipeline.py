@@ -12,6 +12,7 @@ from routing.cache.replay import Replay
 from routing.classify import classify
 from routing.decision import Decision
 from routing.exchange import Exchange
+from routing.grounding import cited, ground
 from routing.idempotency import Kept
 from routing.identify import identified
 from routing.meter import estimated, metered, read_usage
@@ -52,9 +53,11 @@ async def run(exchange: Exchange, request: WireRequest) -> Answer | Kept:
             kept = await idempotency.first_answer(exchange, raw, request.wire_headers)
             if kept is not None:
                 return _replayed(exchange, kept)
+        if ground.is_wanted(exchange):
+            exchange.grounding = await ground.grounded(exchange, view)
         found = await cache.current.look(exchange, view)
         if found is not None:
-            return _given(exchange, Replay(exchange, found))
+            return _cited(exchange, _given(exchange, Replay(exchange, found)))
         exchange.label = classify(exchange.endpoint, exchange.body, exchange.wishes, kind=exchange.policy.classifier)
         exchange.decision = policy.decide(exchange, view, health.current, sticky.current)
         reply = await reach(exchange, exchange.decision)
@@ -71,7 +74,7 @@ async def run(exchange: Exchange, request: WireRequest) -> Answer | Kept:
         raise
     exchange.status = 200
     try:
-        return _answered(exchange, exchange.decision, reply)
+        return _cited(exchange, _answered(exchange, exchange.decision, reply))
     except BaseException:
         exchange.status, exchange.error_code = 500, "internal_error"
         reply.close()
@@ -97,6 +100,16 @@ def _given(exchange: Exchange, reply: Replay) -> Answer:
     if reply.blocks is None:
         settle(exchange)
     return Answer(reply.body, reply.blocks, reply)
+
+
+def _cited(exchange: Exchange, answer: Answer) -> Answer:
+    """`answer` with its citations, if it was made from documents. The cache and the ledger have it without."""
+    shown = exchange.grounding.sources if exchange.grounding is not None else ()
+    if shown and answer.body is not None:
+        answer.body = cited.whole(answer.body, shown)
+    elif shown and answer.blocks is not None:
+        answer.blocks = cited.stream(answer.blocks, shown)
+    return answer
 
 
 def _replayed(exchange: Exchange, kept: Kept) -> Kept:

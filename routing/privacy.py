@@ -22,7 +22,7 @@ class Privacy(IntEnum):
 
 
 def privacy_of(exchange: Exchange, view: WorkspaceTargets) -> Privacy:
-    """The strictest of what the key, its policy, the policy in force and the request say.
+    """The strictest of what the key, its policy, the policy in force, the request and its documents' library say.
 
     The key's own policy counts also where the request names another one: it may have been given for its strictness.
     Raises `PermissionDenied` when that is gone.
@@ -31,6 +31,8 @@ def privacy_of(exchange: Exchange, view: WorkspaceTargets) -> Privacy:
     if STRICT in (wishes.privacy_mode, policy.privacy_mode) or wishes.sensitivity == CONFIDENTIAL:
         return Privacy.LOCAL_ONLY
     if caller is not None and caller.privacy_mode == STRICT:
+        return Privacy.LOCAL_ONLY
+    if exchange.grounding is not None and exchange.grounding.strict:
         return Privacy.LOCAL_ONLY
     own = own_policy(exchange, view) or policy
     if own.privacy_mode == STRICT:
