@@ -10,8 +10,9 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 ML := $(shell if test -e /proc/driver/nvidia/version || nvidia-smi -L >/dev/null 2>&1; then echo cuda; else echo cpu; fi)
 
 # Every lock is complete, so pip need not resolve anything (--no-deps).
-INSTALL := $(RUN) -m pip install -qq --disable-pip-version-check --no-input --require-hashes --no-deps
-
+INSTALL := $(RUN) -m pip install -qq --disable-pip-version-check --no-input --require-hashes --no-deps --no-compile
+# 25,000 files, which pip would compile one after the other. Some are of another Python's syntax, and nobody imports them.
+COMPILE := $(RUN) -m compileall -qq -j 0 $(VENV)/lib || true
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format bench bench-profile bench-scale bench-faults soak eval-routing lock clean
@@ -74,14 +75,17 @@ $(VENV)/.run-cpu: requirements/base.txt requirements/ml-cpu.txt | $(VENV)/bin/py
 	@sed -n '/^torch==/,/[^\\]$$/p' requirements/ml-cpu.txt > $(VENV)/torch.txt
 	@$(INSTALL) --index-url $(TORCH_CPU_INDEX) --retries 1 -r $(VENV)/torch.txt
 	@$(INSTALL) -r requirements/base.txt -r requirements/ml-cpu.txt
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.run-cuda: requirements/base.txt requirements/ml-cuda.txt | $(VENV)/bin/python
 	@echo 'Installing the environment with CUDA (once, and after the locks change) …'
 	@$(INSTALL) -r requirements/base.txt -r requirements/ml-cuda.txt
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.dev-$(ML): requirements/dev.txt $(VENV)/.run-$(ML)
 	@echo 'Installing the tools for tests and checks …'
 	@$(INSTALL) -r requirements/dev.txt
+	@$(COMPILE)
 	@touch $@
