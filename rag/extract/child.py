@@ -39,8 +39,8 @@ def main() -> None:
 
 
 def _parsed(job: dict[str, Any], limits: Limits, requests: BinaryIO, answers: BinaryIO) -> Extracted:
-    def read_image(png: bytes) -> str:
-        frames.write(answers, frames.IMAGE, png)
+    def read_image(png: bytes, page: int) -> str:
+        frames.write(answers, frames.IMAGE, frames.PAGE.pack(page) + png)
         return frames.read(requests, LONGEST_MESSAGE)[1].decode()
 
     with os.fdopen(job["file"], "rb") as file:

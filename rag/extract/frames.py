@@ -4,10 +4,13 @@ import struct
 from typing import BinaryIO
 
 HEAD = struct.Struct(">cQ")
+PAGE = struct.Struct(">L")
 
 RESULT = b"R"  # child: an `Extracted`, as JSON
 ERROR = b"E"  # child: {"code", "message", "detail"}
-IMAGE = b"I"  # child: a PNG whose text is wanted; answered by TEXT before anything else
+IMAGE = (
+    b"I"  # child: a page's number (`PAGE`) and a PNG of it, whose text is wanted; answered by TEXT before anything else
+)
 TEXT = b"T"  # parent: UTF-8
 JOB = b"J"  # parent: what to parse
 

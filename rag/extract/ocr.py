@@ -1,6 +1,7 @@
 """Tesseract, when the machine has it, reads pages that are pictures."""
 
 import functools
+import logging
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import time
 from collections.abc import Callable
 
 from rag.extract.errors import ExtractError
+
+log = logging.getLogger("rag.extract")
 
 # A page as PNG, and its number -> its text. Runs in the caller's thread; what it raises, `extract` raises.
 OcrFunction = Callable[[bytes, int], str]
@@ -37,13 +40,17 @@ def command() -> str:
 @functools.cache
 def languages() -> str:
     """Tesseract's installed languages as it takes them, English first."""
-    ran = subprocess.run(  # noqa: S603 - the installed binary, fixed arguments
-        [command(), "--list-langs"], capture_output=True, text=True, timeout=SECONDS_TO_LIST, check=True
-    )
+    try:
+        ran = subprocess.run(  # noqa: S603 - the installed binary, fixed arguments
+            [command(), "--list-langs"], capture_output=True, text=True, timeout=SECONDS_TO_LIST, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        log.warning("tesseract does not list its languages: %s", type(error).__name__)
+        return "eng"
     found = [line.strip() for line in ran.stdout.splitlines()[1:] if line.strip()]
     usable = [name for name in found if name not in {"osd", "equ", "snum"} and "/" not in name]
     usable.sort(key=lambda name: (name != "eng", name))
-    return "+".join(usable[:MOST_LANGUAGES])
+    return "+".join(usable[:MOST_LANGUAGES]) or "eng"
 
 
 class Tesseract:

@@ -117,12 +117,12 @@ class _Child:
             kind, payload = self._receive()
             if kind == frames.RESULT:
                 return self._checked(payload)
-            if kind == frames.IMAGE and image_to_text:
+            if kind == frames.IMAGE and image_to_text and len(payload) > frames.PAGE.size:
                 self._send(frames.TEXT, self._text_of(image_to_text, payload).encode(errors="replace"))
             else:
                 raise self._refused(payload)
 
-    def _text_of(self, image_to_text: OcrFunction, png: bytes) -> str:
+    def _text_of(self, image_to_text: OcrFunction, image: bytes) -> str:
         """A picture's text, "" where OCR fails or has no time left; the parser's own clock stands still."""
         self._pages += 1
         if self._pages > self._limits.ocr_pages or self._ocr_left <= 0:
@@ -130,7 +130,8 @@ class _Child:
         self._tick()
         began = time.monotonic()
         try:
-            return image_to_text(png, self._pages)
+            (page,) = frames.PAGE.unpack_from(image)
+            return image_to_text(image[frames.PAGE.size :], page)
         except ExtractError as error:
             log.warning("OCR of a page failed: %s %s", error.code, error.detail)
             return ""

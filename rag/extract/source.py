@@ -4,8 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-# A page as PNG -> its text; None where no page can be read.
-ReadImage = Callable[[bytes], str]
+from rag.extract.errors import ExtractError
+
+# A page as PNG, and its number -> its text.
+ReadImage = Callable[[bytes, int], str]
+# In every encoding of Unicode.
+MOST_BYTES_A_CHARACTER = 4
 
 
 @dataclass(slots=True)
@@ -20,6 +24,13 @@ class Source:
     media_type: str = ""
     charset: str = ""
     read_image: ReadImage | None = None
+
+    def text_bytes(self, characters: int) -> bytes:
+        """All bytes of a file that is text. Raises `ExtractError` when they cannot be few enough characters."""
+        content = self.file.read(MOST_BYTES_A_CHARACTER * characters + 1)
+        if len(content) > MOST_BYTES_A_CHARACTER * characters:
+            raise ExtractError("too_large", f"The file holds more than {characters:,} characters of text. Split it.")
+        return content
 
     @property
     def ending(self) -> str:

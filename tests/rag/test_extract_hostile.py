@@ -161,7 +161,7 @@ def test_time_and_memory_run_out() -> None:
     assert refused(slow, "a.md", limits=Limits(wall_seconds=1)).code == "timeout"
     assert time.monotonic() - began < 20
     little = Limits(memory_bytes=100 * 1024**2)
-    assert refused(b"word " * 20_000_000, "a.txt", limits=little).code == "memory"
+    assert refused(b"word " * 15_000_000, "a.txt", limits=little).code == "memory"
 
 
 def test_a_caller_may_stop_a_parser() -> None:

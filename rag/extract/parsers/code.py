@@ -10,7 +10,7 @@ SHORT = 200
 
 
 def parse(source: Source, builder: Builder) -> None:
-    content = source.file.read()
+    content = source.text_bytes(builder.limits.characters)
     text, notes = decoded(content, source.charset or declared(content))
     builder.keep(text)
     # A name says more than a first line; code has no title.

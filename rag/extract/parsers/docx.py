@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from docx.document import Document
@@ -27,6 +28,8 @@ for content_type in (
     PartFactory.part_type_for[content_type] = DocumentPart
 
 FOOTNOTES = "application/vnd.openxmlformats-officedocument.wordprocessingml.footnotes+xml"
+# The ninth says that it is body text.
+_LEVELS = frozenset("012345678")
 _HEADING = re.compile(r"heading\s*(\d)", re.I)
 _TEXT, _TAB, _DELETED = qn("w:t"), qn("w:tab"), qn("w:del")
 _BREAKS = {qn("w:br"), qn("w:cr")}
@@ -51,10 +54,48 @@ def parse(source: Source, builder: Builder) -> None:
             _add_notes(builder, related.target_part.blob)
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What is asked of a paragraph's style: its name in English, and its own outline level (0 to 8) or None."""
+
+    name: str = ""
+    outline: int | None = None
+
+
+class Styles:
+    """Styles by id, read once: python-docx searches all of them for each paragraph."""
+
+    def __init__(self, document: Document) -> None:
+        self._styles: dict[str | None, Style] = {}
+        elements: dict[str, Any] = {each.styleId: each for each in document.styles.element.style_lst}
+        for style_id, element in elements.items():
+            name, outline, based, seen = element.name_val or "", None, element, set[str]()
+            # What a style does not say, the one that it is based on does.
+            while based is not None and based.styleId not in seen:
+                seen.add(based.styleId)
+                outline = outline_of(based.pPr) if outline is None else outline
+                if _HEADING.match(based.name_val or ""):
+                    name = based.name_val
+                based = elements.get(based.basedOn.val) if based.basedOn is not None else None
+            self._styles[style_id] = Style(name, outline)
+
+    def of(self, paragraph: Paragraph) -> Style:
+        """The style of a paragraph."""
+        return self._styles.get(paragraph._p.style, Style())
+
+
+def outline_of(properties: Any) -> int | None:
+    """The outline level that a paragraph's or style's properties set."""
+    found = properties.find(qn("w:outlineLvl")) if properties is not None else None
+    value = found.get(qn("w:val"), "") if found is not None else ""
+    return int(value) if value in _LEVELS else None
+
+
 def _add_body(builder: Builder, document: Document) -> None:
+    styles = Styles(document)
     items: list[str] = []
     for content in document.iter_inner_content():
-        if isinstance(content, Paragraph) and (level := _list_level(content)) is not None:
+        if isinstance(content, Paragraph) and (level := _list_level(content, styles.of(content))) is not None:
             if text := text_of(content._p).strip():
                 items.append("  " * level + "- " + text.replace("\n", " "))
             continue
@@ -63,51 +104,43 @@ def _add_body(builder: Builder, document: Document) -> None:
         if isinstance(content, Table):
             _add_table(builder, content)
         else:
-            _add_paragraph(builder, content)
+            _add_paragraph(builder, content, styles.of(content))
     builder.add("list", "\n".join(items))
 
 
-def _add_paragraph(builder: Builder, paragraph: Paragraph) -> None:
+def _add_paragraph(builder: Builder, paragraph: Paragraph, style: Style) -> None:
     text = text_of(paragraph._p)
-    name = (paragraph.style.name if paragraph.style else "") or ""
-    if name == "Title":
+    if style.name == "Title":
         builder.entitle(text)
         builder.heading(1, text)
-    elif level := heading_level(paragraph, name):
+    elif level := heading_level(paragraph, style):
         builder.heading(level, text)
     else:
-        builder.add("quote" if "quote" in name.lower() else "paragraph", text)
+        builder.add("quote" if "quote" in style.name.lower() else "paragraph", text)
     for box in paragraph._p.iter(_BOX):
         if not any(above.tag == _ALTERNATIVE for above in box.iterancestors()):
             for inner in box.iter(_PARAGRAPH):
                 builder.add("paragraph", text_of(inner))
 
 
-def heading_level(paragraph: Paragraph, style: str) -> int:
+def heading_level(paragraph: Paragraph, style: Style) -> int:
     """1 to 6, or 0 for what is no heading: by the style's name, or by the outline level of paragraph or style."""
-    if found := _HEADING.match(style):
+    if found := _HEADING.match(style.name):
         return int(found[1])
-    properties = [paragraph._p.pPr]
-    if paragraph.style is not None:
-        properties.append(paragraph.style.element.pPr)
-    for each in properties:
-        outline = each.find(qn("w:outlineLvl")) if each is not None else None
-        if outline is not None and (value := outline.get(qn("w:val"), "9")).isdigit() and int(value) < 9:
-            return min(int(value) + 1, 6)
-    return 0
+    own = outline_of(paragraph._p.pPr)
+    level = own if own is not None else style.outline
+    return min(level + 1, 6) if level is not None else 0
 
 
-def _list_level(paragraph: Paragraph) -> int | None:
+def _list_level(paragraph: Paragraph, style: Style) -> int | None:
     """How deep an item is nested; None for what is no item."""
-    style = paragraph.style
-    name = (style.name if style is not None else "") or ""
-    if _HEADING.match(name):
+    if heading_level(paragraph, style):
         return None
     properties = paragraph._p.pPr
     numbering: Any = properties.numPr if properties is not None else None
     if numbering is not None and numbering.numId is not None and numbering.numId.val:
         return min(numbering.ilvl.val if numbering.ilvl is not None else 0, 8)
-    return 0 if name.startswith("List") else None
+    return 0 if style.name.startswith("List") else None
 
 
 def _add_table(builder: Builder, table: Table) -> None:

@@ -34,7 +34,7 @@ MAIN_SHARE = 0.25
 
 
 def parse(source: Source, builder: Builder) -> None:
-    content = source.file.read()
+    content = source.text_bytes(builder.limits.characters)
     text, notes = decoded(content, declared(content) or source.charset)
     for note in notes:
         builder.note(note)

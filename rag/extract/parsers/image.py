@@ -1,6 +1,7 @@
 """A picture of a text: what OCR reads in it."""
 
 import io
+import re
 
 from PIL import Image, ImageSequence
 
@@ -8,6 +9,7 @@ from rag.extract.builder import Builder, stem
 from rag.extract.errors import ExtractError
 from rag.extract.source import Source
 
+_BROKEN = re.compile(r"(?<=[^\W\d])-\n(?=[^\W\d_])")
 # Of one picture, before it is made smaller; a decompression bomb has more.
 MOST_PIXELS = 150_000_000
 
@@ -24,8 +26,13 @@ def parse(source: Source, builder: Builder) -> None:
             if number and picture.format != "TIFF":
                 break
             builder.page()
-            for paragraph in source.read_image(as_png(frame, builder.limits.ocr_pixels)).split("\n\n"):
-                builder.add("paragraph", paragraph)
+            add_recognised(builder, source.read_image(as_png(frame, builder.limits.ocr_pixels), number + 1))
+
+
+def add_recognised(builder: Builder, text: str) -> None:
+    """What OCR read: empty lines part paragraphs, words that were broken are whole again."""
+    for paragraph in text.split("\n\n"):
+        builder.add("paragraph", _BROKEN.sub("", paragraph))
 
 
 def as_png(picture: Image.Image, most_pixels: int) -> bytes:

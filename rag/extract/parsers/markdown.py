@@ -28,7 +28,7 @@ _MARKUP = re.compile(r"!\[([^\]]*)\]\([^)]*\)|\[([^\]]*)\]\([^)]*\)|[*_`~]{1,3}(
 
 
 def parse(source: Source, builder: Builder) -> None:
-    text, notes = decoded(source.file.read(), source.charset)
+    text, notes = decoded(source.text_bytes(builder.limits.characters), source.charset)
     builder.keep(text)
     for note in notes:
         builder.note(note)

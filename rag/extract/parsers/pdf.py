@@ -9,6 +9,7 @@ import pypdfium2.raw as pdfium
 
 from rag.extract.builder import Builder
 from rag.extract.errors import ExtractError
+from rag.extract.parsers.image import add_recognised, as_png
 from rag.extract.parsers.pdf_layout import Layout, Line, key_of, without_running
 from rag.extract.source import Source
 
@@ -40,8 +41,7 @@ def parse(source: Source, builder: Builder) -> None:
     layout = Layout(kept, _outline(document))
     for number, page in enumerate(kept):
         builder.page()
-        for paragraph in pages.recognised.get(number, "").split("\n\n"):
-            builder.add("paragraph", paragraph)
+        add_recognised(builder, pages.recognised.get(number, ""))
         for piece in layout.pieces(page):
             if piece.level:
                 builder.heading(piece.level, piece.text)
@@ -88,13 +88,11 @@ class _Pages:
         limits = self._builder.limits
         if self._source.read_image is None or len(self.recognised) >= limits.ocr_pages:
             return False
-        from rag.extract.parsers.image import as_png
-
         width, height = page.get_size()
         area = max(1.0, width * height)
         scale = min(OCR_DPI / POINTS_PER_INCH, (limits.ocr_pixels / area) ** 0.5)
         bitmap = page.render(scale=scale, grayscale=True)
-        text = self._source.read_image(as_png(bitmap.to_pil(), limits.ocr_pixels))
+        text = self._source.read_image(as_png(bitmap.to_pil(), limits.ocr_pixels), number + 1)
         bitmap.close()
         self.recognised[number] = text
         return bool(text.strip())

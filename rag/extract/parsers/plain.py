@@ -19,7 +19,7 @@ LONGEST_HEADING = 100
 
 
 def parse(source: Source, builder: Builder) -> None:
-    text, notes = decoded(source.file.read(), source.charset)
+    text, notes = decoded(source.text_bytes(builder.limits.characters), source.charset)
     builder.keep(text)
     for note in notes:
         builder.note(note)

@@ -15,7 +15,7 @@ LONGEST_CELL = 1_000_000
 
 
 def parse(source: Source, builder: Builder) -> None:
-    text, notes = decoded(source.file.read(), source.charset)
+    text, notes = decoded(source.text_bytes(builder.limits.characters), source.charset)
     for note in notes:
         builder.note(note)
     builder.entitle(stem(source.name))
