@@ -77,6 +77,18 @@ def _ingest_kill(options: argparse.Namespace) -> int:
     return ingest_kill.run(options.pages, options.kills)
 
 
+def _cache_eval(options: argparse.Namespace) -> int:
+    from bench import cache_eval
+
+    return cache_eval.run()
+
+
+def _embed(options: argparse.Namespace) -> int:
+    from bench import embed  # it sets the environment that Django reads
+
+    return embed.run(options.rounds, options.passages)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmark of the request path.")
     parser.set_defaults(action=_run)
@@ -115,6 +127,12 @@ def _arguments() -> argparse.Namespace:
     killing.add_argument("--pages", type=int, default=2000)
     killing.add_argument("--kills", type=int, default=10)
     killing.set_defaults(action=_ingest_kill)
+    caching = actions.add_parser("cache-eval", help="what the semantic cache answers, right and wrong")
+    caching.set_defaults(action=_cache_eval)
+    embedding = actions.add_parser("embed", help="the embedding worker beside SentenceTransformer.encode")
+    embedding.add_argument("--rounds", type=int, default=5)
+    embedding.add_argument("--passages", type=int, default=192)
+    embedding.set_defaults(action=_embed)
     return parser.parse_args()
 
 

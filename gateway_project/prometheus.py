@@ -10,6 +10,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway_project.api import error_response
 from gateway_project.lib.errors import NotAuthenticated
+from rag.embedding import metrics as embedder
 
 # Headers by which a proxy says that a request came from elsewhere: then loopback means the proxy.
 FORWARDED = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via")
@@ -26,7 +27,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
         # Several web processes: each writes its figures there, and any of them answers for all.
         registry = CollectorRegistry()
         MultiProcessCollector(registry, str(settings.METRICS_FOLDER))  # type: ignore[no-untyped-call]
-    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    body = generate_latest(registry) + generate_latest(embedder.registry())
+    return HttpResponse(body, content_type=CONTENT_TYPE_LATEST)
 
 
 def _has_token(request: HttpRequest) -> bool:

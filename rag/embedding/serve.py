@@ -23,6 +23,8 @@ def main() -> None:
     service.start()
     signal.sigwait(wanted)
     service.stop()
+    # A thread that is still reading a model's weights would hold the process until it has read them.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,10 @@ import pytest
 
 from gateway_project.env import BASE_DIR
 
-HEAVY = ("celery", "litellm", "torch", "transformers", "twisted", "daphne", "structlog")
+HEAVY = (
+    "celery", "litellm", "torch", "transformers", "sentence_transformers", "tokenizers", "numpy", "huggingface_hub",
+    "PIL", "twisted", "daphne", "structlog",
+)  # fmt: skip
 
 
 def loaded_after(code: str) -> set[str]:
@@ -39,6 +42,22 @@ def test_the_worker_starts_without_torch_and_litellm() -> None:
         "litellm",
         "transformers",
     }
+
+
+def test_who_asks_the_embedding_worker_needs_none_of_its_libraries() -> None:
+    code = """
+import django; django.setup()
+import asyncio
+from rag.embedding.client import current, floats, halfvec
+from rag.embedding.errors import EmbedderAway
+from rag.embedding import spaces
+for call in (lambda: current.embed_sync(["a"]), lambda: asyncio.run(current.embed(["a"]))):
+    try: call()
+    except EmbedderAway: pass
+halfvec(bytes(8)); floats(bytes(8))
+"""
+    heavy = {"torch", "numpy", "transformers", "sentence_transformers", "tokenizers", "huggingface_hub"}
+    assert not loaded_after(code) & heavy
 
 
 def test_a_web_process_that_sends_a_task_finds_the_broker() -> None:

@@ -12,8 +12,8 @@ from gateway_project.socket_paths import embed_socket
 from rag.embedding.client import Embedder
 from rag.embedding.errors import EmbedderAway
 
-# torch is read from a disk that others use, too.
-START_SECONDS = 90.0
+# torch and what comes with it are read from a disk, and compute, beside other tests.
+START_SECONDS = 240.0
 
 
 class EmbedderProcess:
@@ -35,7 +35,7 @@ class EmbedderProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "EmbedderProcess":
-        """Returns when it answers; no model is loaded yet."""
+        """Returns when it answers and has loaded the text model."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "rag.embedding.serve"],
@@ -50,6 +50,7 @@ class EmbedderProcess:
                 assert time.monotonic() < deadline, "the embedding worker does not answer"
                 time.sleep(0.05)
             else:
+                self.client.describe_sync(timeout=START_SECONDS)
                 return self
 
     def kill(self) -> None:
