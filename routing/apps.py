@@ -16,6 +16,7 @@ class RoutingConfig(AppConfig):
         from keys.probe import register_prober
         from keys.vault import register_sealed
         from keys.webhooks.posting import register_poster
+        from rag.services import on_documents_gone
         from routing.content import opened
         from routing.discovery import probe_now
         from routing.live import refused_secrets, unserved_models
@@ -33,8 +34,16 @@ class RoutingConfig(AppConfig):
         register_sealed(IdempotentRequest, "sealed", batch=10)
         register_sealed(RequestContent, "sealed", batch=10)
         register_opener(opened)
+        on_documents_gone(forget_quotes)
         # After keys' own receiver, which makes the providers: receivers are called in the order of INSTALLED_APPS.
         workspace_created.connect(discover_soon, dispatch_uid="routing.discover_soon")
+
+
+def forget_quotes(*gone: Any) -> None:
+    """Documents are gone, and with them what was answered from them."""
+    from routing.grounding.forgetting import forget
+
+    forget(*gone)
 
 
 def discover_soon(workspace: Any, **kwargs: Any) -> None:

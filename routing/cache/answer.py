@@ -45,6 +45,8 @@ class KeptAnswer:
     streamed: bool
     # Whether it calls a tool, and so is given to who asks for the cache alone.
     calls_tool: bool
+    # The documents that it was made from.
+    documents: tuple[str, ...] = ()
     body: bytes = field(repr=False)
 
     @property
@@ -68,6 +70,7 @@ class KeptAnswer:
         try:
             head = orjson.loads(stored[4:end])
             head["usage"] = _usage(head["usage"])
+            head["documents"] = tuple(head["documents"])
             return cls(**head, body=stored[end:])
         except (orjson.JSONDecodeError, ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise Unreadable(f"not an answer: {type(error).__name__}") from None
