@@ -4,8 +4,8 @@ uvicorn writes the head of every answer by itself, which wakes the client for no
 at each header with two regular expressions.
 """
 
-import functools
 import re
+from collections.abc import Iterable
 from typing import cast
 
 from uvicorn._types import ASGISendEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent
@@ -14,16 +14,22 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # All but the tab, which may stand in a header's value (RFC 9110, 5.5).
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code != 0x09)
-_FRAMING = frozenset({b"content-length: ", b"transfer-encoding: ", b"connection: "})
 _WITHOUT_BODY = frozenset({204, 304})
+# By a header's name: the end of the line before it, and the beginning of its own. Those that frame the body are apart.
+_FRAMING = {name: b"\r\n%b: " % name for name in (b"content-length", b"transfer-encoding", b"connection")}
+_FIELDS: dict[bytes, bytes] = {}
+# Names that are kept: applications have few, but nothing else bounds them.
+_MOST_FIELDS = 256
 
 
-@functools.lru_cache(maxsize=256)
 def _field(name: bytes) -> bytes:
-    """The beginning of a header's line. Raises `RuntimeError` for what is no header's name."""
+    """The beginning of a header's line, remembered. Raises `RuntimeError` for what is no header's name."""
     if not _NAME.fullmatch(name):
         raise RuntimeError("Invalid HTTP header name.")
-    return name.lower() + b": "
+    field = b"\r\n%b: " % name.lower()
+    if len(_FIELDS) < _MOST_FIELDS:
+        _FIELDS[name] = field
+    return field
 
 
 class Cycle(RequestResponseCycle):
@@ -41,33 +47,46 @@ class Cycle(RequestResponseCycle):
             return
         kind = message["type"]
         if kind == "http.response.start" and not self.response_started:
-            self._begin(cast(HTTPResponseStartEvent, message))
+            start = cast(HTTPResponseStartEvent, message)
+            self._begin(start["status"], start.get("headers", ()))
         elif kind == "http.response.body" and self.response_started and not self.response_complete:
-            self._go_on(cast(HTTPResponseBodyEvent, message))
+            part = cast(HTTPResponseBodyEvent, message)
+            self._go_on(part.get("body", b""), more=part.get("more_body", False))
         else:
             await super().send(message)  # which says what is wrong with it
 
-    def _begin(self, message: HTTPResponseStartEvent) -> None:
+    def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Send a whole answer, as two messages to `send` would. False when its reader has to be waited for."""
+        if self.response_started or (self.flow.write_paused and not self.disconnected):
+            return False
+        if not self.disconnected:
+            self._begin(status, headers)
+            self._go_on(body, more=False)
+        return True
+
+    def _begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Write the head, or hold it back for its body. Raises `RuntimeError` for what is no header."""
         self.response_started, self.waiting_for_100_continue = True, False
-        status = message["status"]
-        parts = [STATUS_LINE[status]]
-        headers = [*self.default_headers, *message.get("headers", ())]
-        for name, value in headers:
-            field = _field(name)
-            if field in _FRAMING:
-                self._frame(field, value)
-            parts += (field, value, b"\r\n")
-        # The status line, the headers, and the empty line that ends the head.
-        lines = len(headers) + 2
+        parts = [STATUS_LINE[status][:-2]]
+        known = _FIELDS.get
+        for name, value in [*self.default_headers, *headers]:
+            field = known(name)
+            if field is None:
+                framing = name.lower()
+                field = _FRAMING.get(framing)
+                if field is None:
+                    field = _field(name)
+                else:
+                    self._frame(framing, value)
+            parts += (field, value)
         if not self.keep_alive and not self._says_close:
-            parts.append(b"connection: close\r\n")
-            lines += 1
+            parts += (b"\r\nconnection: ", b"close")
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _WITHOUT_BODY:
             self.chunked_encoding = True
-            parts.append(b"transfer-encoding: chunked\r\n")
-            lines += 1
-        parts.append(b"\r\n")
+            parts += (b"\r\ntransfer-encoding: ", b"chunked")
+        # Those between the lines, and two more that end the head.
+        lines = len(parts) // 2 + 2
+        parts.append(b"\r\n\r\n")
         head = b"".join(parts)
         if len(head) - len(head.translate(None, _CONTROLS)) != 2 * lines:
             raise RuntimeError("Invalid HTTP header value.")
@@ -76,20 +95,19 @@ class Cycle(RequestResponseCycle):
         else:
             self.transport.write(head)
 
-    def _frame(self, field: bytes, value: bytes) -> None:
+    def _frame(self, name: bytes, value: bytes) -> None:
         """Take in what a header says of the body's end and the connection's."""
-        if field == b"content-length: ":
+        if name == b"content-length":
             if self.chunked_encoding is None:
                 self.chunked_encoding, self.expected_content_length = False, int(value)
-        elif field == b"transfer-encoding: ":
+        elif name == b"transfer-encoding":
             if value.lower() == b"chunked":
                 self.chunked_encoding, self.expected_content_length = True, 0
         elif b"close" in [token.strip() for token in value.lower().split(b",")]:
             self.keep_alive, self._says_close = False, True
 
-    def _go_on(self, message: HTTPResponseBodyEvent) -> None:
+    def _go_on(self, body: bytes, *, more: bool) -> None:
         """Write a part of the body. Raises `RuntimeError` when it has not the length that the head says."""
-        body, more = message.get("body", b""), message.get("more_body", False)
         if self.scope["method"] == "HEAD":
             self.expected_content_length, body = 0, b""
         elif self.chunked_encoding:

@@ -245,7 +245,7 @@ def _read_ask(found: Features, ask: str, material: str) -> bool:
     signs = whole.translate(None, _NO_SIGNS)
     found.digits = _count(signs, _DIGITS)
     found.code_signs = _count(signs, _CODE)
-    found.indented = _indented(whole)
+    found.indented = _indented(whole) if b"\n" in whole else 0
     ask, choices = without_choices(ask)
     spaced = words_of(ask, found.language)
     found.ask_tokens, found.choice_tokens = estimate_tokens(ask), estimate_tokens(choices)

@@ -16,6 +16,8 @@ OF_KINDS = frozenset({"streaming", "tools", "vision"})
 OF_MODELS = frozenset({"tools", "vision", "audio", "json", "reasoning"})
 
 _JSON_FORMATS = frozenset({"json_object", "json_schema"})
+# Members of a body that tell of abilities; most have none of them.
+_TELLING = frozenset({"tools", "response_format", "reasoning_effort", "reasoning", "modalities"})
 _PARTS = {"image_url": VISION, "input_audio": AUDIO}
 
 # Tokens that an answer is expected to have, as far as `max_tokens` allows. Estimates: chat logs (LMSYS-Chat-1M) have
@@ -42,18 +44,10 @@ def needs_of(exchange: Exchange, label: Label) -> Needs:
     """What `exchange`, as `label` describes it, needs."""
     body = exchange.body
     bits = STREAMING if exchange.stream else 0
-    if body.get("tools"):
-        bits |= TOOLS
     if label.task != "chat":
         bits |= VISION
-    if "response_format" in body and _asks_for_json(body["response_format"]):
-        bits |= JSON
-    effort = body.get("reasoning_effort")
-    if (effort is not None and effort != "none") or body.get("reasoning"):
-        bits |= REASONING
-    modalities = body.get("modalities")
-    if type(modalities) is list and "audio" in modalities:
-        bits |= AUDIO
+    if not _TELLING.isdisjoint(body):
+        bits |= _in_fields(body)
     if exchange.endpoint.content == "messages":  # elsewhere it is any unknown field, of any shape
         for message in body["messages"]:
             content = message.get("content")
@@ -64,6 +58,19 @@ def needs_of(exchange: Exchange, label: Label) -> Needs:
     expected = EXPECTED_OUTPUT[label.complexity]
     output = most if 0 < most < expected else expected
     return Needs(exchange.endpoint.capability, bits, label.prompt_tokens, most, output)
+
+
+def _in_fields(body: dict[str, Any]) -> int:
+    bits = TOOLS if body.get("tools") else 0
+    if "response_format" in body and _asks_for_json(body["response_format"]):
+        bits |= JSON
+    effort = body.get("reasoning_effort")
+    if (effort is not None and effort != "none") or body.get("reasoning"):
+        bits |= REASONING
+    modalities = body.get("modalities")
+    if type(modalities) is list and "audio" in modalities:
+        bits |= AUDIO
+    return bits
 
 
 def _asks_for_json(response_format: Any) -> bool:

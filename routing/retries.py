@@ -65,7 +65,10 @@ def fingerprint(exchange: Exchange) -> int:
     for message in _some(messages):
         said = message.get("content") if type(message) is dict else message
         if type(said) is str:
-            gist += _ends(said)
+            if len(said) <= 2 * ENDS:
+                gist.append(said)
+            else:
+                gist += _ends(said)
         elif type(said) is list:
             gist.append(len(said))
             for part in _some(said):

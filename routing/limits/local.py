@@ -86,12 +86,14 @@ class Counts:
             most = scope if share is None else share.of(scope, now)
             if most.requests is not None:
                 log = counted.requests
-                log.expire(now - window)
+                if log.entries and log.entries[0].at < now - window:
+                    log.expire(now - window)
                 if log.total >= most.requests:
                     worst = _longer(worst, scope, "requests", log.wait(1, most.requests, window, now))
             if most.tokens is not None:
                 log = counted.tokens
-                log.expire(now - window)
+                if log.entries and log.entries[0].at < now - window:
+                    log.expire(now - window)
                 weight = min(tokens, most.tokens)
                 if not weight or log.total + weight > most.tokens:
                     worst = _longer(worst, scope, "tokens", log.wait(weight, most.tokens, window, now))
@@ -133,11 +135,14 @@ class Counts:
             limit = scope.requests
             if limit is None:
                 continue
-            log = self.of(scope).requests
-            log.expire(now - scope.window)
+            log, window = self.of(scope).requests, scope.window
+            entries = log.entries
+            if entries and entries[0].at < now - window:
+                log.expire(now - window)
             most = limit if share is None else share.of(scope, now).requests or 0
-            reset = log.entries[-1].at + scope.window - now if log.entries else 0.0
-            tightest = tighter(tightest, Standing(limit, max(0, most - log.total), min(reset, scope.window)))
+            reset = entries[-1].at + window - now if entries else 0.0
+            found = Standing(limit, max(0, most - log.total), min(reset, window))
+            tightest = found if tightest is None else tighter(tightest, found)
         return tightest
 
 

@@ -38,9 +38,10 @@ class Log:
 
     def add(self, at: float, weight: int, window: float, id_: str = "") -> Entry:
         """Count `weight` at `at`, which is now, and forget what is older than `window`."""
-        self.expire(at - window)
-        self.total += weight
         entries = self.entries
+        if entries and entries[0].at < at - window:
+            self.expire(at - window)
+        self.total += weight
         if entries and (last := entries[-1]).at >= at:
             last.weight += weight
             last.id = ""
