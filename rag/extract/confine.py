@@ -56,9 +56,11 @@ def shut() -> None:
     if LINUX:
         libc = _libc()
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        # Refused where user namespaces are switched off; Landlock and the limits still hold.
-        libc.unshare(CLONE_NEWUSER | CLONE_NEWNET)
         _read_only_code(libc)
+        # Root may do without a user namespace, in which it would lose its right to read what is another's. Refused
+        # where such namespaces are switched off; Landlock and the limits still hold.
+        if libc.unshare(CLONE_NEWNET):
+            libc.unshare(CLONE_NEWUSER | CLONE_NEWNET)
 
 
 def _lower(which: int, soft: int, hard: int | None = None) -> None:
@@ -84,7 +86,7 @@ def _read_only_code(libc: ctypes.CDLL) -> None:
     # The project's own code: this package, and not the root, under which the data may lie.
     code = {Path(__file__).parent, *(Path(place) for place in sys.path[1:]), *map(Path, SYSTEM)}
     for place in code:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             opened = os.open(place, os.O_PATH | os.O_CLOEXEC)
             rights = READ_FILE | READ_DIRECTORY if place.is_dir() else READ_FILE
             libc.syscall(LANDLOCK_ADD_RULE, ruleset, LANDLOCK_RULE_PATH_BENEATH, struct.pack("=Qi", rights, opened), 0)

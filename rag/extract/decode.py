@@ -7,6 +7,10 @@ from rag.extract.errors import ExtractError
 
 # How much of a file is looked at to guess its encoding.
 SAMPLE = 128 * 1024
+# The share of controls that a damaged text may have; what is compressed has ten per cent.
+MOST_CONTROLS = 0.02
+# All but tab, line breaks, form feed, and escape, with which older encodings switch their sets.
+_CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1b")
 # UTF-32 first: its mark begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -24,7 +28,7 @@ def decoded(content: bytes, declared: str = "") -> tuple[str, list[str]]:
     bytes, a guess. Raises `ExtractError` for bytes that are no text in any of them.
     """
     encoding = marked(content) or wide(content)
-    if not encoding and b"\0" in content:
+    if not encoding and binary(content[:SAMPLE]):
         raise ExtractError("unsupported", "This is no text and no format that is known here.")
     if not encoding:
         try:
@@ -35,6 +39,12 @@ def decoded(content: bytes, declared: str = "") -> tuple[str, list[str]]:
     wrong = text.count("\ufffd")
     notes = [f"{wrong:,} characters could not be read (the text was taken as {encoding})."] if wrong else []
     return clean(text), notes
+
+
+def binary(sample: bytes) -> bool:
+    """Whether these bytes hold too many controls for a text; a stray one may be anywhere."""
+    controls = len(sample) - len(sample.translate(None, _CONTROLS))
+    return controls > MOST_CONTROLS * len(sample)
 
 
 def marked(content: bytes) -> str:

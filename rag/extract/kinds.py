@@ -7,7 +7,7 @@ from typing import Protocol, cast
 
 from rag.extract import archive
 from rag.extract.builder import Builder
-from rag.extract.decode import marked, wide
+from rag.extract.decode import binary, marked, wide
 from rag.extract.errors import ExtractError
 from rag.extract.model import Limits
 from rag.extract.source import Source
@@ -100,7 +100,7 @@ def kind_of(source: Source, limits: Limits) -> Kind:
         raise _old_office(source)
     if head.startswith(_IMAGES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return IMAGE
-    if b"\0" in head and not marked(head) and not wide(head):
+    if not marked(head) and not wide(head) and binary(head):
         raise _binary(source, head)
     return _text(source, head)
 

@@ -1,5 +1,8 @@
 """Plain text, Markdown, code, tables and e-mail: what is kept, in which encoding, at which offset."""
 
+import random
+import zlib
+
 import pytest
 
 from tests.rag.extracting import blocks, read, refused
@@ -168,7 +171,18 @@ def test_a_mail_of_html_alone() -> None:
     assert blocks(read(mail.encode(), "a.eml"))[1:] == [("heading", "News"), ("paragraph", "All is well.")]
 
 
+def test_nothing_of_markdown_is_lost() -> None:
+    found = read(b"See [here][1].\n\n***\n\n[1]: https://example.com\n\nEnd.", "a.md")
+    assert [text for _, text in blocks(found)] == ["See [here][1].", "[1]: https://example.com", "End."]
+
+
+def test_a_stray_control_character_makes_no_binary_of_a_text() -> None:
+    assert read(b"It is a long text with a \0 in it, and it is read all the same.", "a.txt").text.count("\0") == 0
+
+
 def test_bytes_that_are_no_text() -> None:
     assert refused(bytes(range(256)) * 4, "a.txt").code == "unsupported"
+    packed = bytes(code or 1 for code in zlib.compress(random.Random(6).randbytes(2000)))
+    assert refused(packed, "a.txt").code == "unsupported"
     assert refused(b"", "a.txt").code == "empty"
     assert refused(b" \n\t\n ", "a.txt").code == "empty"

@@ -49,17 +49,31 @@ def _mark(builder: Builder, text: str, begin: int) -> None:
     starts = [begin]
     while (at := text.find("\n", starts[-1])) >= 0:
         starts.append(at + 1)
+    at = begin
     tokens = MarkdownIt("commonmark").enable("table").parse(text[begin:])
     for index, token in enumerate(tokens):
-        if token.level or not token.map:
+        if token.level or not token.map or token.nesting < 0:
             continue
         start, end = _range(text, starts, token.map)
+        _mark_rest(builder, text, at, start)
+        at = end
         if token.type == "heading_open":
             builder.mark("heading", start, end, level=int(token.tag[1:]), title=_said(tokens[index + 1].content))
         elif token.type == "paragraph_open":
             _mark_paragraph(builder, text, start, end)
         elif kind := _KINDS.get(token.type):
             builder.mark(kind, start, end)
+        else:
+            _mark_rest(builder, text, start, end)
+
+    _mark_rest(builder, text, at, len(text))
+
+
+def _mark_rest(builder: Builder, text: str, start: int, end: int) -> None:
+    """What a parser makes nothing of (definitions of links) is text all the same."""
+    part = text[start:end]
+    if any(map(str.isalnum, part)):
+        builder.mark("paragraph", start + len(part) - len(part.lstrip()), start + len(part.rstrip()))
 
 
 def _mark_paragraph(builder: Builder, text: str, start: int, end: int) -> None:
