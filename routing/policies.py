@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from gateway_project.lib.format import BUILT_IN_POLICY
+from routing.grounding.wish import RagWish
 from routing.providers.base import DEFAULT_TIMEOUTS, Timeouts
 
 # What the policy of a workspace without one is called, everywhere; `default` sounds like the workspace's own default.
@@ -36,6 +37,19 @@ TASK_MODELS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class SemanticFacts:
+    """How a policy uses the semantic cache."""
+
+    # The least cosine of two prompts; None: the embedding model's own.
+    threshold: float | None = None
+    # The share of false hits that its threshold is moved for, and the share of hits that are answered afresh to see.
+    max_false_hits: float = 0.01
+    check_share: float = 0.02
+    # The model that compares the answers then; "": their embeddings alone do.
+    judge: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyFacts:
     """One version of a policy, validated. The defaults are those of a workspace without one."""
 
@@ -61,7 +75,11 @@ class PolicyFacts:
     hedge: bool = False
     # Which requests use the exact cache: all, none, or (None) those at temperature 0.
     cache_exact: bool | None = None
+    # None: answers are given to identical requests alone.
+    cache_semantic: SemanticFacts | None = None
     timeouts: Timeouts = DEFAULT_TIMEOUTS
+    # The library that its requests are answered from, where they name none.
+    rag: RagWish | None = None
 
 
 DEFAULT = PolicyFacts()

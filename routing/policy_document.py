@@ -14,7 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, St
 
 from gateway_project.lib.schemas import Strict, Usd, money
 from keys.schemas import ModelId, ProviderName, Text
-from routing.policies import NOTHING, TASK_MODELS, PolicyFacts, Weights
+from routing.grounding.wish import RagWish
+from routing.policies import NOTHING, TASK_MODELS, PolicyFacts, SemanticFacts, Weights
 from routing.providers.base import Timeouts
 
 MAX_MODELS = 200
@@ -80,6 +81,7 @@ def _check_storable(value: Any) -> None:
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Weight = Annotated[Number, Field(ge=0, le=1_000_000)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
+ShareOfHits = Annotated[Number, Field(gt=0, le=0.5)]
 ModelName = Annotated[ModelId, AfterValidator(_a_model)]
 Flag = Annotated[StrictBool, _or_default(bool)]
 # The bounds of a provider's name: it stands in `policy/<name>` as that does in `<provider>/<model>`.
@@ -105,14 +107,26 @@ class MinQuality(Strict):
 
 
 class CacheIn(Strict):
-    """Which answers may be given again; `threshold` is how alike a prompt must be to one that was answered before.
+    """Which answers may be given again.
 
-    `exact`: of identical requests, all (true), none (false), or those at temperature 0 (null).
+    `exact`: of identical requests, all (true), none (false), or those at temperature 0 (null). `semantic`: of the same
+    requests also to those whose last message is another one, and means the same.
     """
 
     exact: StrictBool | None = None
-    semantic: StrictBool = False
-    threshold: Fraction = 0.95
+    semantic: Flag = False
+    threshold: Fraction | None = Field(
+        None, description="The least cosine of two messages that mean the same; null: the embedding model's own."
+    )
+    max_false_hits: Annotated[ShareOfHits, _or_default(lambda: 0.01)] = Field(
+        0.01, description="The share of wrong semantic hits above which the threshold is raised by itself."
+    )
+    check_share: Annotated[Fraction, _or_default(lambda: 0.02)] = Field(
+        0.02, description="The share of semantic hits that are answered afresh in the background, and billed, to see."
+    )
+    judge: ModelName | None = Field(
+        None, description="The model that compares the two answers then; null: their embeddings alone do."
+    )
 
 
 class RagIn(Strict):
@@ -254,5 +268,15 @@ def facts(policy_id: str, name: str, version: int, document: Mapping[str, Any]) 
         calibrate=said["calibrate"],
         hedge=said["hedge"],
         cache_exact=None if said["cache"] is None else said["cache"]["exact"],
+        cache_semantic=_semantic(said["cache"] or {}),
         timeouts=Timeouts(**said["timeouts"]),
+        rag=None if said["rag"] is None else RagWish(**said["rag"]),
     )
+
+
+def _semantic(cache: Mapping[str, Any]) -> SemanticFacts | None:
+    """What a stored document's `cache` says of semantic hits; None where there are none."""
+    if not cache.get("semantic"):
+        return None
+    said = {**CacheIn.model_validate({}).model_dump(), **cache}
+    return SemanticFacts(said["threshold"], said["max_false_hits"], said["check_share"], said["judge"] or "")
