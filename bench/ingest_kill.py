@@ -1,7 +1,7 @@
 """Two thousand pages are ingested by workers that are killed, ten times: no chunk may be lost, none made twice.
 
 The first kill comes while the file is parsed, the others at shares of the chunks, so that each worker got somewhere. In
-the end every chunk is compared with those of the same file, ingested undisturbed.
+the end the chunks and their entries are compared with what cutting the same text gives, ordinal by ordinal.
 """
 
 import os
@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,8 @@ harbour engine lantern river copper ledger signal orchard valve compass granite 
 cellar dynamo ferry glacier hammer island journal kettle lever magnet needle oven piston quarry
 """.split()  # noqa: SIM905  (a page of quotes is no better)
 # Seconds for the whole of an ingestion, and between two looks.
-PATIENCE, LOOK = 1800.0, 0.05
+PATIENCE, LOOK = 3600.0, 0.05
+CHUNK_TOKENS = 160
 
 
 def pages(count: int, seed: int = 6) -> bytes:
@@ -85,43 +85,42 @@ def run(count: int, kills: int) -> int:
 
 
 def _run(count: int, kills: int, worker: Worker) -> int:
-    from rag.models import Status
-
-    content = pages(count)
-    killed, killed_seconds, when = _ingest("killed", content, worker, kills)
-    calm, calm_seconds, _ = _ingest("calm", content, worker, 0)
-    if {killed.status, calm.status} != {Status.READY}:
-        print(f"FAILED: {killed.status} {killed.error} / {calm.status} {calm.error}")
-        return 1
-    lost, doubled = _compared(killed, calm)
-    print(f"{count:,} pages, {calm.chunks:,} chunks; killed {len(when)} times, at {', '.join(when)} chunks")
-    print(f"undisturbed {calm_seconds:.0f} s, killed {killed_seconds:.0f} s (each new worker loads the model)")
-    print(f"chunks lost: {lost} (0), doubled: {doubled} (0)")
-    return 1 if lost or doubled or len(when) < kills else 0
-
-
-def _ingest(name: str, content: bytes, worker: Worker, kills: int) -> tuple[Any, float, list[str]]:
-    """Upload `content` and wait for it, killing the worker `kills` times on the way; when these were."""
     from accounts.models import Workspace
     from rag import services
     from rag.models import Status
 
-    workspace = Workspace.objects.create(name=name)
-    actor = services.Actor(workspace.pk)
-    library = services.create_library(actor, {"name": "pages"})
-    document, _ = services.upload(actor, library, name="pages.txt", content=BytesIO(content))
+    actor = services.Actor(Workspace.objects.create(name="bench").pk)
+    library = services.create_library(actor, {"name": "pages", "chunk_tokens": CHUNK_TOKENS, "overlap": 0})
+    document, _ = services.upload(actor, library, name="pages.txt", content=BytesIO(pages(count)))
     began = time.monotonic()
+    when = _disturbed(document, worker, kills)
+    seconds = time.monotonic() - began
+    if document.status != Status.READY:
+        print(f"FAILED: {document.status} {document.error} {document.chunks_done:,} of {document.chunks_total:,}")
+        return 1
+    lost, doubled = _compared(document)
+    print(
+        f"{count:,} pages, {document.chunks:,} chunks, {seconds:.0f} s; killed {len(when)} times, at {', '.join(when)}"
+    )
+    print(f"chunks lost: {lost} (0), doubled: {doubled} (0)")
+    return 1 if lost or doubled or len(when) < kills else 0
+
+
+def _disturbed(document: Any, worker: Worker, kills: int) -> list[str]:
+    """Wait for the document, killing the worker `kills` times on the way; at how many chunks that was."""
+    from rag.models import Status
+
+    ends = time.monotonic() + PATIENCE
     when: list[str] = []
-    while time.monotonic() - began < PATIENCE:
+    while time.monotonic() < ends:
         document.refresh_from_db()
         if document.status in (Status.READY, Status.FAILED):
             break
-        due = _is_due(len(when), kills, document)
-        if due:
+        if _is_due(len(when), kills, document):
             when.append(f"{document.chunks_done:,}")
             worker.kill()
         time.sleep(LOOK)
-    return document, time.monotonic() - began, when
+    return when
 
 
 def _is_due(done: int, kills: int, document: Any) -> bool:
@@ -132,26 +131,30 @@ def _is_due(done: int, kills: int, document: Any) -> bool:
     return bool(document.chunks_total) and document.chunks_done >= document.chunks_total * done / (kills + 1)
 
 
-def _compared(killed: Any, calm: Any) -> tuple[int, int]:
-    """How many chunks, or their vectors, the one lacks that the other has, and has more often."""
+def _compared(document: Any) -> tuple[int, int]:
+    """How many chunks, or their vectors, are missing, and how many are there that should not be."""
+    from rag import storage
+    from rag.extract import extract
+    from rag.ingest.parsing import pieces_of
+    from rag.ingest.spaces import space_of
     from rag.models import Chunk, Entry, StagedChunk
 
-    def chunks(document: Any) -> Counter[Any]:
-        rows = Chunk.objects.filter(document=document)
-        return Counter(rows.values_list("ordinal", "start", "end", "content"))
-
-    def entries(document: Any) -> Counter[Any]:
-        ids = dict(Chunk.objects.filter(document=document).values_list("pk", "ordinal"))
-        found = Entry.objects.filter(document=document).values_list("chunk_id", flat=True)
-        return Counter(ids.get(chunk, -chunk) for chunk in found)
-
-    lost = doubled = 0
-    count: Callable[[Any], Counter[Any]]
-    for count in (chunks, entries):
-        one, other = count(killed), count(calm)
-        lost += (other - one).total()
-        doubled += (one - other).total()
-    return lost, doubled + StagedChunk.objects.filter(document=killed).count()
+    document.library.refresh_from_db()
+    with storage.local_path(document.file) as path:
+        extracted = extract(path, name=document.source)
+    pieces = pieces_of(extracted, document.library, space_of(document.library), document.title)
+    wanted = Counter((piece.ordinal, piece.start, piece.end, piece.content) for piece in pieces)
+    chunks = Chunk.objects.filter(document=document)
+    found = Counter(chunks.values_list("ordinal", "start", "end", "content"))
+    ordinals = dict(chunks.values_list("pk", "ordinal"))
+    entered = Counter(
+        ordinals.get(chunk, -chunk)
+        for chunk in Entry.objects.filter(document=document).values_list("chunk_id", flat=True)
+    )
+    ids = Counter(piece.ordinal for piece in pieces)
+    lost = (wanted - found).total() + (ids - entered).total()
+    doubled = (found - wanted).total() + (entered - ids).total()
+    return lost, doubled + StagedChunk.objects.filter(document=document).count()
 
 
 def django_on(folder: Path) -> embedded.Hold:
