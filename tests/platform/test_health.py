@@ -1,18 +1,22 @@
 """GET /health: the contract's shape, bounded in time, silent about addresses."""
 
+import asyncio
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.test import Client
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from accounts.models import Workspace
 from analytics import ledger
 from gateway_project import health, heartbeat
 from gateway_project.health import CHECK_SECONDS, KEPT_SECONDS, Monitor
 from keys.models import Provider
+from rag.embedding import wire
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -64,6 +68,47 @@ def test_a_worker_that_fell_silent_is_degraded(client: Client, monkeypatch: pyte
     assert answer.status_code == 200
     assert answer.json()["status"] == "degraded"
     assert answer.json()["checks"]["worker"].startswith("last seen")
+
+
+@pytest.mark.parametrize("name", [heartbeat.WORKER, heartbeat.EMBEDDER])
+def test_a_worker_that_never_was_is_degraded(
+    client: Client, monkeypatch: pytest.MonkeyPatch, name: str, settings: Settings, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path
+    heartbeat.beat({heartbeat.WORKER: heartbeat.EMBEDDER, heartbeat.EMBEDDER: heartbeat.WORKER}[name])
+    body = client.get("/health").json()
+    assert body["status"] == "degraded"
+    assert body["checks"]["worker"].endswith("not seen yet")
+    assert body["checks"]["worker"].startswith("embedding") == (name == heartbeat.EMBEDDER)
+
+
+class Answering(asyncio.Protocol):
+    """A worker that has a fallback in use, as far as its list of models tells."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.reader = wire.Reader()
+
+    def data_received(self, data: bytes) -> None:
+        state = {"id": "small", "modality": "text", "fallback_for": "large", "note": "it is away", "default": True}
+        for header, _ in self.reader.feed(data):
+            self.transport.write(wire.encode({"id": header["id"], "models": [state]}))  # type: ignore[attr-defined]
+
+
+def test_a_fallback_is_said_and_is_no_fault(client: Client, settings: Settings, tmp_path: Path) -> None:
+    settings.EMBED_SOCKET = str(tmp_path / "embed.sock")
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(loop.create_unix_server(Answering, settings.EMBED_SOCKET))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        body = client.get("/health").json()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+    assert body["notes"] == ["Texts are embedded by small instead of large: it is away."]
+    assert body["status"] == "healthy"
 
 
 def broken() -> str:
