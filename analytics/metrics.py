@@ -15,6 +15,15 @@ LATENCY = Histogram(
 COST = Counter("gateway_cost_usd_total", "Spent, in USD.", ("kind", "model"))
 CACHE_HITS = Counter("gateway_cache_hits_total", "Requests answered from the cache.", ("layer",))
 CACHE_MISSES = Counter("gateway_cache_misses_total", "Requests looked up in the cache in vain.", ("layer",))
+SEMANTIC_REFUSALS = Counter(
+    "gateway_semantic_cache_refusals_total", "Near prompts that a gate found to mean something else.", ("gate",)
+)
+SEMANTIC_SKIPPED = Counter(
+    "gateway_semantic_cache_skipped_total", "Looks that came to nothing, by why: counted as misses, too.", ("reason",)
+)
+SEMANTIC_CHECKS = Counter(
+    "gateway_semantic_cache_checks_total", "Semantic hits that were answered afresh, by what came of it.", ("verdict",)
+)
 CACHE_UNREADABLE = Counter(
     "gateway_cache_unreadable_total", "Answers in Redis that do not open: cut, changed, or of another ENCRYPTION_KEY."
 )

@@ -63,6 +63,8 @@ class Environment:
     cache_max_size: int
     cache_max_bytes: int
     cache_ttl: int
+    semantic_cache_max_size: int
+    semantic_cache_max_bytes: int
     rate_limit_requests: int
     rate_limit_window: int
     web_workers: int
@@ -229,6 +231,8 @@ def load(source: Mapping[str, str], base_dir: Path) -> Environment:
         jwt_expiration=read("JWT_EXPIRATION", "86400", values.integer(60, 31_536_000)),
         cache_max_size=read("CACHE_MAX_SIZE", "1000", values.integer(0, 10_000_000)),
         cache_max_bytes=read("CACHE_MAX_BYTES", str(64 * 1024 * 1024), values.integer(0, 2**40)),
+        semantic_cache_max_size=read("SEMANTIC_CACHE_MAX_SIZE", "10000", values.integer(0, 1_000_000)),
+        semantic_cache_max_bytes=read("SEMANTIC_CACHE_MAX_BYTES", str(128 * 1024 * 1024), values.integer(0, 2**40)),
         cache_ttl=read("CACHE_TTL", "3600", values.integer(1, 31_536_000)),
         rate_limit_requests=read("RATE_LIMIT_REQUESTS", "60", values.integer(0, 1_000_000_000)),
         rate_limit_window=read("RATE_LIMIT_WINDOW", "60", values.integer(1, 86_400)),

@@ -211,6 +211,9 @@ BUDGETS_LEASE = 10.0
 CACHE_MAX_SIZE = ENV.cache_max_size
 CACHE_MAX_BYTES = ENV.cache_max_bytes
 CACHE_TTL = ENV.cache_ttl
+# What a workspace may hold in the semantic cache, in Postgres.
+SEMANTIC_CACHE_MAX_SIZE = ENV.semantic_cache_max_size
+SEMANTIC_CACHE_MAX_BYTES = ENV.semantic_cache_max_bytes
 
 # --- The ledger ----------------------------------------------------------------------------------
 

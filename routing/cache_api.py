@@ -28,6 +28,19 @@ class Authenticated(HttpRequest):
     auth: Caller
 
 
+class SemanticOut(Schema):
+    """What is known of the semantic hits, by those that were answered afresh in the last 90 days."""
+
+    hits: int = Field(description="Of the last 30 days.")
+    checked: int
+    wrong: int
+    unsure: int = Field(description="Checked, and neither right nor wrong: not counted in `checked`.")
+    false_hit_rate: float | None
+    interval: list[float] | None = Field(description="The 95 % interval of the rate (Wilson): from, to.")
+    limit: float | None = Field(description="Above this rate the threshold rises; null: the policy has no such hits.")
+    threshold: float | None = Field(description="What the threshold has moved to by itself; null: as the policy says.")
+
+
 class CacheOut(Schema):
     """A policy's share of the cache: what is held now, and what it was good for in the last 30 days."""
 
@@ -39,6 +52,7 @@ class CacheOut(Schema):
     misses: int
     hit_rate: float | None
     saved_usd: str
+    semantic: SemanticOut
 
 
 class PurgeIn(Strict):
@@ -97,4 +111,13 @@ def _policy_id(caller: Caller, named: str) -> str:
 
 def _shown(row: PolicyStats) -> dict[str, Any]:
     own = {name: getattr(row, name) for name in ("entries", "bytes", "hits", "misses", "hit_rate")}
-    return {**own, "policy": row.name, "policy_id": row.id or None, "saved_usd": money(row.saved_usd)}
+    named = {"policy": row.name, "policy_id": row.id or None}
+    return {**own, **named, "saved_usd": money(row.saved_usd), "semantic": _semantic(row)}
+
+
+def _semantic(row: PolicyStats) -> dict[str, Any]:
+    known = row.semantic
+    counted = {name: getattr(known, name) for name in ("checked", "wrong", "unsure", "false_hit_rate", "threshold")}
+    limit = None if known.facts is None else known.facts.max_false_hits
+    interval = None if known.interval is None else list(known.interval)
+    return {**counted, "hits": row.semantic_hits, "interval": interval, "limit": limit}

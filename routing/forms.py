@@ -9,13 +9,16 @@ from gateway_project.lib import format as text
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.forms import ConsoleForm, Lines
 from routing.policies import BUILT_IN, COMPLEXITIES, TASKS
-from routing.policy_document import DEFAULTS
+from routing.policy_document import DEFAULTS, CacheIn
 
 TIMEOUTS = ("connect", "first_byte", "idle", "total")
 # Fields that are called, and hold, what the document's do.
 PLAIN_FIELDS = (
     "models", "fallbacks", "privacy_mode", "internal_may_leave", "max_cost_usd", "classifier", "calibrate", "hedge",
 )  # fmt: skip
+# Of the semantic cache: what it is without a word from anybody, and what the form shows in percent.
+SEMANTIC_DEFAULTS = CacheIn.model_validate({}).model_dump()
+PERCENTAGES = ("max_false_hits", "check_share")
 # Of the cache: all requests use it, or none.
 ALWAYS, NEVER = "always", "never"
 # How the purge form calls the policy that is built in, which has no id.
@@ -124,6 +127,27 @@ class PolicyForm(ConsoleForm):
         ],
         help_text="By the cache, to identical requests. A request's own <code>cache</code>, on or off, goes first.",
     )
+    semantic_cache = forms.BooleanField(
+        required=False,
+        label="Give them to requests that mean the same, too",
+        help_text="Where only the last message differs, and says the same in other words.",
+    )
+    threshold = _number(
+        "Least likeness of two messages, 0 to 1",
+        largest=1,
+        hint="Cosine of their embeddings. Empty: as the model that embeds needs it. Rises by itself.",
+    )
+    max_false_hits = _number("Most wrong hits, in %", largest=50, hint="Above that share the likeness asked for rises.")
+    check_share = _number(
+        "Hits that are checked, in %", largest=100, hint="Answered afresh in the background, and billed, to compare."
+    )
+    judge = forms.CharField(
+        required=False,
+        max_length=300,
+        label="Judge of the comparison",
+        help_text="<code>model</code> or <code>provider/model</code>. Empty: by embeddings alone.",
+        widget=forms.TextInput(attrs={**PLAIN, "placeholder": "none"}),
+    )
     connect = _seconds("Connect")
     first_byte = _seconds("First byte")
     idle = _seconds("Between two bytes")
@@ -152,6 +176,9 @@ class PolicyForm(ConsoleForm):
         initial |= {f"min_{tier}": said["min_quality"][tier] for tier in COMPLEXITIES}
         exact = (said["cache"] or {}).get("exact")
         initial["exact_cache"] = "" if exact is None else ALWAYS if exact else NEVER
+        cache = {**SEMANTIC_DEFAULTS, **(said["cache"] or {})}
+        initial |= {"semantic_cache": cache["semantic"], "threshold": cache["threshold"], "judge": cache["judge"] or ""}
+        initial |= {name: _short(round(100 * cache[name], 6)) for name in PERCENTAGES}
         return initial | {name: _short(said["timeouts"][name]) for name in TIMEOUTS}
 
     def document(self) -> dict[str, Any]:
@@ -171,16 +198,24 @@ class PolicyForm(ConsoleForm):
             "classifier": said["classifier"],
             "calibrate": said["calibrate"],
             "hedge": said["hedge"],
-            "cache": self._cache(said["exact_cache"]),
+            "cache": self._cache(),
             "timeouts": {name: said[name] for name in TIMEOUTS},
             "tasks": {task: {place: said[f"{task}_{place}"] or None for place in ("local", "cloud")} for task in TASKS},
         }
 
-    def _cache(self, exact: str) -> dict[str, Any] | None:
-        """What the stored document says of the cache, with the form's word; null stays null."""
-        stored = self.stored["cache"]
-        said = {"": None, ALWAYS: True, NEVER: False}[exact]
-        return None if stored is None and said is None else {**(stored or {}), "exact": said}
+    def _cache(self) -> dict[str, Any] | None:
+        """What the stored document says of the cache, with the form's words; null stays null where they say nothing."""
+        said = self.cleaned_data
+        cache: dict[str, Any] = {
+            "exact": {"": None, ALWAYS: True, NEVER: False}[said["exact_cache"]],
+            "semantic": said["semantic_cache"],
+            "threshold": said["threshold"],
+            "judge": said["judge"] or None,
+        }
+        for name in PERCENTAGES:
+            cache[name] = SEMANTIC_DEFAULTS[name] if said[name] is None else round(said[name] / 100, 8)
+        new = {**SEMANTIC_DEFAULTS, **(self.stored["cache"] or {}), **cache}
+        return None if self.stored["cache"] is None and new == SEMANTIC_DEFAULTS else new
 
     def fields_for_service(self) -> dict[str, Any]:
         """What a service takes to create or change the policy."""
@@ -198,8 +233,10 @@ class PolicyForm(ConsoleForm):
                 field = f"min_{tier}"
             case ["tasks", task, place, *_]:
                 field = f"{task}_{place}"
-            case ["cache", "exact", *_]:
-                field = "exact_cache"
+            case ["cache", "exact" | "semantic" as which, *_]:
+                field = f"{which}_cache"
+            case ["cache", which, *_] if which in self.fields:
+                field = which
             case _:
                 field = parts[0]
         message = error.message.removeprefix(f"{error.param}: ")
@@ -223,13 +260,24 @@ class PolicyForm(ConsoleForm):
         return self._some(*(f"{task}_{place}" for task in TASKS for place in ("local", "cloud")))
 
     @property
+    def semantic_fields(self) -> list[forms.BoundField]:
+        return self._some("threshold", "max_false_hits", "check_share", "judge")
+
+    @property
     def timeout_fields(self) -> list[forms.BoundField]:
         return self._some(*TIMEOUTS)
 
     @property
     def more_open(self) -> bool:
         """Whether the folded part must be open: it holds an error, or what was changed and is not saved."""
-        folded = (*self.task_fields, *self.timeout_fields)
+        return self._must_open(*self.task_fields, *self.timeout_fields)
+
+    @property
+    def semantic_open(self) -> bool:
+        """The same of what is said about semantic hits."""
+        return self._must_open(*self.semantic_fields)
+
+    def _must_open(self, *folded: forms.BoundField) -> bool:
         return self.is_bound and any(field.errors or field.name in self.changed_data for field in folded)
 
     def named(self, name: str) -> str:

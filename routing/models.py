@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
+from pgvector.django import HalfVectorField
 
 from accounts.models import User, Workspace
 from gateway_project.lib.ids import uuid7
@@ -204,3 +205,94 @@ class BudgetPage(models.Model):
 
     def __str__(self) -> str:
         return self.ref
+
+
+# --- The semantic cache (routing/cache/semantic) --------------------------------------------------
+
+
+class SemanticShelf(models.Model):
+    """What a workspace holds in the semantic cache; its row is locked by whoever adds to it or purges it."""
+
+    workspace = models.OneToOneField(Workspace, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    entries = models.IntegerField(default=0)
+    bytes = models.BigIntegerField(default=0)
+    # What was asked before this moment must not be kept.
+    purged_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.entries} answers"
+
+
+class SemanticAnswer(models.Model):
+    """An answer that may be given to those who ask alike; for how it is found see `routing.cache.semantic.store`."""
+
+    id = models.BigAutoField(primary_key=True)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
+    # Digests: of all that must be equal, and of the whole request.
+    scope = models.BinaryField(max_length=20)
+    key = models.BinaryField(max_length=20, unique=True)
+    # Model, revision and dimension: vectors of different ones never meet.
+    space = models.CharField(max_length=200)
+    embedding = HalfVectorField()
+    # The prompt and the answer, encrypted.
+    sealed = models.BinaryField()
+    size = models.IntegerField()
+    # What a purge names.
+    key_id = models.UUIDField()
+    policy_id = models.CharField(max_length=36, blank=True)
+    provider = models.CharField(max_length=60)
+    model = models.CharField(max_length=300)
+    requested_model = models.CharField(max_length=300)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    used_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["scope", "space"], name="semantic_answer_scope"),
+            models.Index(fields=["workspace", "used_at"], name="semantic_answer_used"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class SemanticCheck(models.Model):
+    """A hit that was answered afresh, and whether the two answers say the same."""
+
+    # The fresh answer's own request in the ledger, and the request that was given the stored one.
+    id = models.UUIDField(primary_key=True, editable=False)
+    request_id = models.UUIDField()
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
+    policy_id = models.CharField(max_length=36, blank=True)
+    space = models.CharField(max_length=200)
+    # Cosines: of the two prompts, and of the two answers.
+    similarity = models.FloatField()
+    agreement = models.FloatField()
+    judged = models.BooleanField(default=False)
+    verdict = models.CharField(max_length=10, help_text="right, wrong or unsure")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["workspace", "policy_id", "created_at"], name="semantic_check_policy")]
+
+    def __str__(self) -> str:
+        return f"{self.id}: {self.verdict}"
+
+
+class SemanticThreshold(models.Model):
+    """How far a policy's threshold has moved by itself, in one space of vectors."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
+    policy_id = models.CharField(max_length=36, blank=True)
+    space = models.CharField(max_length=200)
+    value = models.FloatField()
+    moved_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "policy_id", "space"], name="semantic_threshold_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f}"

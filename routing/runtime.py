@@ -5,8 +5,11 @@ import atexit
 from analytics import ledger
 from keys.usage import record_use
 from routing import evidence, health, share, snapshot
+from routing.afresh import ask_afresh
 from routing.budgets import till, watch
 from routing.cache import purge
+from routing.cache.semantic import checks
+from routing.grounding import forgetting
 from routing.health_sharing import Sharing
 
 _started = False
@@ -22,6 +25,8 @@ def start() -> None:
     ledger.on_enter(evidence.gather)
     ledger.start()
     purge.start()
+    forgetting.start()
+    checks.current.ask = ask_afresh
     watch.start()
     snapshot.start()
     health.current.credential_of = snapshot.current.credential

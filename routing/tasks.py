@@ -16,6 +16,7 @@ from keys.models import Locality, Provider
 from keys.probe import ProbeResult
 from keys.services import recheck_locality, record_probe
 from keys.vault import VaultError
+from routing.cache.semantic import store as semantic
 from routing.discovery import each, probe
 from routing.idempotency import store
 
@@ -107,6 +108,7 @@ async def _ask_all(providers: list[Provider]) -> AsyncIterator[tuple[Provider, P
 def delete_expired_answers() -> None:
     """Remove what was kept for idempotency keys of more than a day ago."""
     removed = store.purge()
+    semantic.sweep()
     if removed:
         logger.info("%s answers were kept for a day, and are removed", removed)
 

@@ -22,6 +22,8 @@ from routing.snapshot import WorkspaceTargets
 
 # Of this module's own meaning: another one wherever what it hashes, or what is stored under it, is changed.
 FORM = 1
+# The same of digests of which a part is left open.
+SCOPE = -1
 DIGEST_SIZE = 20
 SHAPED = frozenset({dict, list})
 # Who asks, and how the answer is to be sent: nothing that changes what it says.
@@ -33,17 +35,33 @@ def key_of(exchange: Exchange, view: WorkspaceTargets) -> tuple[bytes, bool] | N
 
     None for a body that is nested too deeply to be written. Raises `PermissionDenied` as `privacy_of` does.
     """
-    caller, policy, wishes, body = exchange.caller, exchange.policy, exchange.wishes, exchange.body
-    if caller is None:
+    if exchange.caller is None:
         return None
     privacy = privacy_of(exchange, view)
+    key = _digest(exchange, view, privacy, exchange.body, FORM)
+    return None if key is None else (key, privacy is Privacy.LOCAL_ONLY)
+
+
+def scope_of(exchange: Exchange, view: WorkspaceTargets, body: dict[str, Any]) -> bytes | None:
+    """The key that `exchange` had if it asked `body`: a digest of all of the rest. None and raises as `key_of`."""
+    if exchange.caller is None:
+        return None
+    return _digest(exchange, view, privacy_of(exchange, view), body, SCOPE)
+
+
+def _digest(
+    exchange: Exchange, view: WorkspaceTargets, privacy: Privacy, body: dict[str, Any], form: int
+) -> bytes | None:
+    caller, policy, wishes = exchange.caller, exchange.policy, exchange.wishes
+    if caller is None:
+        return None
     content = exchange.endpoint.content
     asked = body.copy()
     for name in BESIDE:
         asked.pop(name, None)
     shaped = {name: value for name, value in asked.items() if type(value) in SHAPED and name != content}
     material = [
-        FORM,
+        form,
         caller.workspace_id,
         # Of equal strictness, and yet kept apart: a strict answer is given to strict requests alone.
         [int(privacy), wishes.sensitivity == INTERNAL],
@@ -59,8 +77,7 @@ def key_of(exchange: Exchange, view: WorkspaceTargets) -> tuple[bytes, bool] | N
         written = orjson.dumps(material, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:
         return None
-    digest = hashlib.blake2b(written, digest_size=DIGEST_SIZE, key=_secret(settings.ENCRYPTION_KEYS)).digest()
-    return digest, privacy is Privacy.LOCAL_ONLY
+    return hashlib.blake2b(written, digest_size=DIGEST_SIZE, key=_secret(settings.ENCRYPTION_KEYS)).digest()
 
 
 def _orders(value: Any) -> list[list[str]]:

@@ -1,12 +1,17 @@
 """What a layer of the cache is, behind the process's memory; they are asked in their order."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from routing.cache.answer import KeptAnswer
 from routing.cache.broadcast import Broadcast
 from routing.cache.collapse import Run
 from routing.exchange import Exchange
+from routing.snapshot import WorkspaceTargets
+
+if TYPE_CHECKING:
+    from routing.cache.semantic.layer import Meaning
 
 
 @dataclass(slots=True)
@@ -25,6 +30,12 @@ class Search:
     # The stream that others may listen to, and what the answer cost, in picodollars.
     broadcast: Broadcast | None = None
     cost: int = 0
+    # The workspace's targets, which belong to what must be equal.
+    view: WorkspaceTargets | None = None
+    # What the semantic layer found out, for the answer that is to be kept.
+    meaning: "Meaning | None" = None
+    # To be told when the answer that a layer had is given.
+    on_given: Callable[[Exchange], None] | None = None
 
 
 class Layer(Protocol):
@@ -32,6 +43,10 @@ class Layer(Protocol):
 
     name: str
     state: str
+
+    def applies(self, exchange: Exchange, search: Search) -> bool:
+        """Whether `exchange` is looked for here at all: a request that is not is no miss."""
+        ...
 
     async def look(self, exchange: Exchange, search: Search) -> KeptAnswer | None:
         """An answer to `exchange`, or None; raises nothing of its own."""

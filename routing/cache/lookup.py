@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -18,6 +18,7 @@ from routing.cache.collapse import Run, Runs
 from routing.cache.keys import key_of
 from routing.cache.layer import Layer, Search
 from routing.cache.memory import Memory
+from routing.cache.semantic import layer as semantic
 from routing.exchange import KEPT, Exchange, Label
 from routing.providers import sse
 from routing.providers.base import Target
@@ -79,7 +80,7 @@ class Cache:
         exchange.cache_state = MISS
         key, strict = named
         search = exchange.search = Search(
-            key, exchange.caller.workspace_id, exchange.policy.id, strict, began=time.monotonic()
+            key, exchange.caller.workspace_id, exchange.policy.id, strict, began=time.monotonic(), view=view
         )
         found = self._shown(exchange, view, self.memory.get(key))
         if found is None and rules.may_wait(exchange):
@@ -92,6 +93,8 @@ class Cache:
         if found is not None:
             return self._give(exchange, found, HIT, EXACT)
         for layer in self.layers:
+            if not layer.applies(exchange, search):
+                continue
             found = self._shown(exchange, view, await layer.look(exchange, search))
             if found is not None:
                 exact = layer.state == HIT
@@ -100,7 +103,7 @@ class Cache:
                 if search.run is not None:
                     self.runs.end(search.run, found.answer if exact else None)
                 return self._give(exchange, found, layer.state, layer.name)
-        self._count("")
+        self._count("", [layer.name for layer in self.layers if layer.applies(exchange, search)])
         return None
 
     async def _turn(self, exchange: Exchange, search: Search) -> KeptAnswer | Broadcast | None:
@@ -146,13 +149,14 @@ class Cache:
         self._count(layer)
         return found.body
 
-    def _count(self, found_in: str) -> None:
-        """Count a request that was answered by the layer of that name, by none of them ("")."""
+    def _count(self, found_in: str, asked: Collection[str] = ()) -> None:
+        """Count a request that was answered by the layer of that name, or by none of those `asked`, and memory ("")."""
         for name, hits, misses in self._counters:
             if name == found_in:
                 hits.inc()
                 return
-            misses.inc()
+            if found_in or name == EXACT or name in asked:
+                misses.inc()
 
     # --- Asking for others -----------------------------------------------------------------------
 
@@ -178,7 +182,11 @@ class Cache:
         Synchronous, and raises nothing: what fails here costs a hit, never the ledger its record.
         """
         search = exchange.search
-        if search is None or exchange.cache_state != MISS:
+        if search is None:
+            return
+        if search.on_given is not None and exchange.from_cache and exchange.status == 200:
+            search.on_given(exchange)
+        if exchange.cache_state != MISS:
             return
         run, search.run = search.run, None
         search.cost = int(cost * PICODOLLARS)
@@ -229,6 +237,7 @@ class Cache:
             expires_at=time.time() + self.seconds,
             streamed=bool(exchange.streamed),
             calls_tool=calls,
+            documents=exchange.grounding.documents if exchange.grounding is not None else (),
             body=body,
         )
 
@@ -283,9 +292,12 @@ def _as_wanted(exchange: Exchange, answer: KeptAnswer) -> bytes:
 
 
 def _configured() -> Cache:
-    layer = shared.configured()
+    redis = shared.configured()
+    layers: tuple[Layer, ...] = () if redis is None else (redis,)
     memory = Memory(settings.CACHE_MAX_SIZE, settings.CACHE_MAX_BYTES)
-    return Cache(memory, () if layer is None else (layer,), settings.CACHE_TTL)
+    if settings.SEMANTIC_CACHE_MAX_SIZE > 0 and settings.SEMANTIC_CACHE_MAX_BYTES > 0:
+        layers += (semantic.configured(),)
+    return Cache(memory, layers, settings.CACHE_TTL)
 
 
 current = _configured()

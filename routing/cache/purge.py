@@ -1,4 +1,4 @@
-"""Taking answers back: of a workspace, a key, a policy, a model. In every process, and in Redis.
+"""Taking answers back: of a workspace, a key, a policy, a model. In every process, in Redis and in Postgres.
 
 Processes hear of it on the snapshot's channel, so it needs no Redis. One that did not listen for a while forgets all
 that it holds, as it cannot know what was purged meanwhile.
@@ -16,6 +16,7 @@ from routing import snapshot
 from routing.cache import stored
 from routing.cache.answer import KeptAnswer
 from routing.cache.lookup import current
+from routing.cache.semantic import store
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Purge:
 
 
 def purge(caller: Caller, what: Purge) -> int:
-    """Remove them everywhere; how many there were in this process and in Redis. Recorded in the audit trail.
+    """Remove them everywhere; how many there were in this process, Redis and Postgres. Recorded in the audit trail.
 
     Answers to requests that are under way are not kept. Raises `ServiceUnavailable` where Redis, which would give its
     answers again, is away.
@@ -66,6 +67,7 @@ def purge(caller: Caller, what: Purge) -> int:
         named = {name: getattr(what, name) for name in ("key_id", "policy_id", "model")}
         of = {name: value for name, value in named.items() if value is not None}
         audit.record(caller, "cache.purged", "cache", new=of)
+        gone |= store.purge(what.workspace_id, **named)
     snapshot.current.catch_up(stored.PATIENCE)
     return len(gone | stored.remove(what.workspace_id, what.policy_id, what.matches))
 

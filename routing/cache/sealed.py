@@ -26,25 +26,35 @@ LARGEST = 64 * 1024 * 1024
 
 def sealed(name: bytes, answer: KeptAnswer) -> bytes:
     """`answer` as it may be stored under `name` where others can read and write."""
-    nonce = os.urandom(NONCE)
-    packed = zlib.compress(answer.to_bytes(), LEVEL)
-    return FORM + nonce + _cipher(settings.ENCRYPTION_KEYS).encrypt(nonce, packed, FORM + name)
+    return sealed_bytes(name, answer.to_bytes())
 
 
 def opened(name: bytes, stored: bytes) -> KeptAnswer:
     """What was `sealed` under `name`. Raises `Unreadable` for anything else: cut, changed, moved, of another ring."""
+    return KeptAnswer.from_bytes(opened_bytes(name, stored))
+
+
+def sealed_bytes(name: bytes, plain: bytes) -> bytes:
+    """`plain`, compressed and encrypted, bound to `name`."""
+    nonce = os.urandom(NONCE)
+    packed = zlib.compress(plain, LEVEL)
+    return FORM + nonce + _cipher(settings.ENCRYPTION_KEYS).encrypt(nonce, packed, FORM + name)
+
+
+def opened_bytes(name: bytes, stored: bytes) -> bytes:
+    """What `sealed_bytes` made. Raises `Unreadable`."""
     if stored[:1] != FORM:
         raise Unreadable("of another form")
     nonce, ciphertext = stored[1 : 1 + NONCE], stored[1 + NONCE :]
     try:
         packed = _cipher(settings.ENCRYPTION_KEYS).decrypt(nonce, ciphertext, FORM + name)
         unpacker = zlib.decompressobj()
-        answer = unpacker.decompress(packed, LARGEST)
+        plain = unpacker.decompress(packed, LARGEST)
     except (InvalidTag, ValueError, zlib.error) as error:
         raise Unreadable(type(error).__name__) from None
     if not unpacker.eof:
         raise Unreadable("too large")
-    return KeptAnswer.from_bytes(answer)
+    return plain
 
 
 @functools.lru_cache(maxsize=2)

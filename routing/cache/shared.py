@@ -29,6 +29,10 @@ class Shared:
         self._link = link
         self._seconds = seconds
 
+    def applies(self, exchange: Exchange, search: Search) -> bool:
+        """To every request; one that is strict just finds nothing, and counts as looked for in memory."""
+        return True
+
     async def look(self, exchange: Exchange, search: Search) -> KeptAnswer | None:
         """What another process, or an earlier one, keeps. What does not open counts as nothing, and in the metrics."""
         if search.strict:

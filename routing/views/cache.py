@@ -31,12 +31,39 @@ def index(request: ConsoleRequest) -> HttpResponse:
     context = {
         "rows": [_shown(row) for row in rows],
         "total": _shown(total),
+        "semantic": [_semantic(row) for row in rows if row.semantic.facts or row.semantic.checked or row.semantic_hits],
         "days": DAYS,
         "on": current.is_on,
         "lasting": _lasting(current.seconds),
         "can_manage": request.caller.may(Action.MANAGE_ROUTING),
     }
     return render(request, "routing/cache.html", context)
+
+
+def _semantic(row: PolicyStats) -> dict[str, object]:
+    """A row of the table of semantic hits."""
+    known = row.semantic
+    low, high = known.interval or (None, None)
+    return {
+        "name": text.policy(row.name) if row.id == "" else row.name,
+        "id": row.id,
+        "hits": row.semantic_hits,
+        "checked": known.checked,
+        "unsure": known.unsure,
+        "wrong": known.wrong,
+        "rate": _percent(known.false_hit_rate),
+        "low": _percent(low),
+        "high": _percent(high),
+        "limit": _percent(None if known.facts is None else known.facts.max_false_hits),
+        "over": known.facts is not None and low is not None and low > known.facts.max_false_hits,
+        "begins": None if known.facts is None else known.facts.threshold,
+        "threshold": known.threshold,
+        "on": known.facts is not None,
+    }
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.3g} %"
 
 
 def _lasting(seconds: float) -> str:

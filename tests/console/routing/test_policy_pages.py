@@ -99,7 +99,9 @@ def test_a_change_is_a_version_and_leaves_what_the_form_does_not_show(browser: B
     page = browser.post("policy", policy.pk, **fields, hedge="on")
 
     assert "Version 2 is in force." in browser.follow(page)
-    assert says(policy)["cache"] == {"exact": None, "semantic": True, "threshold": 0.9}
+    assert says(policy)["cache"] == {
+        "exact": None, "semantic": True, "threshold": 0.9, "max_false_hits": 0.01, "check_share": 0.02, "judge": None,
+    }  # fmt: skip
     assert says(policy)["weights"] == {"cost": 1.0, "quality": 0.0, "speed": 0.0}
 
 

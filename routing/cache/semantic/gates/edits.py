@@ -1,0 +1,41 @@
+"""Small changes: where all words of two prompts are the same but one or two, those are what one of them is about.
+
+People who mean the same say it in other words altogether, or exchange a word for a synonym. Two texts in which nearly
+everything is equal, and one word is replaced by one that is no synonym, are the same question about something else.
+"""
+
+from collections import Counter
+from difflib import SequenceMatcher
+
+from routing.cache.semantic.gates.roles import is_content
+from routing.cache.semantic.gates.numbers import is_number
+from routing.cache.semantic.gates.text import Prompt, Token
+from routing.cache.semantic.gates.units import is_unit
+
+# Words exchanged, added or left out on either side that may still be the whole difference.
+MOST = 3
+
+
+def differ(stored: Prompt, asked: Prompt) -> bool:
+    """Whether a few words in equal surroundings make the whole difference, and are not exchangeable."""
+    mine, theirs = (_said(prompt) for prompt in (stored, asked))
+    if abs(len(mine) - len(theirs)) > MOST or _content(stored) == _content(asked):
+        return False
+    gone = new = 0
+    for change, start, end, other_start, other_end in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
+        if change != "equal":
+            gone, new = gone + end - start, new + other_end - other_start
+    return gone <= MOST and new <= MOST
+
+
+def _content(prompt: Prompt) -> Counter[str]:
+    return Counter(token.meaning for token in prompt.tokens if is_content(token) and not _measured(token))
+
+
+def _said(prompt: Prompt) -> list[str]:
+    return [token.meaning for token in prompt.tokens if not _measured(token)]
+
+
+def _measured(token: Token) -> bool:
+    """Whether it is a number or a unit, in one of its many notations: other gates compare those."""
+    return is_number(token.word) or is_unit(token.word)
