@@ -20,6 +20,7 @@ from typing import Any
 from bench import report
 from gateway_project import embedded
 from gateway_project.env import BASE_DIR
+from gateway_project.processes import child_setup
 
 WORDS = """
 harbour engine lantern river copper ledger signal orchard valve compass granite meadow turbine archive falcon bridge
@@ -55,7 +56,13 @@ class Worker:
     def _begin(self) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "bench.ingest_worker"]
         return subprocess.Popen(
-            command, cwd=BASE_DIR, env=self._environment, stdout=self._log, stderr=self._log, start_new_session=True
+            command,
+            cwd=BASE_DIR,
+            env=self._environment,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+            preexec_fn=child_setup(os.getpid()),
         )
 
     def kill(self) -> None:
