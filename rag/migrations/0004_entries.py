@@ -20,7 +20,7 @@ CREATE TABLE rag_entry (
 ) PARTITION BY LIST (part);
 -- A vector is read with its row. Words are read by text search alone: long ones lie beside the table.
 ALTER TABLE rag_entry ALTER COLUMN embedding SET STORAGE MAIN;
-CREATE UNIQUE INDEX rag_entry_once ON rag_entry (document_id, chunk_id, space_id, part);
+CREATE UNIQUE INDEX rag_entry_once ON rag_entry (document_id, space_id, part, chunk_id);
 CREATE INDEX rag_entry_by_library ON rag_entry (space_id, library_id);
 CREATE INDEX rag_entry_by_config ON rag_entry (space_id, config);
 CREATE TABLE rag_entry_shared PARTITION OF rag_entry FOR VALUES IN (0);
