@@ -19,7 +19,9 @@ from gateway_project.lib.errors import InvalidRequest
 from rag import filters, store
 from rag.embedding import client
 from rag.embedding.errors import EmbeddingError
+from rag.joining import joined
 from rag.models import Chunk, Space
+from rag.passages import LOOKED_AT
 from rag.shelf import Shelf, shelf_of
 from rag.store import BadVector, Hit, Scope
 
@@ -52,9 +54,10 @@ class Query:
 
 @dataclass(frozen=True)
 class Result:
-    """A passage. `start` and `end` count characters of the document's text; `highlights` those of `content`.
+    """A passage: a chunk, or several that stand beside each other.
 
-    `score`: 0 to 1 for words, hybrid (1: first by words and by meaning) and a reranker's, the cosine for vectors.
+    `start` and `end` count characters of the document's text; `highlights` those of `content`. `score`: 0 to 1 for
+    words, hybrid (1: first by words and by meaning) and a reranker's, the cosine for vectors.
     """
 
     document_id: UUID
@@ -70,6 +73,8 @@ class Result:
     score: float
     headings: list[str]
     language: str = ""
+    # The chunk's place among those of its document.
+    ordinal: int = 0
     highlights: list[list[int]] = field(default_factory=list)
 
 
@@ -98,13 +103,15 @@ def search(workspace_id: UUID, query: Query) -> Found:
     shelf = shelf_of(workspace_id, query.libraries)
     clock = _Clock()
     rerank = bool(settings.EMBEDDING_RERANK_MODEL) if query.rerank is None else query.rerank
-    wanted = max(query.top_k, RERANKED) if rerank else query.top_k
+    wanted = max(query.top_k, LOOKED_AT, RERANKED if rerank else 0)
     for _ in range(3):
         vectors, note = _vectors(shelf, query.text, clock) if mode != "text" else ({}, "")
         with clock.step("search"), _snapshot():
             now = shelf_of(workspace_id, query.libraries)
             if now.spaces == shelf.spaces:
-                searched = _Search(shelf, query.text, condition, mode if vectors or not shelf.spaces else "text", wanted)
+                searched = _Search(
+                    shelf, query.text, condition, mode if vectors or not shelf.spaces else "text", wanted
+                )
                 results = _read(workspace_id, shelf, searched.hits(vectors))
                 break
         # A library went over to another model in between.
@@ -114,7 +121,9 @@ def search(workspace_id: UUID, query: Query) -> Found:
     if rerank and results:
         results, failed = _reranked(query.text, results, clock)
         note = " ".join(filter(None, [note, failed]))
-    results = _highlighted(query.text, results[: query.top_k], clock)
+    with clock.step("join"):
+        results = joined(results, query.top_k)
+    results = _highlighted(query.text, results, clock)
     return Found(results, searched.mode, note, shelf.strict, clock.timings)
 
 
@@ -225,7 +234,7 @@ def _read(workspace_id: UUID, shelf: Shelf, hits: Sequence[Hit]) -> list[Result]
     rows = Chunk.objects.filter(workspace_id=workspace_id, pk__in=[hit.chunk_id for hit in hits])
     columns = (
         "pk", "document_id", "document__title", "document__source", "document__language", "library_id",
-        "content", "page", "start", "end", "headings",
+        "content", "page", "start", "end", "headings", "ordinal",
     )  # fmt: skip
     found = {row["pk"]: row for row in rows.values(*columns)}
     return [_result(found[hit.chunk_id], hit, shelf) for hit in hits if hit.chunk_id in found]
@@ -246,6 +255,7 @@ def _result(row: dict[str, Any], hit: Hit, shelf: Shelf) -> Result:
         end=row["end"],
         score=hit.score,
         headings=row["headings"],
+        ordinal=row["ordinal"],
     )
 
 
