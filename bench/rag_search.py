@@ -148,7 +148,8 @@ def _measure(plan: Plan, space_id: int, count: int) -> list[Measured]:
             hits = store.current.search_vector(space, vector.astype("<f4").tobytes(), scope, K)
             ms.append((time.perf_counter() - started) * 1000)
             right += len({hit.chunk_id - 1 for hit in hits} & set(nearest[number]))
-        found.append(Measured(case.what, ms, right / sum(map(len, nearest)), case.judged))
+        there = sum(map(len, nearest))
+        found.append(Measured(case.what, ms, right / there if there else 1.0, case.judged))
         print(_table(found[-1:]), flush=True)
     return [*found, *_text(space, count)]
 

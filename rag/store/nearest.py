@@ -16,8 +16,9 @@ from rag.store.parts import SHARED, layout
 from rag.store.planning import planned
 from rag.store.vectors import literal
 
-# Nearest neighbours that HNSW keeps in view: more of them find more, and take longer.
-EF_SEARCH = 120
+# Nearest neighbours that HNSW keeps in view: more of them find more, and take longer. With fewer, a search in a million
+# clustered vectors may end in the wrong cluster.
+EF_SEARCH = 400
 # Entries that a scan looks at before it gives up, when few of those near the query may be found.
 MAX_SCAN = 40_000
 # Among so many times `k` the best are chosen, since an iterative scan finds them in about the right order.
@@ -46,7 +47,7 @@ def search(space: Space, vector: bytes, scope: Scope, k: int) -> list[Hit]:
         extent = scoping.extent(space, lies, scope)
         if extent.few:
             return exact(space, text, scope, k, extent.documents)
-    with planned({**_BY_INDEX, "hnsw.ef_search": str(min(1000, max(EF_SEARCH, SPARE * k)))}):
+    with planned({**_BY_INDEX, "hnsw.ef_search": str(min(1000, max(EF_SEARCH, 2 * SPARE * k)))}):
         hits = approximate(space, text, scope, k)
     if len(hits) == k:
         return hits

@@ -24,7 +24,7 @@ M, EF_CONSTRUCTION = 16, 96
 # Documents whose entries are moved in one transaction.
 AT_ONCE = 200
 # Memory for building an index: what it needs, within these bounds (MiB).
-LEAST_MEMORY, MOST_MEMORY = 64, 2048
+LEAST_MEMORY, MOST_MEMORY = 64, 3072
 # Of the advisory lock that lets one worker at a time do this.
 _LOCK = 0x7261675F
 # How long the rest may wait for a lock, while others wait behind it.
@@ -189,7 +189,7 @@ def _valid(connection: Connection, name: str) -> bool:
 
 def _remember(connection: Connection, rows: int, dimension: int) -> None:
     """Let a build have the memory that the graph takes: beyond it, it goes on in the index's pages, far slower."""
-    needed = rows * (2 * dimension + 32 * M + 256) // 2**20
+    needed = rows * (2 * dimension + 48 * M + 256) // 2**20
     memory = min(MOST_MEMORY, max(LEAST_MEMORY, needed))
     connection.execute(sql.SQL("SET maintenance_work_mem = {}").format(sql.Literal(f"{memory}MB")))
 
