@@ -10,7 +10,7 @@ from accounts.models import Workspace
 from rag import filters, store
 from rag.models import Chunk, Library, StagedChunk
 from rag.store import BadVector, Hit, Scope
-from tests.rag.shelves import make_document, make_library, make_space, vector
+from tests.rag.shelves import make_document, make_library, vector
 
 
 def contents(hits: list[Hit]) -> list[str]:
