@@ -71,6 +71,12 @@ def _rag_search(options: argparse.Namespace) -> int:
     return rag_search.run(options.rows, options.questions, options.data)
 
 
+def _ingest_speed(options: argparse.Namespace) -> int:
+    from bench import ingest_speed  # Django and torch
+
+    return ingest_speed.run(options.pages, options.rounds)
+
+
 def _ingest_kill(options: argparse.Namespace) -> int:
     from bench import ingest_kill  # Django, on a database that it makes first
 
@@ -122,6 +128,11 @@ def _arguments() -> argparse.Namespace:
     searching.add_argument("--questions", type=int, default=100)
     searching.add_argument("--data", type=Path, metavar="FOLDER", help="keep the store there, and use it again")
     searching.set_defaults(action=_rag_search)
+
+    ingesting = actions.add_parser("ingest-speed", help="ingestion beside the embedding in it")
+    ingesting.add_argument("--pages", type=int, default=80)
+    ingesting.add_argument("--rounds", type=int, default=5)
+    ingesting.set_defaults(action=_ingest_speed)
 
     killing = actions.add_parser("ingest-kill", help="workers are killed while they ingest 2,000 pages: chunks lost")
     killing.add_argument("--pages", type=int, default=2000)

@@ -9,7 +9,7 @@ from django.db import connection
 
 from accounts.access import Caller
 from rag import services
-from rag.ingest import claims, documents, embedding, publishing, rounds, staging
+from rag.ingest import claims, documents, embedding, parsing, publishing, rounds, staging
 from rag.ingest.lease import Lost
 from rag.models import Chunk, Document, Entry, Library, StagedChunk, Status
 from rag.services import Actor
@@ -110,7 +110,7 @@ def test_who_lost_the_lease_writes_nothing(document: Document, monkeypatch: pyte
 def test_a_document_that_kills_every_worker_fails_in_words(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "MOST_DEATHS", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(documents, "parse", dying_after(0, documents.parse))
+        patch.setattr(documents, "parse", dying_after(0, parsing.parse))
         for _ in range(2):
             with pytest.raises(Death):
                 rounds.work()
@@ -210,3 +210,27 @@ def test_workspaces_take_turns(owner: Caller, stranger: Caller) -> None:
         order.append("owner" if claim.workspace_id == owner.workspace.pk else "stranger")
     assert order[:4].count("stranger") == 2
     assert len(order) == 8
+
+
+def test_a_long_document_makes_room_for_another_workspace(
+    owner: Caller, stranger: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "SLICE", -1.0)
+    monkeypatch.setattr(embedding, "WINDOW", 3)
+    finished: list[str] = []
+
+    def noting(document: Document, *others: Any) -> None:
+        publishing.publish(document, *others)
+        finished.append(document.title)
+
+    monkeypatch.setattr(documents, "publish", noting)
+    for caller, title, text in ((owner, "long", STORY * 3), (stranger, "short", "It is short.")):
+        actor = Actor.of(caller)
+        library = services.create_library(actor, {"name": "mine", "chunk_tokens": 48, "overlap": 0})
+        services.upload_text(actor, library, text=text, title=title)
+
+    rounds.work()
+
+    assert finished == ["short", "long"]
+    for document in Document.objects.all():
+        whole(document)

