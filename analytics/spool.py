@@ -24,10 +24,10 @@ from analytics.segments import Segment
 
 logger = logging.getLogger(__name__)
 
-FLUSH_EVERY = 0.3
+FLUSH_EVERY = 0.5
 # Seconds between two looks at the disk, and those after which what still waits is synced: together less than one.
-LOOK_EVERY = 0.25
-SYNC_AFTER = 0.5
+LOOK_EVERY = 0.2
+SYNC_AFTER = 0.7
 # Seconds between tries while the database is away: doubled from the first to the last.
 BACKOFF = (0.5, 8.0)
 # Bytes of records that are kept in memory while the disk takes none; requests are refused by then, so that these are
