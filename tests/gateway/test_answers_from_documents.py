@@ -11,6 +11,10 @@ from tests.gateway.account import Account
 from tests.gateway.conftest import MakeScene
 from tests.gateway.scene import Scene, payloads_of
 
+# Seconds: for the first document the worker has to read torch and the model from the disk.
+WITHIN = 300
+pytestmark = pytest.mark.timeout(WITHIN + 100)
+
 _numbers = itertools.count(1)
 
 LIGHTHOUSE = "The lighthouse of Eddystone is painted in red and white stripes. Its keeper is called Henry Winstanley."
@@ -34,7 +38,7 @@ class Shelf:
         )
         assert answer.status_code == 202, answer.text
         document: str = answer.json()["id"]
-        end = time.monotonic() + 90  # the model is read from the disk for the first one
+        end = time.monotonic() + WITHIN
         while (state := self.scene.http.get(f"/documents/{document}").json())["status"] != "ready":
             assert state["status"] != "failed", state
             assert time.monotonic() < end, state
