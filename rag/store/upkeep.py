@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 # A space of so many entries gets a part of its own.
 GROWN = 20_000
 # Neighbours of a node in the graph, and how many are in view while it is built.
-M, EF_CONSTRUCTION = 16, 96
+M, EF_CONSTRUCTION = 16, 200
 # Documents whose entries are moved in one transaction.
 AT_ONCE = 200
 # Memory for building an index: what it needs, within these bounds (MiB).
