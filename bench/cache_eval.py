@@ -150,12 +150,14 @@ async def _similar(asker: Asker) -> tuple[int, int] | None:
 async def _cosines(texts: list[str]) -> Any:
     from rag.embedding import client
 
-    vectors = [client.floats(vector) for vector in (await client.current.embed(texts, truncate=True, timeout=300)).vectors]
+    vectors = [
+        client.floats(vector) for vector in (await client.current.embed(texts, truncate=True, timeout=300)).vectors
+    ]
     return lambda one, other: sum(map(float.__mul__, vectors[one], vectors[other]))
 
 
 async def _pairs(asker: Asker, pairs: list[dict[str, str]]) -> Counter[str]:
-    """The hits among pairs of which each is alone, by kind; and how many there are, by kind with "of" before it."""
+    """The hits among pairs of which each is alone, by kind; and how many there are, with "of" before the kind."""
     counts: Counter[str] = Counter()
     for number, pair in enumerate(pairs):
         topic = f"{pair['kind']} {number}"

@@ -7,6 +7,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.access import Action, scoped
 from accounts.web import ConsoleRequest, console_view
 from gateway_project.lib import format as text
+from gateway_project.lib.console_tags import NOTHING
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.htmx import render_part, say_and_go
 from keys.models import GatewayKey
@@ -63,7 +64,7 @@ def _semantic(row: PolicyStats) -> dict[str, object]:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.3g} %"
+    return NOTHING if share is None else f"{100 * share:.3g} %"
 
 
 def _lasting(seconds: float) -> str:

@@ -20,7 +20,8 @@ EVERYTHING = {
     "min_quality": {"simple": None, "moderate": 0.2, "complex": 0.5, "expert": 1.0}, "fallbacks": ["box/a", "b"],
     "privacy_mode": "strict", "internal_may_leave": True, "max_cost_usd": "0.000000000001",
     "cache": {
-        "exact": False, "semantic": True, "threshold": 0.9, "max_false_hits": 0.005, "check_share": 0.1, "judge": "small",
+        "exact": False, "semantic": True, "threshold": 0.9, "max_false_hits": 0.005, "check_share": 0.1,
+        "judge": "small",
     },
     "rag": {"library": "handbook", "top_k": 3, "filters": {"year": {"gte": 2020}}},
     "classifier": "learned", "default": True, "calibrate": True, "hedge": True,

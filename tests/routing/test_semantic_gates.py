@@ -28,6 +28,7 @@ DIFFERENT = {
         ("What is the capital of Peru?", "What is the capital of Chile?"),
         ("Summarise the plot of Hamlet for me.", "Summarise the plot of Macbeth for me."),
         ("how do i cook salmon", "how do i cook cod"),
+        ("How much vitamin C is in milk?", "How much vitamin D is in milk?"),
         ("东京的人口是多少", "大阪的人口是多少"),
     ],
     "negation": [
@@ -37,6 +38,8 @@ DIFFERENT = {
         ("Why should I use an ORM?", "Why shouldn't I use an ORM?"),
         ("Welche Länder sind Mitglied?", "Welche Länder sind nicht Mitglied?"),
         ("Which of these animals can fly?", "Which of these animals cannot fly?"),
+        ("How do I turn notifications on?", "How do I turn notifications off?"),
+        ("Why buy a house?", "Why not buy a house?"),
     ],
     "comparative": [
         ("What is the largest planet?", "What is the smallest planet?"),
@@ -48,6 +51,10 @@ DIFFERENT = {
         ("How do I migrate from MySQL to Postgres?", "How do I migrate from Postgres to MySQL?"),
         ("Which phones cost less than this one?", "Which phones cost more than this one?"),
         ("Why do dogs chase cats?", "Why do cats chase dogs?"),
+        ("What does climate change do to migration patterns?", "What do migration patterns do to climate change?"),
+        ("Should I stretch and then run?", "Should I run and then stretch?"),
+        ("Do electric cars outlast petrol cars?", "Do petrol cars outlast electric cars?"),
+        ("Convert 10 miles to kilometers.", "Convert 10 km to miles."),
     ],
     "code": [
         ("What does `a == b` do?", "What does `a = b` do?"),

@@ -112,7 +112,7 @@ def test_the_one_that_was_not_used_for_longest_makes_room(owner: Caller, setting
 def test_bytes_are_bounded_too(owner: Caller, settings: Settings) -> None:
     put(owner, 1, [1, 0, 0])
     size = SemanticAnswer.objects.get().size
-    settings.SEMANTIC_CACHE_MAX_BYTES = size * 16
+    settings.SEMANTIC_CACHE_MAX_BYTES = size * 20
     for number in range(2, 40):
         put(owner, number, [1, number, 0])
 

@@ -7,25 +7,30 @@ everything is equal, and one word is replaced by one that is no synonym, are the
 from collections import Counter
 from difflib import SequenceMatcher
 
-from routing.cache.semantic.gates.roles import is_content
 from routing.cache.semantic.gates.numbers import is_number
+from routing.cache.semantic.gates.roles import is_content
+from routing.cache.semantic.gates.stems import stem
 from routing.cache.semantic.gates.text import Prompt, Token
 from routing.cache.semantic.gates.units import is_unit
 
 # Words exchanged, added or left out on either side that may still be the whole difference.
 MOST = 3
+# Where each character is a word, as many as make a name.
+MOST_CHARACTERS = 8
+UNSPACED = frozenset({"zh", "ja"})
 
 
 def differ(stored: Prompt, asked: Prompt) -> bool:
     """Whether a few words in equal surroundings make the whole difference, and are not exchangeable."""
     mine, theirs = (_said(prompt) for prompt in (stored, asked))
-    if abs(len(mine) - len(theirs)) > MOST or _content(stored) == _content(asked):
+    most = MOST_CHARACTERS if stored.language in UNSPACED else MOST
+    if abs(len(mine) - len(theirs)) > most or _content(stored) == _content(asked):
         return False
     gone = new = 0
     for change, start, end, other_start, other_end in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
         if change != "equal":
             gone, new = gone + end - start, new + other_end - other_start
-    return gone <= MOST and new <= MOST
+    return gone <= most and new <= most
 
 
 def _content(prompt: Prompt) -> Counter[str]:
@@ -33,7 +38,7 @@ def _content(prompt: Prompt) -> Counter[str]:
 
 
 def _said(prompt: Prompt) -> list[str]:
-    return [token.meaning for token in prompt.tokens if not _measured(token)]
+    return [stem(token.word, prompt.language) for token in prompt.spoken if not _measured(token)]
 
 
 def _measured(token: Token) -> bool:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from routing.cache.semantic.gates.text import Prompt, Token
 
 # Of so many capitalised words in a text, or in German, a capital says nothing.
-_TITLE_SHARE = 0.6
+_TITLE_SHARE = 0.75
 _CAPITALISED_NOUNS = frozenset({"de"})
-_NO_NAMES = frozenset({"i", "ok", "faq", "pdf", "url", "am", "pm", "mr", "mrs", "ms", "dr", "q", "a"})
+_NO_NAMES = frozenset({"i", "ok", "faq", "pdf", "url", "am", "pm", "mr", "mrs", "ms", "dr"})
+# Letters of a name that may be found within another word: "PostgreSQL" in "postgresql's", but no "C" in "cat".
+_SHORTEST = 4
 _INNER_CAPITAL = re.compile(r"[a-z0-9][A-Z]")
 
 
@@ -16,7 +18,7 @@ def names(prompt: Prompt) -> Iterator[Token]:
     """The tokens of `prompt` that are names by their capitals: none at the beginning of a sentence, unless mixed."""
     written = [token for token in prompt.tokens if token.text[:1].isalpha()]
     capital = [token for token in written if token.text[:1].isupper()]
-    everywhere = len(written) > 3 and len(capital) > _TITLE_SHARE * len(written)
+    everywhere = len(written) > 4 and len(capital) > _TITLE_SHARE * len(written)
     for token in capital:
         mixed = len(token.text) > 1 and (token.text.isupper() or _INNER_CAPITAL.search(token.text) is not None)
         plain = not token.first and not everywhere and prompt.language not in _CAPITALISED_NOUNS

@@ -9,6 +9,7 @@ NEGATIONS = frozenset(
     for words in (
         "not no never none nor neither nobody nothing nowhere without cannot hardly barely non unable impossible fail",
         "fails failed failing avoid avoiding except excluding unless lack lacks lacking aren isn doesn",
+        "dont cant wont isnt arent doesnt didnt shouldnt couldnt wouldnt wasnt werent havent hasnt rarely seldom",
         "nicht kein keine keinen keinem keiner nie niemals ohne nichts",
         "pas jamais sans aucun aucune rien",
         "nunca sin ningún ninguna nada tampoco",
@@ -21,13 +22,15 @@ NEGATIONS = frozenset(
 _IDEOGRAMS = re.compile(r"不|没|沒|無|无|未|非|ない|ません|ず")
 # An answer's own yes or no, and tags, deny nothing of what is asked.
 _SAID_FIRST = re.compile(
-    r"^\s*(?:no|non|nein|não|yes)\s*[,.!:]\s*|\b(?:or not|whether or not|if not|why not)\b"
+    r"^\s*(?:no|non|nein|não|yes)\s*[,.!:]\s*|\b(?:whether )?or not\b"
     r"|,\s*(?:is|are|do|does|can)n't (?:it|they|you|we)\b",
     re.I,
 )
 _FREE = re.compile(r"\b\w+-free\b|\bfree (?:of|from)\b", re.I)
 # "impossible" and "possible", "illegal" and "legal": where the other text has the word without its prefix.
-_PREFIXES = ("un", "in", "im", "ir", "il", "non", "dis", "de", "mis", "anti", "a")
+_PREFIXES = ("un", "in", "im", "ir", "il", "non", "dis")
+# Letters that are left of a word without its prefix, and words in a prompt in which one denial more says little.
+_ROOT, _LONG = 4, 25
 
 
 def negations(prompt: Prompt) -> int:
@@ -42,15 +45,16 @@ def negations(prompt: Prompt) -> int:
 
 def differ(stored: Prompt, asked: Prompt) -> bool:
     """Whether they deny differently often, or one has a word whose opposite the other has."""
-    if negations(stored) != negations(asked):
+    mine, theirs = negations(stored), negations(asked)
+    if bool(mine) != bool(theirs) or (mine != theirs and min(len(stored.spoken), len(asked.spoken)) <= _LONG):
         return True
-    mine, theirs = ({token.meaning for token in prompt.tokens} for prompt in (stored, asked))
-    return _opposite(mine - theirs, theirs) or _opposite(theirs - mine, mine)
+    these, those = ({token.meaning for token in prompt.tokens} for prompt in (stored, asked))
+    return _opposite(these - those, those) or _opposite(those - these, these)
 
 
 def _opposite(words: set[str], others: set[str]) -> bool:
     return any(
-        word.startswith(prefix) and len(word) - len(prefix) > 2 and word[len(prefix) :] in others
+        word.startswith(prefix) and len(word) - len(prefix) >= _ROOT and word[len(prefix) :] in others
         for word in words
         for prefix in _PREFIXES
     )

@@ -70,7 +70,7 @@ _IDEOGRAMS = {char: str(value) for value, char in enumerate("〇一二三四五�
 
 @functools.lru_cache(maxsize=2048)
 def numbers(prompt: Prompt) -> tuple[str, ...]:
-    """Every number in `prompt`, in order, written one way. A spelled-out "one" is left out: it is an article as often."""
+    """Every number in `prompt`, in order, written one way; without a spelled-out "one", which is often an article."""
     return tuple(number for _, number in sorted([*_figures(prompt.text), *_spelled(prompt)]))
 
 

@@ -1,5 +1,6 @@
 """Roles: the way from A to B is not the way from B to A, though all words are the same."""
 
+import re
 from collections import Counter
 
 from routing.cache.semantic.gates import lexicon
@@ -9,17 +10,26 @@ from routing.cache.semantic.gates.text import Prompt, Token
 _KINDS = {
     "from": "from", "of": "of", "to": "to", "into": "to", "than": "than", "over": "over", "by": "by", "against": "over",
     "before": "before", "after": "after", "under": "under", "above": "over", "below": "under", "without": "without",
-    "with": "with", "between": "between", "instead": "instead", "for": "for", "on": "on", "in": "in", "as": "as",
+    "with": "with", "between": "between", "instead": "instead", "then": "then", "for": "for",
+    "on": "on", "in": "in", "as": "as",
     "aus": "from", "nach": "to", "von": "from", "zu": "to", "als": "than", "ins": "to",
     "depuis": "from", "à": "to", "vers": "to", "en": "to", "desde": "from", "a": "to", "hacia": "to", "da": "from",
     "de": "from", "do": "from", "para": "to", "than ": "than", "di": "of", "que": "than", "dal": "from", "dall": "from",
 }  # fmt: skip
 _EXCLUDE = {frozenset(pair) for pair in (("from", "to"), ("before", "after"), ("over", "under"), ("with", "without"))}
 # Those that make of who has them something else than of who has not.
-_DIRECTED = frozenset({"from", "to", "than", "over", "under", "by", "before", "after", "instead", "without", "as"})
+_DIRECTED = frozenset(
+    {"from", "to", "than", "over", "under", "by", "before", "after", "instead", "without", "as", "then"}
+)
+_ORDERED = frozenset({"then", "than", "before", "after"})
 _SYMMETRIC = frozenset(
     {"and", "or", "versus", "vs", "between", "und", "oder", "et", "ou", "y", "o", "e", "ve", "difference"}
 )
+
+
+# "to" stands before verbs as well, and in many words two change places without a meaning.
+_SHORT = 25
+_PASSIVE = re.compile(r"\b(?:is|are|was|were|be|been|being)\s+\w+\s+by\b", re.I)
 
 
 def differ(stored: Prompt, asked: Prompt) -> bool:
@@ -29,8 +39,8 @@ def differ(stored: Prompt, asked: Prompt) -> bool:
     moved = [word for word in shared if mine[word] != theirs[word]]
     if any(frozenset((mine[word], theirs[word])) in _EXCLUDE for word in moved):
         return True
-    if any(
-        mine[one] == theirs[other] and mine[other] == theirs[one] and {mine[one], mine[other]} & _DIRECTED
+    if len(stored.spoken) <= _SHORT and any(
+        mine[one] == theirs[other] and mine[other] == theirs[one] and _tells({mine[one], mine[other]})
         for one in moved
         for other in moved
         if one < other
@@ -56,7 +66,9 @@ def _roles(prompt: Prompt) -> dict[str, str]:
 
 
 def is_content(token: Token) -> bool:
-    """Whether a token says something of what is asked for."""
+    """Whether a token says something of what is asked for; a letter that stands for itself does, as in "vitamin A"."""
+    if len(token.text) == 1 and token.text.isupper() and token.text != "I" and not token.first:
+        return True
     return token.word not in lexicon.function_words() and token.meaning not in lexicon.function_words()
 
 
@@ -66,15 +78,35 @@ def _swapped(stored: Prompt, asked: Prompt) -> bool:
     theirs = [token.meaning for token in asked.tokens if is_content(token)]
     if mine == theirs:
         # "X bought Y" and "X was bought by Y".
-        return ("by" in stored.words) != ("by" in asked.words) and len(mine) > 2
+        return bool(_PASSIVE.search(stored.text)) != bool(_PASSIVE.search(asked.text)) and len(mine) > 2
     if Counter(mine) != Counter(theirs) or len(mine) < 2:
         return False
     if ("by" in stored.words) != ("by" in asked.words):
         return False
-    different = [at for at, pair in enumerate(zip(mine, theirs, strict=True)) if pair[0] != pair[1]]
-    if len(different) != 2:
+    shared = stored.words & asked.words
+    return _exchanged(mine, theirs, symmetric=bool(_SYMMETRIC & shared), ordered=bool(_ORDERED & shared))
+
+
+def _tells(roles: set[str]) -> bool:
+    """Whether words that exchange these roles are exchanged themselves."""
+    return bool(roles & _DIRECTED) or "" not in roles
+
+
+def _exchanged(mine: list[str], theirs: list[str], *, symmetric: bool, ordered: bool) -> bool:
+    """Whether two runs of words stand in each other's places, with something between them; where the texts tell an
+    order, and of two single words, also where nothing is. Lists of equal words.
+    """
+    start = next(at for at, pair in enumerate(zip(mine, theirs, strict=True)) if pair[0] != pair[1])
+    end = next(at for at in range(len(mine), 0, -1) if mine[at - 1] != theirs[at - 1])
+    here, there = mine[start:end], theirs[start:end]
+    if len(here) == 2:
+        # "the tallest building" and "which building is the tallest"; "tea and coffee" and "coffee and tea".
+        return not symmetric and not any(word.endswith("est") for word in here)
+    if len(here) > _SHORT:
         return False
-    neighbours = different[1] - different[0] == 1
-    # "the tallest building" and "which building is the tallest"; "tea and coffee" and "coffee and tea".
-    turned = any(mine[at].endswith("est") for at in different) or bool(_SYMMETRIC & stored.words & asked.words)
-    return not (neighbours and turned)
+    for left in range(1, len(here)):
+        for right in range(1, len(here) - left + ordered):
+            first, middle, last = here[:left], here[left : len(here) - right], here[len(here) - right :]
+            if there == last + middle + first:
+                return True
+    return False

@@ -25,7 +25,7 @@ _IS = frozenset({"what", "who", "where", "how", "when", "why", "it", "that", "th
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`word` is case-folded; `meaning` is its stem, or the first word of the synonyms that it belongs to."""
+    """`word` is case-folded; `meaning` is its stem, or the name of the synonyms, or of the unit, that it is one of."""
 
     text: str
     word: str
@@ -73,6 +73,7 @@ def found_in(prompt: Prompt, phrases: Mapping[tuple[str, ...], T]) -> Iterator[T
 
 
 def _tokens(text: str, language: str) -> list[Token]:
+    units = lexicon.groups("units.txt", "english")
     found: list[Token] = []
     first = True
     for match in _TOKEN.finditer(text):
@@ -82,7 +83,7 @@ def _tokens(text: str, language: str) -> list[Token]:
             continue
         for part in _apart(written):
             word = part.casefold()
-            found.append(Token(part, word, stem(word, language), first, match.start()))
+            found.append(Token(part, word, units.get((word,)) or stem(word, language), first, match.start()))
             first = False
     return found
 

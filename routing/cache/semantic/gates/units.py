@@ -29,6 +29,7 @@ _DEGREE = {"C": "celsius", "F": "fahrenheit", "K": "kelvin"}
 _TEMPERATURES = frozenset({"celsius", "fahrenheit", "kelvin"})
 _ASKED_FOR = frozenset({"year", "day", "month"})
 _ASKED_FOR_SO = re.compile(r"\b(?:what|which)\s+(?:year|day|month)\b", re.I)
+_BITS = re.compile(r"(?<![A-Za-z])([KMGT])b(?:it)?(?:/s|ps)?\b")
 _FILE = "units.txt"
 
 
@@ -48,6 +49,8 @@ def units(prompt: Prompt) -> frozenset[str]:
         unit = _BESIDE_NUMBERS.get(match[1].casefold())
         if unit is not None:
             found.add(unit)
+    # A small b is a bit, and a large one a byte.
+    found |= {f"{match[1].lower()}bit" for match in _BITS.finditer(prompt.text)}
     found |= {unit for sign, unit in _SIGNS.items() if sign in prompt.text}
     found |= {_DEGREE[match[1]] for match in _DEGREES.finditer(prompt.text)}
     for match in _SQUARED.finditer(prompt.text):
