@@ -9,6 +9,7 @@ from rag.extract import Extracted, ExtractError, OcrFunction, extract
 from rag.ingest import staging
 from rag.ingest.lease import Lease
 from rag.models import Document, Library, Space
+from rag.naming import name_of
 
 # Tokens that a model's own marks take of what it reads at most.
 MARKS = 8
@@ -29,7 +30,7 @@ def parse(document: Document, lease: Lease, space: Space) -> None:
             path, name=document.source or document.title, media_type=document.media_type, ocr=ocr, tick=lease.check
         )
     lease.check()
-    if not document.title or document.title == staging.file_name(document):
+    if not document.title or document.title == name_of(document.source):
         document.title = extracted.title[:500] or document.title
     document.language = document.library.language or extracted.language
     pieces = pieces_of(extracted, document.library, space, document.title)

@@ -1,7 +1,6 @@
 """The rows of a version on its way: `StagedText` and `StagedChunk`. They are there together, or not at all."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 from rag.chunk import Piece
@@ -20,11 +19,6 @@ MOST_NOTES, NOTE_LENGTH = 50, 300
 def is_staged(document: Document) -> bool:
     """Whether the newest version was parsed already."""
     return StagedText.objects.filter(document=document, version=document.version).exists()
-
-
-def file_name(document: Document) -> str:
-    """What the document is called where nobody gave it a title."""
-    return PurePosixPath(document.source.replace("\\", "/")).name[:500]
 
 
 def begin(document: Document, lease: Lease) -> None:

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
-from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 from django.db import connection, transaction
@@ -12,6 +11,7 @@ from django.utils import timezone
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
 from rag import storage
 from rag.models import Document, Library, StagedChunk, StagedText, Status
+from rag.naming import name_of
 from rag.queries import WAITING
 from rag.schemas import CONTROL, checked_metadata
 from rag.services.actor import Actor
@@ -155,7 +155,7 @@ class _Facts:
         cls, name: str, media_type: str, title: str, source: str | None, metadata: Mapping[str, Any] | None
     ) -> "_Facts":
         name = CONTROL.sub("", name).strip()
-        shown = PurePosixPath(name.replace("\\", "/")).name if source is None else name
+        shown = name_of(name) if source is None else name
         title = _clean("title", title, 500)
         return cls(
             source=_clean("source", name if source is None else source, 1000),

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from gateway_project.lib.errors import InvalidRequest
 from rag.ingest.fetch import FetchError, fetched
 from rag.models import Document, Library
+from rag.naming import name_of
 from rag.services.actor import Actor
 from rag.services.documents import upload
 
@@ -29,7 +29,7 @@ def upload_url(
             return upload(
                 actor,
                 library,
-                name=unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2]) or urlsplit(url).netloc,
+                name=name_of(url),
                 content=answer.blocks,
                 media_type=answer.media_type,
                 title=title,

@@ -14,6 +14,7 @@ from gateway_project.lib.errors import InvalidRequest, RequestTooLarge
 from rag import services, storage
 from rag.ingest import fetch, sweep
 from rag.models import Document, Library
+from rag.naming import name_of
 from rag.services import Actor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -79,6 +80,7 @@ def test_a_page_is_fetched_behind_its_redirect(actor: Actor, library: Library, s
     assert created
     assert (document.source, document.media_type) == (f"{site}/moved", "text/html")
     assert document.metadata == {"kind": "page"}
+    assert document.title == name_of(document.source) == "moved"
     with storage.documents().open(document.file) as stored:
         assert stored.read() == b"<p>The moon is far.</p>"
     assert services.upload_url(actor, library, url=f"{site}/page")[1] is False
