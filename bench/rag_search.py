@@ -60,7 +60,7 @@ class Measured:
 
 
 def run(rows: int, count: int, data: Path | None) -> int:
-    """Print the table; 1 when a figure is not what it must be. `data`: a folder to keep the store in, for another run."""
+    """Print the table; 1 when a figure is not what it must be. `data`: a folder that keeps the store for later."""
     print(report.machine())
     folder = data or Path(tempfile.mkdtemp(prefix="rag-search-"))
     folder.mkdir(parents=True, exist_ok=True)
