@@ -74,7 +74,9 @@ def _bulk(rounds: int, passages: int) -> list[Figure]:
     sizes = {size: _seconds(partial(_encode, model, documents, size)) for size in BATCHES}
     best = min(sizes, key=sizes.__getitem__)
     list(engine.current.encode_documents(documents))
-    raw, ours, work = [], [], []
+    raw: list[float] = []
+    ours: list[float] = []
+    work: list[float] = []
     for _ in range(rounds):
         raw.append(
             _seconds(

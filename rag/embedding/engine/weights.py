@@ -91,7 +91,7 @@ class Fetcher:
 
     def get(self, card: ModelCard) -> Weights:
         """The model's weights. Raises BeingFetched, ModelUnavailable, and UnknownModel for what is not looked for."""
-        if found := find(card):
+        if not self._is_fetching(card.repository) and (found := find(card)):
             return found
         operators = card.name in operators_models()
         if card.name.startswith("/"):
@@ -115,6 +115,11 @@ class Fetcher:
         if found := find(card):
             return found
         raise ModelUnavailable(card.name, "what the hub has of it is no model that can be loaded")
+
+    def _is_fetching(self, repository: str) -> bool:
+        """Whether files of it are still missing, although some may be there."""
+        fetched = self._fetched.get(repository)
+        return fetched is not None and not fetched.done()
 
     def state(self, card: ModelCard) -> str:
         """Why weights are not here, in words; nothing is begun for it."""
@@ -150,7 +155,12 @@ def _fetch(repository: str, reached: "Future[None]") -> None:
     reached.set_result(None)
     logger.info("downloading %s from the hub", repository)
     began = time.monotonic()
-    snapshot_download(repository, revision=about.sha, allow_patterns=files, max_workers=4)
+    try:
+        # Of the main branch, not of its commit by number: the cache then knows what "main" is when the hub is away.
+        snapshot_download(repository, allow_patterns=files, max_workers=4)
+    except Exception as error:
+        logger.warning("the download of %s failed: %s", repository, type(error).__name__)
+        raise
     logger.info("downloaded %s in %.0f s", repository, time.monotonic() - began)
 
 
@@ -193,13 +203,13 @@ def _cached(repository: str) -> Weights | None:
     """From the hub's cache, when all files are there."""
     if "/" not in repository:
         return None
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub import try_to_load_from_cache
 
-    try:
-        folder = Path(snapshot_download(repository, local_files_only=True))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError):
+    # Not `snapshot_download`, which takes a snapshot without the other frameworks' weights for an unfinished one.
+    found = try_to_load_from_cache(repository, "config.json")
+    if not isinstance(found, str):
         return None
+    folder = Path(found).parent
     return Weights(folder, folder.name[:12]) if _is_model(folder) else None
 
 
