@@ -15,7 +15,7 @@ INSTALL := $(RUN) -m pip install -qq --disable-pip-version-check --no-input --re
 COMPILE := $(RUN) -m compileall -qq -j 0 $(VENV)/lib || true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-profile bench-scale bench-faults soak eval-routing eval-cache lock clean
+.PHONY: help run test lint format bench bench-profile bench-scale bench-faults soak eval-routing eval-cache bench-embed lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /	/' | expand -t 16
@@ -56,6 +56,9 @@ soak: $(VENV)/.dev-$(ML)  ## ten minutes of mixed traffic while everything fails
 
 eval-routing: $(VENV)/.dev-$(ML)  ## how well the classifier ranks and labels
 	@exec $(RUN) -m bench.routing_eval
+
+bench-embed: $(VENV)/.dev-$(ML)  ## the embedding worker beside SentenceTransformer.encode
+	@exec $(RUN) -m bench embed
 
 eval-cache: $(VENV)/.dev-$(ML)  ## what the semantic cache answers, right and wrong
 	@exec $(RUN) -m bench cache-eval
