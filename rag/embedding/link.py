@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from rag.embedding import wire
-from rag.embedding.errors import EmbedderAway, Overloaded, revive
+from rag.embedding.errors import BadInput, EmbedderAway, Overloaded, revive
 
 Answer = tuple[dict[str, Any], bytes]
 
@@ -23,6 +23,14 @@ def opened(answer: Answer) -> Answer:
     if error := answer[0].get("error"):
         raise revive(error)
     return answer
+
+
+def _frame(header: dict[str, Any], body: bytes) -> bytes:
+    """Raises BadInput for more than one call can carry."""
+    try:
+        return wire.encode(header, body)
+    except wire.BadFrame:
+        raise BadInput(0, f"and what came with it are more than {wire.MAX_FRAME:,} bytes") from None
 
 
 def _refuse_strangers(path: str) -> None:
@@ -83,8 +91,8 @@ class Link(asyncio.Protocol):
         number = next(self._ids)
         waiting = asyncio.get_running_loop().create_future()
         self._waiting[number] = waiting
-        self._transport.write(wire.encode({**header, "id": number}, body))
         try:
+            self._transport.write(_frame({**header, "id": number}, body))
             async with asyncio.timeout(seconds):
                 return opened(await waiting)
         except TimeoutError:
@@ -105,7 +113,7 @@ class Pool:
 
     def call(self, path: str, header: dict[str, Any], body: bytes, seconds: float) -> Answer:
         """Raises EmbeddingError."""
-        frame = wire.encode({**header, "id": 1}, body)
+        frame = _frame({**header, "id": 1}, body)
         deadline = time.monotonic() + seconds
         while True:
             connection, used = self._take(path)

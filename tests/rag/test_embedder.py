@@ -61,6 +61,10 @@ async def test_refusals_come_back_as_they_are(embedder: EmbedderProcess) -> None
         await embedder.client.embed([[10**7]])
     with pytest.raises(UnknownModel):
         await embedder.client.rerank("a", ["b"])
+    with pytest.raises(BadInput, match="bytes"):
+        await embedder.client.embed(["x" * 2_000_000] * 40)
+    with pytest.raises(BadInput, match="2048"):
+        await embedder.client.embed(["x"] * 2049)
 
 
 async def test_texts_of_every_kind(embedder: EmbedderProcess) -> None:
