@@ -21,6 +21,10 @@ from tests.api_client import ApiClient
 from tests.routing.test_cache_memory import answer
 
 PATH = "/api/routing/cache"
+NOT_CHECKED = {
+    "hits": 0, "checked": 0, "wrong": 0, "unsure": 0, "false_hit_rate": None, "interval": None, "limit": None,
+    "threshold": None,
+}  # fmt: skip
 PURGE = f"{PATH}/purge"
 
 
@@ -75,7 +79,7 @@ def test_each_policy_has_its_share(api: ApiClient, owner: Caller, policy: Policy
     rows = {row["policy"]: row for row in answered.json["data"]}
     assert rows["frugal"] == {
         "policy": "frugal", "policy_id": str(policy.pk), "entries": 2, "bytes": 2 * 1024 + 1002, "hits": 3, "misses": 1,
-        "hit_rate": 0.75, "saved_usd": "0.000000000123",
+        "hit_rate": 0.75, "saved_usd": "0.000000000123", "semantic": NOT_CHECKED,
     }  # fmt: skip
     assert (rows[BUILT_IN]["entries"], rows[BUILT_IN]["hit_rate"], rows[BUILT_IN]["policy_id"]) == (1, None, None)
     assert (rows["former"]["hits"], rows["former"]["policy_id"]) == (2, None)

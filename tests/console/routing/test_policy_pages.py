@@ -91,6 +91,7 @@ def test_the_fold_stays_open_over_what_is_wrong_or_changed(
 
 def test_a_change_is_a_version_and_leaves_what_the_form_does_not_show(browser: Browser, policy: Policy) -> None:
     fields = {**BALANCED, "cost": 100, "quality": 0, "speed": 0, "name": "frugal"}
+    fields |= {"semantic_cache": "on", "threshold": "0.9"}
     same = browser.post("policy", policy.pk, **fields, chat_local="dolphin-mistral-nemo",
                         chat_cloud="gemini-2.5-flash", vision_local="qwen3-vl:8b", vision_cloud="gemini-2.5-flash",
                         ocr_local="deepseek-ocr:3b", ocr_cloud="gemini-2.5-flash")  # fmt: skip
