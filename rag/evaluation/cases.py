@@ -60,7 +60,7 @@ def _rows(content: bytes) -> Iterator[tuple[str, Wanted]]:
             if question or passage or document:
                 yield _checked(question, Wanted(passage, document, reader.line_num))
     except csv.Error as error:
-        raise InvalidRequest(f"file: line {reader.line_num}: {error}.", param="file") from None
+        raise InvalidRequest(f"file: line {reader.line_num + 1}: {error}.", param="file") from None
 
 
 def _reader(content: bytes) -> "csv.DictReader[str]":
