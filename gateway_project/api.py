@@ -34,6 +34,7 @@ from rag.api import router as libraries_router
 from routing.api import router as gateway_router
 from routing.cache_api import router as cache_router
 from routing.documents.api import router as documents_router
+from routing.embeddings.api import router as embeddings_router
 from routing.policy_api import router as routing_router
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ its API key. The key goes out as `Authorization: Bearer gw_…`. Members make ke
 """.strip()
 TAGS = [
     {"name": "Gateway", "description": "Call models. Takes a gateway key."},
+    {"name": "Embeddings", "description": "Vectors of texts, pictures and sounds. Takes a gateway key."},
     {"name": "Documents", "description": "Ingest documents and search in them. Takes a gateway key."},
     {"name": "accounts", "description": "Users, tokens, workspaces and members; events, webhooks and the audit trail."},
     {"name": "keys", "description": "Gateway keys and providers. Takes an access token."},
@@ -178,6 +180,7 @@ api.add_router("/api/routing", routing_router)
 api.add_router("/api/routing", cache_router)
 api.add_router("/api/analytics", analytics_router)
 api.add_router("", gateway_router)
+api.add_router("", embeddings_router)
 api.add_router("", documents_router)
 
 patterns = api.urls

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 ALL = frozenset({"chat", "completions", "models", "embeddings", "streaming", "tools", "vision"})
 
-Wire = Literal["openai", "litellm", "demo"]
+# "embedder" is of no kind that users can add: the gateway's own models (`routing.embeddings.house`).
+Wire = Literal["openai", "litellm", "demo", "embedder"]
 
 VERSION = re.compile(r"/v\d+[a-z0-9]*$")
 

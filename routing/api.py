@@ -7,6 +7,7 @@ from ninja import Router
 
 from gateway_project.lib.wire import WireRequest, WireResponse
 from routing import feedback, http, listing, simple
+from routing.embeddings import house
 from routing.endpoints import CHAT, COMPLETIONS
 from routing.reference import MESSAGE, MESSAGE_ANSWER, MESSAGES, PROMPT, described, taking
 
@@ -66,10 +67,12 @@ async def give_feedback(request: HttpRequest) -> WireResponse:
 @router.get("/v1/models", summary="List the models", openapi_extra={"security": [{"GatewayKey": []}]})
 async def list_models(request: HttpRequest) -> WireResponse:
     """The models that this gateway key may name, in OpenAI's shape."""
+    await house.models.look()
     return await listing.answer(cast(WireRequest, request), listing.all_models)
 
 
 @router.get("/v1/models/{path:model_id}", summary="Describe a model", openapi_extra={"security": [{"GatewayKey": []}]})
 async def get_model(request: HttpRequest, model_id: str) -> WireResponse:
     """One model that this gateway key may name."""
+    await house.models.look()
     return await listing.answer(cast(WireRequest, request), lambda caller: listing.one(caller, model_id))

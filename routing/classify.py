@@ -21,6 +21,8 @@ def classify(endpoint: Endpoint, body: dict[str, Any], wishes: Wishes, kind: str
     or `learned`.
     """
     found = measure(endpoint, body)
+    if endpoint.embeds:  # nothing is asked that could be hard
+        return Label(wishes.complexity or rules.tier(0.0), 0.0, "embedding", found.prompt_tokens, found)
     score = learned.score(found) if kind == "learned" else rules.score(found)
     return Label(
         complexity=wishes.complexity or rules.tier(score),

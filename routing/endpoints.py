@@ -43,6 +43,12 @@ class Endpoint:
     public_path: str
     dialect: Dialect | None = None
 
+    @property
+    def embeds(self) -> bool:
+        """Whether what comes back are vectors, and no text of a model."""
+        return self.capability == "embeddings"
+
 
 CHAT = Endpoint("/chat/completions", "chat", "messages", "/v1/chat/completions")
 COMPLETIONS = Endpoint("/completions", "completions", "prompt", "/v1/completions")
+EMBEDDINGS = Endpoint("/embeddings", "embeddings", "input", "/v1/embeddings")

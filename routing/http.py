@@ -3,6 +3,7 @@
 import functools
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 import orjson
@@ -29,6 +30,7 @@ EVENT_STREAM = [
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
 Headers = list[tuple[bytes, bytes]]
+Run = Callable[[Exchange, WireRequest], Awaitable[pipeline.Answer | Kept]]
 
 NOTHING_DONE = (
     (b"x-gateway-provider", b""),
@@ -41,15 +43,15 @@ NOTHING_DONE = (
 )
 
 
-async def serve(request: WireRequest, endpoint: Endpoint) -> WireResponse:
-    """The answer to a call of `endpoint`, whatever comes of it."""
+async def serve(request: WireRequest, endpoint: Endpoint, run: Run = pipeline.run) -> WireResponse:
+    """The answer to a call of `endpoint`, whatever comes of it. `run` does what the pipeline does for it."""
     exchange = Exchange(endpoint)
     request_id.set(exchange.id)  # for the logs; each request runs in a context of its own
     given = request.wire_headers.get(b"x-request-id")
     if given:
         exchange.client_request_id = given.decode("latin-1")[:200].replace("\0", "")
     try:
-        response = await _response(exchange, request)
+        response = await _response(exchange, request, run)
         return response if exchange.claim is None else await exchange.claim.settle(response)
     except BaseException:
         if exchange.claim is not None:
@@ -57,10 +59,10 @@ async def serve(request: WireRequest, endpoint: Endpoint) -> WireResponse:
         raise
 
 
-async def _response(exchange: Exchange, request: WireRequest) -> WireResponse:
+async def _response(exchange: Exchange, request: WireRequest, run: Run) -> WireResponse:
     """What is to be sent: the answer, or the error that says why there is none."""
     try:
-        answer = await pipeline.run(exchange, request)
+        answer = await run(exchange, request)
     except ApiError as error:
         await _find_standing(exchange)
         return error_answer(error, exchange)

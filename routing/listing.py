@@ -9,6 +9,8 @@ import orjson
 from gateway_project.lib.errors import ApiError, ModelNotFound
 from gateway_project.lib.wire import WireRequest, WireResponse
 from routing import snapshot
+from routing.embeddings import house
+from routing.filters import names
 from routing.http import JSON, describe, error_answer, with_standing
 from routing.identify import identified
 from routing.naming import AUTO, POLICY_PREFIX, why_absent
@@ -29,7 +31,10 @@ async def answer(request: WireRequest, listed: Callable[[Caller], dict[str, Any]
 
 
 def all_models(caller: Caller) -> dict[str, Any]:
-    """OpenAI's list object: `auto`, the policies, then each model under its bare id and as `<provider>/<model>`."""
+    """OpenAI's list object: `auto`, the policies, then each model under its bare id and as `<provider>/<model>`.
+
+    The gateway's own models for embeddings come last, as far as the worker has said which it has.
+    """
     return {"object": "list", "data": list(_known(caller).values())}
 
 
@@ -51,12 +56,15 @@ def _known(caller: Caller) -> dict[str, dict[str, Any]]:
         targets = tuple(target for target in targets if target.local)
     allowed = caller.allowed_models
     if allowed is not None:
-        targets = tuple(target for target in targets if target.model in allowed or target.id in allowed)
-    names = (AUTO, *(f"{POLICY_PREFIX}{name}" for name in view.policy_names)) if targets else ()
-    found = {name: _model(name, "gateway", 0) for name in names}
-    for target in targets:
+        targets = tuple(target for target in targets if names(allowed, target))
+    own = [house.known(state.id) for state in house.models.usable()]
+    if allowed is not None:
+        own = [target for target in own if names(allowed, target)]
+    leaving = (AUTO, *(f"{POLICY_PREFIX}{name}" for name in view.policy_names)) if targets else ()
+    found = {name: _model(name, "gateway", 0) for name in leaving}
+    for target in (*targets, *own):
         found.setdefault(target.model, _model(target.model, target.provider, _made(target)))
-    for target in targets:
+    for target in (*targets, *own):
         found.setdefault(target.id, _model(target.id, target.provider, _made(target)))
     return found
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from accounts.models import Workspace
 from routing import health, snapshot
+from routing.embeddings import house
 
 
 def refused_secrets(workspace: Workspace) -> dict[str, str]:
@@ -15,9 +16,9 @@ def refused_secrets(workspace: Workspace) -> dict[str, str]:
 
 
 def unserved_models(workspace: Workspace, names: Sequence[str]) -> list[str]:
-    """Those of `names`, bare or as `<provider>/<model>`, that no provider of the workspace lists."""
+    """Those of `names`, bare or as `<provider>/<model>`, that nobody here serves: no provider, nor the gateway."""
     view = snapshot.current.workspace(str(workspace.pk))
     served = view.by_model.keys() | {target.id for target in view.all}
     for provider, models in view.disabled.items():
         served |= {*models, *(f"{provider}/{model}" for model in models)}
-    return [name for name in names if name not in served]
+    return [name for name in names if name not in served and not house.named(name)]

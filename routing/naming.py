@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from gateway_project.lib.errors import ModelNotFound, PermissionDenied
+from routing.embeddings import house
 from routing.exchange import Exchange
 from routing.policies import PolicyFacts
 from routing.providers.base import Target
@@ -63,6 +64,22 @@ def own_policy(exchange: Exchange, view: WorkspaceTargets) -> PolicyFacts | None
 def targets_named(model: str, view: WorkspaceTargets) -> tuple[Target, ...]:
     """The targets that a name stands for: a bare model id, or `<provider>/<model>`. Raises `ModelNotFound`."""
     found = _find(model, view)
+    if not found:
+        raise ModelNotFound(why_absent(model, view), param="model")
+    return found
+
+
+def embedders_named(model: str, view: WorkspaceTargets, *, strict: bool) -> tuple[Target, ...]:
+    """The targets that a name stands for in a request for embeddings: the workspace's, else the gateway's own model.
+
+    Both where `strict` forbids the workspace's. `auto` and policies' names stand for the gateway's own text model.
+    Raises `ModelNotFound`.
+    """
+    if not is_name(model):
+        return (house.default(),)
+    found = _find(model, view)
+    if not found or (strict and not any(target.local for target in found)):
+        found += house.named(model)
     if not found:
         raise ModelNotFound(why_absent(model, view), param="model")
     return found

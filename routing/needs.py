@@ -44,7 +44,7 @@ def needs_of(exchange: Exchange, label: Label) -> Needs:
     """What `exchange`, as `label` describes it, needs."""
     body = exchange.body
     bits = STREAMING if exchange.stream else 0
-    if label.task != "chat":
+    if label.task not in ("chat", "embedding"):
         bits |= VISION
     if not _TELLING.isdisjoint(body):
         bits |= _in_fields(body)

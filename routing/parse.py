@@ -6,6 +6,7 @@ import orjson
 
 from gateway_project.lib import bounded_json
 from gateway_project.lib.errors import InvalidRequest, RequestTooLarge
+from routing.embeddings import reading
 from routing.endpoints import Endpoint
 from routing.exchange import Exchange, Wishes
 from routing.grounding.wish import wish
@@ -46,6 +47,8 @@ def read_body(exchange: Exchange, raw: bytes, headers: dict[bytes, bytes]) -> No
         body = exchange.endpoint.dialect.request(body)
     exchange.body, exchange.length = body, len(raw)
     _take_wishes(exchange.wishes, body, headers)
+    if exchange.endpoint.embeds:
+        reading.default_model(body)
     exchange.model = _model(body)
     exchange.stream = _boolean(body, "stream")
     _check_content(exchange.endpoint, body)
@@ -123,6 +126,8 @@ def _check_content(endpoint: Endpoint, body: dict[str, Any]) -> None:
                 raise InvalidRequest(f"messages[{index}]: must be an object.", param=f"messages[{index}]")
             if type(message.get("role")) is not str:
                 raise InvalidRequest(f"messages[{index}].role: must be a string.", param=f"messages[{index}].role")
+    elif endpoint.embeds:
+        reading.check(body)
     elif type(content) not in (str, list) or not content:
         raise InvalidRequest(f"{field}: must be a string or a list, and not empty.", param=field)
 

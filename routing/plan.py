@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from gateway_project.lib.errors import NoAvailableModel
 from routing import calibration, catalog, naming
+from routing.endpoints import EMBEDDINGS
 from routing.filters import Exclusion, Question, Why, exclusion, names
 from routing.needs import LARGE_WINDOW
 from routing.policies import TASK_MODELS, PolicyFacts
@@ -158,21 +159,28 @@ def _made(view: WorkspaceTargets, policy: PolicyFacts, question: Question) -> Pl
         # A key that may use a policy may use what that chooses.
         question = question._replace(allowed=None)
     notes: list[str] = []
-    offered = naming.targets_named(question.model, view) if named else _candidates(view, policy, notes)
+    embeds = question.capability == EMBEDDINGS.capability
+    offered: Sequence[Target]
+    if embeds:
+        offered = naming.embedders_named(question.model, view, strict=question.privacy is Privacy.LOCAL_ONLY)
+    else:
+        offered = naming.targets_named(question.model, view) if named else _candidates(view, policy, notes)
     rows: list[Row] = []
     excluded: list[Exclusion] = []
     ids = {target.id for target in offered}
-    for place, target in _places(view, policy, offered, named, notes):
+    # Other models' vectors are of no use to who asked for this one's, so there is no fallback, and no choice.
+    places = ((0, target) for target in offered) if embeds else _places(view, policy, offered, named, notes)
+    for place, target in places:
         evidence = view.evidence.get((target.model, question.complexity), (0.0, 0.0))
         prior = target.facts.quality
         quality = calibration.posterior(prior, *evidence) if policy.calibrate else prior
         asked_for = named and place == 0
-        reason = exclusion(target, question, policy, quality, asked_for=asked_for, by_name=named or place > 0)
+        reason = exclusion(target, question, policy, quality, asked_for=asked_for, by_name=named or embeds or place > 0)
         if reason is not None:
             excluded.append(reason)
         else:
             rows.append(Row(target, place, prior, quality, evidence))
-    if not named:
+    if not named and not embeds:
         excluded += [Exclusion(target, Why.NOT_CHOSEN, DEMO) for target in _demos(view) if target.id not in ids]
     if named and not any(row.place == 0 for row in rows):
         # A fallback is for a model that fails, not for one that may not be asked.

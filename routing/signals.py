@@ -26,7 +26,7 @@ def found(exchange: Exchange) -> list[dict[str, Any]]:
     """The evidence in an exchange that is being settled: `{model, complexity, signal}` for each signal.
 
     `answered` also has `prior`, the quality that was taken for granted. The fixed text of a demo says nothing,
-    nor does an answer that was given before.
+    nor do vectors, nor an answer that was given before.
     Raises nothing: no oddity of an answer may cost the ledger its record.
     """
     try:
@@ -40,7 +40,7 @@ def _found(exchange: Exchange) -> list[dict[str, Any]]:
     target, label, caller = exchange.target, exchange.label, exchange.caller
     if exchange.from_cache or exchange.status != 200 or target is None or label is None or caller is None:
         return []
-    if target.kind.wire == "demo":
+    if target.kind.wire == "demo" or exchange.endpoint.embeds:
         return []
     # A client may name models that nobody lists, and there is no end of names.
     if target.model not in snapshot.current.workspace(caller.workspace_id).by_model:

@@ -19,6 +19,7 @@ from routing.cache.keys import key_of
 from routing.cache.layer import Layer, Search
 from routing.cache.memory import Memory
 from routing.cache.semantic import layer as semantic
+from routing.embeddings import house
 from routing.exchange import KEPT, Exchange, Label
 from routing.providers import sse
 from routing.providers.base import Target
@@ -268,6 +269,8 @@ class Cache:
 
 def _target_of(answer: KeptAnswer, view: WorkspaceTargets) -> Target | None:
     """The target that made `answer`, as the workspace has it now."""
+    if answer.provider_id == house.PROVIDER_ID:
+        return house.known(answer.model)
     provider = view.providers.get(answer.provider)
     if provider is None or provider.id != answer.provider_id:
         return None

@@ -5,7 +5,8 @@ Without a word from anybody: requests at temperature 0, whose answers are meant 
 
 Kept are answers that came to their end: `stop`, and `length` where the client set the limit, as the same request is cut
 at the same place again. An answer that calls a tool is kept only where the request itself says `cache: on`: acting on
-it a second time may not be harmless.
+it a second time may not be harmless. Embeddings have no temperature: they are kept where a policy or a request says so,
+as a bulk of vectors would push everything else out.
 """
 
 import re
@@ -78,6 +79,8 @@ def is_kept(exchange: Exchange, answer: bytes, *, calls: bool) -> bool:
 
     `calls` is what `calls_tool` says of it. Linear in its length, and parses nothing of a stream.
     """
+    if exchange.endpoint.embeds:
+        return True
     asked, body = is_asked(exchange), exchange.body
     if calls and not asked:
         return False

@@ -14,7 +14,8 @@ MOST_ANSWERS = 128
 def reserved(exchange: Exchange) -> int:
     """Tokens of the prompt by the request's length, and as many of the answer as may come."""
     body = exchange.body
-    answer = _number(body.get("max_completion_tokens", body.get("max_tokens")), ANSWER, MOST)
+    expected = 0 if exchange.endpoint.embeds else ANSWER
+    answer = _number(body.get("max_completion_tokens", body.get("max_tokens")), expected, MOST)
     return exchange.length // BYTES_PER_TOKEN + 1 + answer * _number(body.get("n"), 1, MOST_ANSWERS)
 
 

@@ -11,6 +11,8 @@ import orjson
 from analytics import metrics, pricing, tokens
 from analytics.usage import Usage
 from gateway_project.lib import bounded_json
+from routing.embeddings import answers, house
+from routing.embeddings.reading import OWN_FIELDS
 from routing.exchange import Attempt, Exchange
 from routing.flight import Flight
 from routing.plausible import is_possible
@@ -19,10 +21,13 @@ from routing.providers import faults, sse
 from routing.providers.adapted import adapt
 from routing.providers.base import Failure, Reply, Target, Timeouts, Transport, UpstreamError
 from routing.providers.demo import Demo
+from routing.providers.embedder import Embedder
 from routing.providers.litellm_later import LiteLLM
 from routing.providers.openai_wire import OpenAIWire
 
-TRANSPORTS: dict[str, Transport] = {"openai": OpenAIWire(), "litellm": LiteLLM(), "demo": Demo()}
+TRANSPORTS: dict[str, Transport] = {
+    "openai": OpenAIWire(), "litellm": LiteLLM(), "demo": Demo(), "embedder": Embedder(),
+}  # fmt: skip
 
 # Bytes of comments that a stream may begin with. They are kept until its first chunk says that it is one.
 MAX_COMMENTS = 256 * 1024
@@ -58,6 +63,9 @@ async def ask(exchange: Exchange, target: Target, flight: Flight, timeouts: Time
         try:
             if reply.blocks is not None:
                 answer.first_block = await begun(reply.blocks)
+            elif exchange.endpoint.embeds:
+                answer.whole = answers.checked(exchange, reply.body or b"")
+                attempt.target = house.that_answered(target, answer.whole)
             else:
                 answer.whole = checked(reply.body or b"")
         except BaseException:
@@ -94,6 +102,9 @@ def bill(exchange: Exchange, attempt: Attempt, usage: Usage | None = None) -> No
 def _body_for(exchange: Exchange, target: Target, *, named: bool) -> dict[str, Any]:
     """The client's body with the target's model, and with usage asked for. A copy: two targets may be asked at once."""
     body = {**exchange.body, "model": target.model}
+    if exchange.endpoint.embeds and target.kind.wire != "embedder":
+        for field in OWN_FIELDS:
+            body.pop(field, None)
     if not named:
         adapt(body, target)
     if exchange.stream and not exchange.usage_wanted and target.kind.stream_options:

@@ -32,6 +32,8 @@ MORE_TRIES = 2
 BACKOFF = 0.25
 # A provider that asks for more patience than this many seconds is not waited for.
 LONGEST_WAIT = 10.0
+# Seconds that a client is told to wait at most where nobody could answer: others may be well before.
+LONGEST_TOLD = 60
 
 
 async def reach(exchange: Exchange, decision: Decision) -> Reply:
@@ -239,7 +241,10 @@ def _give_up(exchange: Exchange, tour: _Tour) -> NoReturn:
     for name, why in tour.too_dear.items():
         said[name] = f"{said[name]}, and it was not asked again, as {why}" if name in said else why
     told = "; ".join(f"{name}: {error}" for name, error in said.items())
-    raise NoAvailableModel(f"No provider could answer. {told}.", details=details)
+    headers: dict[str, str] = {}
+    if last is not None and last.retry_after is not None:
+        headers["retry-after"] = str(min(max(1, round(last.retry_after)), LONGEST_TOLD))
+    raise NoAvailableModel(f"No provider could answer. {told}.", details=details, headers=headers)
 
 
 def _providers(attempts: list[Attempt]) -> str:

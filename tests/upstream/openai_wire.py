@@ -151,7 +151,8 @@ def completion_events(body: dict[str, Any], behaviour: Behaviour, head: dict[str
 def embeddings(body: dict[str, Any], behaviour: Behaviour) -> Answer:
     """`POST /v1/embeddings`: a fixed vector for each input."""
     inputs = body.get("input")
-    count = len(inputs) if isinstance(inputs, list) else 1
+    # Numbers are the tokens of one text.
+    count = len(inputs) if isinstance(inputs, list) and not isinstance(inputs[0], int) else 1
     return Answer.json(
         {
             "object": "list",
