@@ -15,14 +15,14 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
-from gateway_project.lib.errors import InvalidRequest
+from gateway_project.lib.errors import InvalidRequest, ServiceUnavailable
 from rag import filters, store
 from rag.embedding import client
 from rag.embedding.errors import EmbeddingError
 from rag.joining import joined
 from rag.models import Chunk, Space
 from rag.passages import LOOKED_AT
-from rag.shelf import Shelf, shelf_of
+from rag.shelf import Shelf, shelf_of, spaces_of
 from rag.store import BadVector, Hit, Scope
 
 LONGEST = 10_000
@@ -100,24 +100,21 @@ def search(workspace_id: UUID, query: Query) -> Found:
     """
     mode = _checked(query)
     condition = filters.parse(query.filters)
-    shelf = shelf_of(workspace_id, query.libraries)
     clock = _Clock()
     rerank = bool(settings.EMBEDDING_RERANK_MODEL) if query.rerank is None else query.rerank
     wanted = max(query.top_k, LOOKED_AT, RERANKED if rerank else 0)
     for _ in range(3):
-        vectors, note = _vectors(shelf, query.text, clock) if mode != "text" else ({}, "")
+        spaces = spaces_of(workspace_id, query.libraries) if mode != "text" else []
+        vectors, note = _vectors(spaces, query.text, clock)
         with clock.step("search"), _snapshot():
-            now = shelf_of(workspace_id, query.libraries)
-            if now.spaces == shelf.spaces:
-                searched = _Search(
-                    shelf, query.text, condition, mode if vectors or not shelf.spaces else "text", wanted
-                )
+            shelf = shelf_of(workspace_id, query.libraries)
+            # Else a library went over to another model in between.
+            if mode == "text" or {space.pk for space in shelf.spaces} <= {space.pk for space in spaces}:
+                searched = _Search(shelf, query.text, condition, mode if vectors or not spaces else "text", wanted)
                 results = _read(workspace_id, shelf, searched.hits(vectors))
                 break
-        # A library went over to another model in between.
-        shelf = now
     else:
-        raise InvalidRequest("The libraries are changing; try again.")
+        raise ServiceUnavailable("The libraries are going over to another model; try again.")
     if rerank and results:
         results, failed = _reranked(query.text, results, clock)
         note = " ".join(filter(None, [note, failed]))
@@ -167,12 +164,14 @@ def _snapshot() -> Iterator[None]:
         yield
 
 
-def _vectors(shelf: Shelf, text: str, clock: _Clock) -> tuple[dict[int, bytes], str]:
+def _vectors(spaces: Sequence[Space], text: str, clock: _Clock) -> tuple[dict[int, bytes], str]:
     """The query's vector in each space, and why there is none in some."""
     made: dict[int, bytes] = {}
     notes: list[str] = []
+    if not spaces:
+        return made, ""
     with clock.step("embed"):
-        for space in shelf.spaces:
+        for space in spaces:
             try:
                 made[space.pk] = _vector(space, text)
             except (EmbeddingError, BadVector) as error:
