@@ -8,6 +8,7 @@ from accounts import views as accounts
 from analytics import views as analytics
 from gateway_project import docs, views
 from keys.views import events, gateway_keys, providers, webhooks
+from rag.views import documents, evaluation, incoming, libraries, reembedding, search
 from routing.views import cache, fleet, models, policies
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -76,6 +77,29 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/routing/cache/", cache.index, name="cache"),
     path("console/routing/cache/purge/", cache.purge_answers, name="cache-purge"),
     path("console/routing/health/", fleet.board, name="fleet"),
+    # Libraries and documents
+    path("console/libraries/", libraries.index, name="libraries"),
+    path("console/libraries/new/", libraries.new, name="library-new"),
+    path("console/libraries/search/", search.search, name="library-search"),
+    path("console/libraries/<str:id>/", documents.index, name="library"),
+    path("console/libraries/<str:id>/settings/", libraries.settings, name="library-settings"),
+    path("console/libraries/<str:id>/remove/", libraries.remove, name="library-remove"),
+    path("console/libraries/<str:id>/upload/", incoming.upload, name="library-upload"),
+    path("console/libraries/<str:id>/text/", incoming.text, name="library-text"),
+    path("console/libraries/<str:id>/url/", incoming.url, name="library-url"),
+    path("console/libraries/<str:id>/progress/", documents.progress, name="library-progress"),
+    path("console/libraries/<str:id>/bulk/", documents.bulk, name="library-bulk"),
+    path("console/libraries/<str:id>/evaluation/", evaluation.evaluation, name="library-evaluation"),
+    path("console/libraries/<str:id>/model/", reembedding.detail, name="library-reembedding"),
+    path("console/libraries/<str:id>/model/progress/", reembedding.progress, name="library-reembedding-progress"),
+    path("console/libraries/<str:id>/model/cancel/", reembedding.cancel, name="library-reembedding-cancel"),
+    path("console/libraries/<str:id>/model/roll-back/", reembedding.roll_back, name="library-reembedding-back"),
+    path("console/libraries/<str:id>/documents/<str:document_id>/", documents.detail, name="document"),
+    path("console/libraries/<str:id>/documents/<str:document_id>/state/", documents.state, name="document-state"),
+    path("console/libraries/<str:id>/documents/<str:document_id>/file/", documents.download, name="document-file"),
+    path("console/libraries/<str:id>/documents/<str:document_id>/retry/", documents.retry, name="document-retry"),
+    path("console/libraries/<str:id>/documents/<str:document_id>/cancel/", documents.cancel, name="document-cancel"),
+    path("console/libraries/<str:id>/documents/<str:document_id>/remove/", documents.remove, name="document-remove"),
     # Analytics and requests
     path("console/analytics/", analytics.analytics, name="analytics"),
     path("console/requests/", analytics.requests, name="requests"),

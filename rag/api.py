@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 import orjson
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
@@ -12,7 +12,8 @@ from accounts.auth import api_auth
 from gateway_project.lib.errors import InvalidRequest, NotFound
 from gateway_project.lib.pagination import ListOf, PageQuery, paginate
 from gateway_project.lib.schemas import Strict
-from rag import queries, searching, services, storage, uploads
+from rag import queries, searching, services, uploads
+from rag.downloads import as_file
 from rag.models import Document, Library
 from rag.schemas import (
     DocumentOut,
@@ -273,15 +274,7 @@ def list_chunks(request: Authenticated, library_id: str, document_id: str, page:
 @router.get("/{library_id}/documents/{document_id}/file", summary="Download a document's file")
 def download(request: Authenticated, library_id: str, document_id: str) -> HttpResponse:
     """As it was uploaded. A browser saves it and does not show it: what is in it is nobody's word."""
-    document = _document(request, library_id, document_id)
-    try:
-        content = storage.documents().open(document.file)
-    except FileNotFoundError:
-        raise NotFound("The file is gone.") from None
-    name = document.source.rstrip("/").rpartition("/")[2] or f"{document.title}.txt"
-    response = FileResponse(content, as_attachment=True, filename=name, content_type="application/octet-stream")
-    response.headers["content-security-policy"] = "sandbox"
-    return response  # type: ignore[return-value]
+    return as_file(_document(request, library_id, document_id))
 
 
 def _document(request: Authenticated, library_id: str, document_id: str, *, change: bool = False) -> Document:

@@ -77,15 +77,19 @@ def icon(name: str, label: str = "", css: str = "") -> SafeString:
 
 @register.simple_block_tag(end_name="endfilters")
 def filters(
-    content: str, page: str, label: str, *, typed: str = "", submit: str = "Filter", alone: bool = False
+    content: str, page: str, label: str, *, of: Any = None, typed: str = "", submit: str = "Filter", alone: bool = False
 ) -> SafeString:
     """The form of filters around the fields of the block, for the `page` of that name, which has `#results`.
+
+    `of` is the id of the object whose page it is.
 
     `label` says what is filtered; `typed` are the ids of the text fields that filter while they are typed in, with
     spaces between. `alone`: the form has a card of its own.
     """
     own = {"label": label, "typed": typed.split(), "submit": submit, "alone": alone}
-    return render_to_string("includes/filters.html", {"fields": content, "url": reverse(page), **own})
+    return render_to_string(
+        "includes/filters.html", {"fields": content, "url": reverse(page, args=[of] if of else []), **own}
+    )
 
 
 @register.simple_tag(takes_context=True)

@@ -49,11 +49,10 @@ def make_document(
     document = Document.objects.create(
         workspace_id=library.workspace_id,
         library=library,
-        status="ready",
         live_version=1,
         chunks=len(contents),
         size=1,
-        **{"title": "A title", "language": "en", "sha256": random.randbytes(32), **fields},
+        **{"status": "ready", "title": "A title", "language": "en", "sha256": random.randbytes(32), **fields},
     )
     chunks = Chunk.objects.bulk_create(
         Chunk(

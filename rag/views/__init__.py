@@ -1,0 +1,1 @@
+"""The console's pages for libraries, their documents, and what is found in them."""

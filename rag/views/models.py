@@ -1,0 +1,42 @@
+"""What the pages say of embedding models: which one is in use, and what stands in its way."""
+
+from dataclasses import dataclass, field
+
+from django.conf import settings
+
+from rag.embedding import client
+from rag.embedding.client import ModelState
+from rag.embedding.errors import EmbeddingError
+
+# A page waits no longer for the worker than this.
+SECONDS = 0.7
+
+
+@dataclass(frozen=True)
+class Models:
+    """The text models that a library can be embedded by. `away`: why nobody can say, while the worker is gone."""
+
+    default: str
+    fallback_for: str = ""
+    note: str = ""
+    away: str = ""
+    choices: list[str] = field(default_factory=list)
+
+
+def text_models() -> Models:
+    """What the embedding worker says of its text models; at most `SECONDS`."""
+    wanted = settings.EMBEDDING_TEXT_MODEL
+    try:
+        states = client.current.models_sync(timeout=SECONDS)
+    except EmbeddingError as error:
+        return Models(default=wanted, away=str(error))
+    texts = [state for state in states if state.modality == "text"]
+    default = next((state for state in texts if state.default), None)
+    choices = [state.id for state in texts if state.available]
+    if default is None:
+        return Models(default=wanted, choices=choices)
+    return Models(default.id, default.fallback_for, _note(default), choices=choices)
+
+
+def _note(state: ModelState) -> str:
+    return "" if state.available and not state.fallback_for else state.note
