@@ -1,10 +1,12 @@
 """`/v1/embeddings` passed on to providers."""
 
+from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.gateway.budgets import Payer
 from tests.gateway.conftest import MakeScene
 from tests.gateway.scene import Scene
 
@@ -105,3 +107,35 @@ def test_a_kind_without_embeddings_is_501(make_scene: MakeScene) -> None:
     scene = make_scene(kind="tgi")
     answer = post(scene, input="a")
     assert (answer.status_code, answer.json()["error"]["code"]) == (501, "unsupported_by_backend")
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "path", "header"),
+    [
+        ("openai", "text-embedding-3-small", "/v1/embeddings", "authorization"),
+        ("gemini", "gemini-embedding-001", "/v1beta/openai/embeddings", "authorization"),
+        ("azure", "text-embedding-3-large", "/openai/deployments/text-embedding-3-large/embeddings", "api-key"),
+    ],
+)
+def test_each_kind_has_its_own_place_and_price(
+    make_scene: MakeScene, kind: str, model: str, path: str, header: str
+) -> None:
+    scene = make_scene(kind=kind, models=[model])
+    scene.model = model
+    answer = post(scene, input=["a", "b"], model=f"{scene.name}/{model}")
+    assert answer.status_code == 200, answer.text
+    [sent] = scene.received()
+    assert sent["path"] == path
+    assert sent["headers"][header].removeprefix("Bearer ") == f"sk-upstream-{scene.name}-secret"
+    record = scene.record(answer)
+    assert (record["prompt_tokens"], record["privacy"]) == (14, "cloud")
+    assert Decimal(record["cost_usd"]) > 0
+
+
+def test_a_budget_holds_what_embeddings_may_cost(make_scene: MakeScene, payer: Payer) -> None:
+    scene = make_scene(kind="openai", models=["text-embedding-3-small"])
+    scene.http.headers["authorization"] = f"Bearer {payer(budget_usd='0.000001')['key']}"
+    model = f"{scene.name}/text-embedding-3-small"
+    answer = post(scene, input="word " * 5000, model=model)
+    assert answer.status_code == 402, answer.text
+    assert scene.received() == []
