@@ -15,7 +15,7 @@ INSTALL := $(RUN) -m pip install -qq --disable-pip-version-check --no-input --re
 COMPILE := $(RUN) -m compileall -qq -j 0 $(VENV)/lib || true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-profile bench-scale bench-faults soak eval-routing eval-cache bench-embed lock clean
+.PHONY: help run test lint format bench bench-profile bench-scale bench-faults soak eval-routing eval-cache eval-rag bench-embed lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /	/' | expand -t 16
@@ -62,6 +62,9 @@ bench-embed: $(VENV)/.dev-$(ML)  ## the embedding worker beside SentenceTransfor
 
 eval-cache: $(VENV)/.dev-$(ML)  ## what the semantic cache answers, right and wrong
 	@exec $(RUN) -m bench cache-eval
+
+eval-rag: $(VENV)/.dev-$(ML)  ## what searches find of what answers a question (ARGS="my.csv --library name")
+	@exec $(RUN) -m bench.rag_eval $(ARGS)
 
 lock: $(VENV)/.dev-$(ML)  ## compile requirements/*.in into locks (ARGS=--upgrade for newer versions)
 	PATH=$(CURDIR)/$(VENV)/bin:$$PATH $(RUN) requirements/lock.py $(ARGS)

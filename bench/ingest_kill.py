@@ -142,14 +142,14 @@ def _compared(document: Any) -> tuple[int, int]:
     """How many chunks, or their vectors, are missing, and how many are there that should not be."""
     from rag import storage
     from rag.extract import extract
-    from rag.ingest.parsing import pieces_of
+    from rag.ingest.parsing import pieces_of, title_in_headers
     from rag.ingest.spaces import space_of
     from rag.models import Chunk, Entry, StagedChunk
 
     document.library.refresh_from_db()
     with storage.local_path(document.file) as path:
         extracted = extract(path, name=document.source)
-    pieces = pieces_of(extracted, document.library, space_of(document.library), document.title)
+    pieces = pieces_of(extracted, document.library, space_of(document.library), title_in_headers(document))
     wanted = Counter((piece.ordinal, piece.start, piece.end, piece.content) for piece in pieces)
     chunks = Chunk.objects.filter(document=document)
     found = Counter(chunks.values_list("ordinal", "start", "end", "content"))

@@ -72,10 +72,16 @@ class Builder:
         return self._headings
 
     def built(self, name: str) -> Extracted:
-        """Everything that was given. Without a title the first high heading is it, or else the file's name."""
+        """Everything that was given. Without a title the one high heading is it, or else the file's name.
+
+        Of several equally high ones none is: they are chapters, or articles that one file holds.
+        """
         if not self.title:
-            highest = min((heading.level for heading in self._headings[:5]), default=0)
-            self.entitle(*(heading.title for heading in self._headings[:5] if heading.level == highest), stem(name))
+            highest = min((heading.level for heading in self._headings), default=0)
+            high = [heading for heading in self._headings if heading.level == highest]
+            if len(high) == 1 and high[0] in self._headings[:5]:
+                self.entitle(high[0].title)
+            self.entitle(stem(name))
         pages = [min(offset, self.size) for offset in self._pages]
         return Extracted(
             text="".join(self._parts),

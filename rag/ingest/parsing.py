@@ -1,16 +1,19 @@
 """From a file to text and chunks, which are staged together in one transaction."""
 
+import re
 from collections.abc import Callable, Sequence
 
 from rag import storage
 from rag.chunk import DEFAULTS, Piece, chunk
 from rag.embedding.catalog import card
 from rag.extract import Extracted, ExtractError, OcrFunction, extract
+from rag.extract.builder import stem
 from rag.ingest import staging
 from rag.ingest.lease import Lease
 from rag.models import Document, Library, Space
 from rag.naming import name_of
 
+_WORD = re.compile(r"[^\W\d_]{2,}")
 # Tokens that a model's own marks take of what it reads at most.
 MARKS = 8
 
@@ -33,7 +36,7 @@ def parse(document: Document, lease: Lease, space: Space) -> None:
     if not document.title or document.title == name_of(document.source):
         document.title = extracted.title[:500] or document.title
     document.language = document.library.language or extracted.language
-    pieces = pieces_of(extracted, document.library, space, document.title)
+    pieces = pieces_of(extracted, document.library, space, title_in_headers(document))
     if not pieces:
         raise ExtractError("empty", "There is no text in it.")
     staging.stage(document, lease, space, extracted, pieces)
@@ -50,6 +53,16 @@ def pieces_of(extracted: Extracted, library: Library, space: Space, title: str) 
         title=title,
         contextual_header=library.contextual_header,
     )
+
+
+def title_in_headers(document: Document) -> str:
+    """The title, if it says what the text is about: a file's name of one word ("export", "scan 12") seldom does.
+
+    Before every chunk, such a name makes them more alike, and a question's passages harder to tell from the others.
+    """
+    name = name_of(document.source)
+    is_name = document.title in (name, stem(name))
+    return "" if is_name and len(_WORD.findall(stem(name))) < 2 else document.title
 
 
 def sizes(library: Library, space: Space) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from rag.ingest import rounds
 from rag.models import Chunk, Document, Entry, Library, Space
 from tests.rag.embedder import EmbedderProcess
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 FILES = [
     trials.File("sea.md", b"# Sea\n\nThe herring swims in shoals of a million.\n\nNets are mended in winter."),
