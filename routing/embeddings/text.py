@@ -1,7 +1,6 @@
 """`/v1/embeddings/text`: texts in, vectors out, for callers that want nothing else of OpenAI's API."""
 
 import math
-import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +18,6 @@ PASSED = (
 FIELDS = ("text", "texts", reading.NORMALIZE, *PASSED)
 # Characters of an unknown field's name that the refusal shows.
 SHOWN = 100
-
-# The gateway's own model wrote it, so nothing else can stand there.
-_NUMBERS = re.compile(rb'"embedding":(\[[^\]]*\])')
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +39,7 @@ class PlainText:
         own, data = house.is_house(exchange.target), exchange.answer.get("data")
         model = exchange.target.model if exchange.target else ""
         if data is None:  # too long to be read, and written by us
-            found = _NUMBERS.findall(exchange.whole)
+            found = [part[: part.index(b"]") + 1] for part in exchange.whole.split(writing.VECTOR)[1:]]
             return writing.plain(b"[%b]" % b",".join(found), model, found[0].count(b",") + 1)
         data.sort(key=_place)
         vectors = [each["embedding"] for each in data]

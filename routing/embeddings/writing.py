@@ -10,6 +10,8 @@ from rag.embedding.client import Embedded, floats
 
 # Numbers that are written at once: about a millisecond.
 AT_ONCE = 16_384
+# What stands before each vector, and nowhere else.
+VECTOR = b'"embedding":'
 
 
 async def openai_shape(made: Embedded, *, base64: bool) -> bytes:
@@ -25,8 +27,8 @@ async def openai_shape(made: Embedded, *, base64: bool) -> bytes:
     parts = [orjson.dumps(head)[:-1], b',"data":[']
     index = 0
     async for vector in _by_turns(made):
-        parts.append(b'%b{"object":"embedding","index":%d,"embedding":' % (b"," if index else b"", index))
-        parts += (write(vector), b"}")
+        parts.append(b'%b{"object":"embedding","index":%d,' % (b"," if index else b"", index))
+        parts += (VECTOR, write(vector), b"}")
         index += 1
     parts.append(b"]}")
     return b"".join(parts)
