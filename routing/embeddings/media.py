@@ -30,6 +30,7 @@ from routing.exchange import Attempt, Exchange
 from routing.filters import names
 from routing.idempotency import Kept
 from routing.identify import identified
+from routing.naming import AUTO
 from routing.parse import MAX_MODEL
 from routing.pipeline import CLIENT_LEFT, Answer
 from routing.providers.embedder import EmbedderReply
@@ -96,7 +97,7 @@ async def _run(exchange: Exchange, request: WireRequest, modality: Modality) -> 
     _under_way += 1
     try:
         file = await _read(request, modality)
-        exchange.model, exchange.length = file.model or house.PROVIDER, len(file.content)
+        exchange.model, exchange.length = file.model or AUTO, len(file.content)
         if idempotency.HEADER in request.wire_headers:
             gist = await asyncio.get_running_loop().run_in_executor(_forms, file.gist)
             kept = await idempotency.first_answer(exchange, gist, request.wire_headers)
@@ -151,7 +152,7 @@ def _model(given: str, modality: Modality) -> str:
     if len(given) > MAX_MODEL or not given.isprintable():
         raise InvalidRequest(f"model: must be a model's name, of at most {MAX_MODEL} characters.", param="model")
     name = given.removeprefix(f"{house.PROVIDER}/")
-    return "" if name in ("", "auto") else catalog.card(name, modality).name
+    return "" if name in ("", AUTO) else catalog.card(name, modality).name
 
 
 async def _embedded(exchange: Exchange, file: File, modality: Modality) -> Embedded:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.gateway.account import Account
+from tests.gateway.budgets import Payer
 from tests.gateway.process import Process
 from tests.gateway.scene import Scene
 
@@ -287,3 +288,16 @@ def test_files_that_are_none_are_refused(scene: Scene, kind: str) -> None:
 
 def test_a_chat_cannot_be_asked_of_an_embedding_model(scene: Scene) -> None:
     refused(scene.post(model=f"gateway/{MODEL}"), 404, "model")
+
+
+def test_a_budget_is_not_touched_by_what_costs_nothing(scene: Scene, payer: Payer) -> None:
+    scene.http.headers["authorization"] = f"Bearer {payer(budget_usd='0.000001')['key']}"
+    assert post(scene, input="word " * 100, model=MODEL).status_code == 200
+
+
+def test_a_workspace_without_a_provider_has_embeddings(gateway: Process, other_account: Account) -> None:
+    headers = {"authorization": f"Bearer {other_account.create_key()['key']}"}
+    body = {"input": QUESTION}
+    answer = httpx.post(f"{gateway.url}{PATH}", json=body, headers=headers, timeout=60, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["model"] == MODEL

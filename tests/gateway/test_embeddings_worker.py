@@ -78,7 +78,7 @@ def test_while_the_worker_is_away_it_is_503_at_once(http: httpx.Client, worker: 
         (f"{PATH}/image", {"files": {"file": ("a.png", picture("red"))}}),
     ):
         began = time.monotonic()
-        answer = http.post(path, **sent)  # type: ignore[arg-type]
+        answer = http.post(path, **sent)
         assert answer.status_code == 503, answer.text
         assert time.monotonic() - began < 5
         assert "embedding worker does not answer" in answer.json()["error"]["message"]
