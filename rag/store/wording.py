@@ -27,10 +27,15 @@ _RANK = """
 term AS (
     SELECT n, query, alternatives, share
     FROM unnest(%s::tsquery[], %s::int[], %s::float[]) WITH ORDINALITY t (query, alternatives, share, n)
+), sized AS MATERIALIZED (
+    -- BM25's factor for a passage's length, with its usual constants (k1 1.2, b .75), as a share of what it is at most.
+    -- Passages of a few words are no better for that.
+    SELECT chunk_id, words, 1.3 / (1.3 + 0.9 * length(words) / greatest(20, avg(length(words)) OVER ())) AS brevity
+    FROM found
 ), matched AS MATERIALIZED (
     -- ts_rank of one lexeme: more of them are better, ever less so, up to 1. It divides by the alternatives asked for.
-    SELECT c.chunk_id, t.n, least(1, t.alternatives * ts_rank('{1, 1, 1, 1}', c.words, t.query)) AS part
-    FROM found c JOIN term t ON c.words @@ t.query
+    SELECT c.chunk_id, t.n, c.brevity * least(1, t.alternatives * ts_rank('{1, 1, 1, 1}', c.words, t.query)) AS part
+    FROM sized c JOIN term t ON c.words @@ t.query
 ), weight AS (
     SELECT t.n, ln(1 + (b.n - d.n + 0.5) / (d.n + 0.5)) AS weight
     FROM term t, LATERAL (
