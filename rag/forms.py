@@ -15,13 +15,15 @@ PLAIN = {"autocomplete": "off", "spellcheck": "false"}
 MODELS = {**PLAIN, "list": "embedding-models"}
 PRIVACY_CHOICES = [
     ("", "As each request asks"),
-    (PrivacyMode.STRICT, "Strict: answered by local models only"),
-    (PrivacyMode.FLEXIBLE, "Flexible: cloud models may read its passages"),
+    (PrivacyMode.STRICT, "Strict: local models only"),
+    (PrivacyMode.FLEXIBLE, "Flexible: cloud models, too"),
 ]
 STATUS_CHOICES = [("", "Any"), ("waiting", "On its way"), (Status.READY, "Ready"), (Status.FAILED, "Failed")]
-MODES = [("hybrid", "Meaning and words"), ("vector", "Meaning"), ("text", "Words")]
+MODES = [("hybrid", "Hybrid"), ("vector", "Meaning"), ("text", "Words")]
 # Characters of metadata or filters as JSON.
 LONGEST_JSON = 64 * 1024
+# Passages that a search shows unless it says how many.
+DEFAULT_TOP_K = 10
 # Above this a select is no help: the search page takes a library's name as text.
 MOST_CHOICES = 200
 
@@ -164,7 +166,13 @@ class SearchForm(ConsoleForm):
     )
     library = forms.ChoiceField(required=False, label="In")
     mode = forms.ChoiceField(choices=MODES, required=False, label="By")
-    top_k = forms.IntegerField(required=False, min_value=1, max_value=MOST_RESULTS, label="Passages")
+    top_k = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MOST_RESULTS,
+        label="Passages",
+        widget=forms.NumberInput(attrs={"placeholder": str(DEFAULT_TOP_K)}),
+    )
     filters = forms.CharField(
         max_length=LONGEST_JSON,
         required=False,

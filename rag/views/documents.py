@@ -19,6 +19,7 @@ from rag.forms import DocumentForm, DocumentsForm
 from rag.models import Document, Library, Status
 from rag.services import Actor
 from rag.views import preview
+from rag.views.incoming import most_in_words
 from rag.views.libraries import counted, get_library, head, page_of, require_change
 from rag.views.models import text_models
 
@@ -41,7 +42,7 @@ def index(request: ConsoleRequest, id: str) -> HttpResponse:
         return go_to(request, request.path)
     context = head(request, library) | _rows(request, library, page) | {"form": form}
     if not is_htmx(request):
-        context |= {"models": text_models(), "most_bytes": settings.MAX_UPLOAD_BYTES}
+        context |= {"models": text_models(), "most_bytes": settings.MAX_UPLOAD_BYTES, "most": most_in_words()}
     return render_part(request, "rag/library.html", "results", context)
 
 

@@ -65,6 +65,12 @@ def url(request: ConsoleRequest, id: str) -> HttpResponse:
     return _added(request, get_library(request, id), UrlForm, "Add from a URL", "url", services.upload_url)
 
 
+def most_in_words() -> str:
+    """What a file may have at most, as people say it."""
+    size = settings.MAX_UPLOAD_BYTES
+    return f"{size / 1024**2:,.0f} MB" if size >= 1024**2 else f"{size / 1024:,.0f} KB"
+
+
 # --- Parts ---------------------------------------------------------------------------------------
 
 
@@ -99,7 +105,7 @@ def _added(
 def _in_words(error: ApiError) -> str:
     """A refusal as a page says it: without the API's name of the field, sizes as people say them."""
     if error.status == 413:
-        return f"Too large: a file may have {settings.MAX_UPLOAD_BYTES / 1024**2:,.0f} MB."
+        return f"Too large: a file may have {most_in_words()}."
     message = error.message.removeprefix(f"{error.param}: ") if error.param else error.message
     return message[:1].upper() + message[1:]
 

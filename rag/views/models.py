@@ -39,4 +39,6 @@ def text_models() -> Models:
 
 
 def _note(state: ModelState) -> str:
-    return "" if state.available and not state.fallback_for else state.note
+    if not state.note or (state.available and not state.fallback_for):
+        return ""
+    return f"{state.note[:1].upper()}{state.note[1:].rstrip('.')}."

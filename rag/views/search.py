@@ -11,12 +11,10 @@ from accounts.web import ConsoleRequest, console_view
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.htmx import render_part
 from rag import retrieve
-from rag.forms import MOST_CHOICES, SearchForm
+from rag.forms import DEFAULT_TOP_K, MOST_CHOICES, SearchForm
 from rag.models import Document, Library
 from rag.retrieve import Found, Result
 from rag.views.libraries import counted
-
-DEFAULT_TOP_K = 10
 
 
 @dataclass(frozen=True)

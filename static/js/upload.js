@@ -30,6 +30,8 @@ let fresh = false; // something arrived that the list below does not show yet
 
 const size = (bytes) => `${(bytes / 1024 ** 2).toLocaleString(undefined, { maximumFractionDigits: 1 })} MB`;
 const files = (count) => `${count.toLocaleString()} file${count === 1 ? "" : "s"}`;
+const fits = ({ file }) => file.size > 0 && file.size <= mostBytes;
+const retriable = (item) => item.state === "failed" && fits(item);
 const count = (state) => items.filter((item) => item.state === state).length;
 
 // --- What is shown: drawn once a frame, however many things happen in it ---
@@ -51,7 +53,7 @@ const draw = () => {
   const refused = failed ? `; ${files(failed)} could not be` : "";
   summary.textContent = `${done.toLocaleString()} of ${files(items.length)} uploaded${refused}`;
   meter.value = items.length ? (done + failed + items.reduce((sum, item) => sum + (item.state === "going" ? item.share : 0), 0)) / items.length : 0;
-  again.hidden = !over || !failed;
+  again.hidden = !over || !items.some(retriable);
   stop.hidden = over;
   clear.hidden = !over;
 };
@@ -233,7 +235,7 @@ const listen = () => {
   again.addEventListener("click", () => {
     stopped = false;
     for (const item of items) {
-      if (item.state === "failed" && item.file.size && item.file.size <= mostBytes) set(item, "waiting", "Waits");
+      if (retriable(item)) set(item, "waiting", "Waits");
     }
     next();
   });

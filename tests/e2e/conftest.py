@@ -38,6 +38,8 @@ class Resident:
     revoked: dict[str, Any]
     policy: dict[str, Any]
     webhook: dict[str, Any]
+    library: dict[str, Any]
+    document: dict[str, Any]
     member: str
     answered: str
     failed: str
@@ -106,6 +108,10 @@ def resident(gateway: Process) -> Resident:
     )
     webhook = account.call("POST", "/api/webhooks", 201, url="http://127.0.0.1:9/hook")
     account.call("POST", f"/api/webhooks/{webhook['id']}/test", 200)
+    library = account.call("POST", "/api/libraries", 201, name="Handbook", privacy_mode="strict")
+    document = account.call(
+        "POST", f"/api/libraries/{library['id']}/documents", 202, title="Moon", text="# The moon\n\nThe moon is far."
+    )
     with Server() as receiver:  # says that it is gone for good, which is an event
         receiver.respond("/hook", lambda: web.Response(status=410))
         gone = account.call("POST", "/api/webhooks", 201, url=f"{receiver.url}/hook")
@@ -122,7 +128,9 @@ def resident(gateway: Process) -> Resident:
         ids.append(answer.headers["x-request-id"])
     answered, failed = (account.record(id)["id"] for id in ids)
     state = _logged_in(gateway.url, account)
-    return Resident(account, state, demo, broken, key, revoked, policy, webhook, member, answered, failed)
+    return Resident(
+        account, state, demo, broken, key, revoked, policy, webhook, library, document, member, answered, failed
+    )
 
 
 def _logged_in(url: str, account: Account) -> Any:

@@ -40,6 +40,20 @@ PAGES = {
     "cache": "/console/routing/cache/",
     "purge": "/console/routing/cache/purge/",
     "health": "/console/routing/health/",
+    "libraries": "/console/libraries/",
+    "new library": "/console/libraries/new/",
+    "library": "/console/libraries/{library[id]}/",
+    "no document": "/console/libraries/{library[id]}/?q=zzz",
+    "a library's settings": "/console/libraries/{library[id]}/settings/",
+    "a library's model": "/console/libraries/{library[id]}/model/",
+    "evaluation": "/console/libraries/{library[id]}/evaluation/",
+    "removal of a library": "/console/libraries/{library[id]}/remove/",
+    "a pasted text": "/console/libraries/{library[id]}/text/",
+    "a URL": "/console/libraries/{library[id]}/url/",
+    "document": "/console/libraries/{library[id]}/documents/{document[id]}/",
+    "search": "/console/libraries/search/",
+    "what is found": "/console/libraries/search/?q=moon&mode=text",
+    "wrong search": "/console/libraries/search/?q=moon&filters=7",
     "analytics": "/console/analytics/",
     "analytics by key, tokens": "/console/analytics/?by=key&measure=tokens&period=24h",
     "analytics, own dates": "/console/analytics/?period=custom",
@@ -80,9 +94,9 @@ def violations(page: Page, **options: Any) -> list[Any]:
 
 
 def cut_selects(page: Page) -> list[str]:
-    """The selects without room for the whole of what they can show; the names of keys are as long as people like."""
+    """The selects without room for all that they can show; names of keys and libraries are as long as people like."""
     found: list[str] = page.evaluate(
-        """() => [...document.querySelectorAll("select:not(#id_key)")].filter(select => {
+        """() => [...document.querySelectorAll("select:not(#id_key, #id_library)")].filter(select => {
             const style = getComputedStyle(select), pen = document.createElement("canvas").getContext("2d");
             pen.font = style.font;
             const room = select.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
