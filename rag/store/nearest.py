@@ -5,7 +5,6 @@ gives up on is compared exactly.
 """
 
 from typing import Any
-from uuid import UUID
 
 from django.db import connection
 
@@ -18,7 +17,7 @@ from rag.store.vectors import literal
 
 # Nearest neighbours that HNSW keeps in view: more of them find more, and take longer. With fewer, a search in a million
 # clustered vectors may end in the wrong cluster.
-EF_SEARCH = 400
+EF_SEARCH = 600
 # Entries that a scan looks at before it gives up, when few of those near the query may be found.
 MAX_SCAN = 40_000
 # Among so many times `k` the best are chosen, since an iterative scan finds them in about the right order.
@@ -56,7 +55,7 @@ def search(space: Space, vector: bytes, scope: Scope, k: int) -> list[Hit]:
         return exact(space, text, scope, k)
 
 
-def exact(space: Space, vector: str, scope: Scope, k: int, documents: list[UUID] | None = None) -> list[Hit]:
+def exact(space: Space, vector: str, scope: Scope, k: int, documents: str | None = None) -> list[Hit]:
     """Compare `vector` with every entry in scope."""
     where, values = scoping.entries(space, scope, documents)
     return _hits(

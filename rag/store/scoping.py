@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from django.db import connection
 
@@ -23,10 +22,13 @@ Values = list[Any]
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """At most about `rows` entries are in scope, all of `documents`, where these were looked up."""
+    """At most about `rows` entries are in scope, all of `documents`, where these were looked up.
+
+    These are an array of ids as SQL writes it: thousands of them go to the next statement as they came.
+    """
 
     rows: int
-    documents: list[UUID] | None = None
+    documents: str | None = None
 
     @property
     def few(self) -> bool:
@@ -58,13 +60,12 @@ def _documents(space: Space, scope: Scope, condition: filters.Condition) -> Exte
             if cursor.fetchone()[0] > READ_DOCUMENTS:
                 return None
         cursor.execute(
-            f"SELECT d.id, d.chunks FROM {within} AND {keeps} LIMIT %s",  # noqa: S608
+            "SELECT count(*), coalesce(sum(chunks), 0)::bigint, coalesce(array_agg(id), '{}')::text"  # noqa: S608
+            f" FROM (SELECT d.id, d.chunks FROM {within} AND {keeps} LIMIT %s) d",
             [*head, *values, FEW_DOCUMENTS + 1],
         )
-        rows = cursor.fetchall()
-    if len(rows) > FEW_DOCUMENTS:
-        return None
-    return Extent(sum(chunks for _, chunks in rows), [id for id, _ in rows])
+        count, chunks, documents = cursor.fetchone()
+    return None if count > FEW_DOCUMENTS else Extent(chunks, documents)
 
 
 def _count(space: Space, scope: Scope) -> int:
@@ -74,13 +75,13 @@ def _count(space: Space, scope: Scope) -> int:
         return int(cursor.fetchone()[0])
 
 
-def entries(space: Space, scope: Scope, documents: list[UUID] | None = None) -> tuple[str, Values]:
+def entries(space: Space, scope: Scope, documents: str | None = None) -> tuple[str, Values]:
     """`FROM … WHERE …` (without the FROM) of all entries in scope, as `e`; of `documents` where these are known."""
     tables, tests = "rag_entry e", ["e.part IN (%s, %s)"]
     values: Values = [SHARED, space.pk]
     _narrow(space, scope, tests, values)
     if documents is not None:
-        tests.append("e.document_id = ANY(%s)")
+        tests.append("e.document_id = ANY(%s::uuid[])")
         values.append(documents)
     condition = scope.condition
     if condition is None or (documents is not None and not filters.reads_chunks(condition)):
