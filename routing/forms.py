@@ -9,7 +9,7 @@ from gateway_project.lib import format as text
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.forms import ConsoleForm, Lines
 from routing.policies import BUILT_IN, COMPLEXITIES, TASKS
-from routing.policy_document import DEFAULTS, CacheIn
+from routing.policy_document import DEFAULTS, CacheIn, RagIn
 
 TIMEOUTS = ("connect", "first_byte", "idle", "total")
 # Fields that are called, and hold, what the document's do.
@@ -19,6 +19,8 @@ PLAIN_FIELDS = (
 # Of the semantic cache: what it is without a word from anybody, and what the form shows in percent.
 SEMANTIC_DEFAULTS = CacheIn.model_validate({}).model_dump()
 PERCENTAGES = ("max_false_hits", "check_share")
+# Passages, where a policy names a library and does not say how many.
+RAG_TOP_K: int = RagIn.model_fields["top_k"].default
 # Of the cache: all requests use it, or none.
 ALWAYS, NEVER = "always", "never"
 # How the purge form calls the policy that is built in, which has no id.
@@ -148,6 +150,21 @@ class PolicyForm(ConsoleForm):
         help_text="<code>model</code> or <code>provider/model</code>. Empty: by embeddings alone.",
         widget=forms.TextInput(attrs={**PLAIN, "placeholder": "none"}),
     )
+    rag_library = forms.CharField(
+        required=False,
+        max_length=120,
+        label="Library that every request searches",
+        help_text="Its name. Empty: only the one that a request's own <code>rag</code> names.",
+        widget=forms.TextInput(attrs={**PLAIN, "placeholder": "none"}),
+    )
+    rag_top_k = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=50,
+        label="Passages",
+        help_text="What an answer is given to go by.",
+        widget=forms.NumberInput(attrs={"placeholder": str(RAG_TOP_K)}),
+    )
     connect = _seconds("Connect")
     first_byte = _seconds("First byte")
     idle = _seconds("Between two bytes")
@@ -179,6 +196,8 @@ class PolicyForm(ConsoleForm):
         cache = {**SEMANTIC_DEFAULTS, **(said["cache"] or {})}
         initial |= {"semantic_cache": cache["semantic"], "threshold": cache["threshold"], "judge": cache["judge"] or ""}
         initial |= {name: _short(round(100 * cache[name], 6)) for name in PERCENTAGES}
+        rag = said["rag"] or {}
+        initial |= {"rag_library": rag.get("library", ""), "rag_top_k": rag.get("top_k")}
         return initial | {name: _short(said["timeouts"][name]) for name in TIMEOUTS}
 
     def document(self) -> dict[str, Any]:
@@ -199,6 +218,7 @@ class PolicyForm(ConsoleForm):
             "calibrate": said["calibrate"],
             "hedge": said["hedge"],
             "cache": self._cache(),
+            "rag": self._rag(),
             "timeouts": {name: said[name] for name in TIMEOUTS},
             "tasks": {task: {place: said[f"{task}_{place}"] or None for place in ("local", "cloud")} for task in TASKS},
         }
@@ -216,6 +236,14 @@ class PolicyForm(ConsoleForm):
             cache[name] = SEMANTIC_DEFAULTS[name] if said[name] is None else round(said[name] / 100, 8)
         new = {**SEMANTIC_DEFAULTS, **(self.stored["cache"] or {}), **cache}
         return None if self.stored["cache"] is None and new == SEMANTIC_DEFAULTS else new
+
+    def _rag(self) -> dict[str, Any] | None:
+        """The library that requests search, with the stored filters; null without one."""
+        said = self.cleaned_data
+        if not said["rag_library"]:
+            return None
+        chosen = {"library": said["rag_library"], "top_k": said["rag_top_k"] or RAG_TOP_K}
+        return {**(self.stored["rag"] or {}), **chosen}
 
     def fields_for_service(self) -> dict[str, Any]:
         """What a service takes to create or change the policy."""
@@ -235,6 +263,8 @@ class PolicyForm(ConsoleForm):
                 field = f"{task}_{place}"
             case ["cache", "exact" | "semantic" as which, *_]:
                 field = f"{which}_cache"
+            case ["rag", which, *_] if f"rag_{which}" in self.fields:
+                field = f"rag_{which}"
             case ["cache", which, *_] if which in self.fields:
                 field = which
             case _:

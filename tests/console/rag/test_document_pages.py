@@ -269,7 +269,7 @@ def test_a_file_is_saved_and_never_shown(browser: Browser, library: Library) -> 
     asked_for_json(browser, library, file=file("page.html", b"<script>alert(1)</script>"))
     document = Document.objects.get()
 
-    answer = browser.client.get(reverse("document-file", args=[library.pk, document.pk]))
+    answer: Any = browser.client.get(reverse("document-file", args=[library.pk, document.pk]))
 
     assert answer.headers["content-disposition"] == 'attachment; filename="page.html"'
     assert answer.headers["content-security-policy"] == "sandbox"

@@ -162,3 +162,15 @@ def test_a_gateway_key_takes_one_of_the_policies(browser: Browser, policy: Polic
 
     assert GatewayKey.objects.get().policy == "frugal"
     assert "not one of the available choices" in refused
+
+
+def test_a_policy_names_the_library_that_its_requests_search(browser: Browser, owner: Caller) -> None:
+    stored = {"library": "Handbook", "top_k": 3, "filters": {"year": {"gte": 2020}}}
+    policy = services.create_policy(owner, {"name": "grounded", "rag": stored})
+    assert 'value="Handbook"' in browser.get("policy", policy.pk).html
+
+    browser.post("policy", policy.pk, **BALANCED, name="grounded", rag_library="Guide")
+    assert says(Policy.objects.get())["rag"] == {**stored, "library": "Guide", "top_k": 5}
+
+    browser.post("policy", policy.pk, **BALANCED, name="grounded", rag_library="")
+    assert says(Policy.objects.get())["rag"] is None
