@@ -1,5 +1,7 @@
 """Questions as people write them down, and where in a library their passages stand."""
 
+from typing import Any
+
 import pytest
 
 from accounts.access import Caller
@@ -70,7 +72,7 @@ def library(owner: Caller) -> Library:
     return make_library(owner.workspace, "handbook")
 
 
-def shelve(library: Library, text: str, **fields: object) -> str:
+def shelve(library: Library, text: str, **fields: Any) -> str:
     document = make_document(library, [text], **fields)
     DocumentText.objects.create(document=document, text=text)
     return str(document.pk)
