@@ -3,7 +3,6 @@
 import csv
 import gzip
 import json
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +46,3 @@ def chunking(name: str, folder: Path = LENT) -> Set:
                 wanted = [Wanted(each["content"], file, 0) for each in json.loads(row["references"])]
                 questions.append(Question(row["question"], tuple(wanted)))
     return Set(name, [File(file, content)], questions)
-
-
-def repeated(of: Set) -> list[str]:
-    """Passages that stand more than once in the text: which one is meant, the text alone does not tell."""
-    text = of.files[0].content.decode()
-    return [
-        each
-        for each, count in Counter(w.passage for q in of.questions for w in q.wanted).items()
-        if count and text.count(each) > 1
-    ]
