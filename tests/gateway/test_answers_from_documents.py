@@ -207,7 +207,7 @@ def test_a_key_without_the_scope_reads_no_documents(scene: Scene, shelf: Shelf) 
         ("x", 400, "rag"),
         ({"library": "no-such-library"}, 404, "rag.library"),
         ({"library": "?", "top_k": -1}, 400, "rag.top_k"),
-        ({"library": "?", "filters": {"kind": {"near": 1}}}, 400, "rag.filters.kind"),
+        ({"library": "?", "filters": {"kind": {"near": 1}}}, 400, "rag.filters.kind.near"),
     ],
     ids=str,
 )
