@@ -246,7 +246,12 @@ def test_what_waits_is_synced_once_and_again_after_the_next_record(
 ) -> None:
     synced: list[Path] = []
     monkeypatch.setattr(spool, "SYNC_AFTER", 0.0)
-    monkeypatch.setattr(segments, "sync", lambda path: synced.append(path) is None)
+
+    def sync(path: Path) -> bool:
+        synced.append(path)
+        return True
+
+    monkeypatch.setattr(segments, "sync", sync)
     waiting = Spool(tmp_path, database.move)
     for records in (1, 0, 2):
         for _ in range(records):
