@@ -27,8 +27,9 @@ ALLOWED = {
         Action.READ_AUDIT,
         Action.READ_CONTENT,
         Action.MANAGE_WEBHOOKS,
+        Action.USE_LIBRARIES,
     },
-    Role.MEMBER: {Action.READ, Action.USE_KEYS, Action.READ_CONTENT},
+    Role.MEMBER: {Action.READ, Action.USE_KEYS, Action.READ_CONTENT, Action.USE_LIBRARIES},
     Role.VIEWER: {Action.READ},
 }
 
