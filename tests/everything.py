@@ -42,11 +42,16 @@ def groups() -> Iterator[list[str]]:
     yield from (group for group in [*found[FIRST:], *found[:FIRST]] if group)
 
 
-def run(group: list[str], template: str) -> tuple[list[str], int, bytes]:
-    """The group, its exit status, and what it said."""
+def run(group: list[str], number: int, folder: str) -> tuple[list[str], int, bytes]:
+    """The group, its exit status, and what it said.
+
+    Its temporary files are in a folder of its own: in the one that pytests share, each that starts takes other users'
+    way in, and Postgres is one.
+    """
+    options = ["-p", "no:cacheprovider", "--durations=8", f"--basetemp={folder}/{number}"]
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=8", *group],
-        env={**os.environ, SHARED: template}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        [sys.executable, "-m", "pytest", *options, *group],
+        env={**os.environ, SHARED: f"{folder}/template"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
     return group, ended.returncode, ended.stdout
 
@@ -55,8 +60,12 @@ def main() -> int:
     """Run every group. 1 when one of them failed."""
     started = time.monotonic()
     failed = False
-    with tempfile.TemporaryDirectory(prefix="gw-template-") as template, ThreadPoolExecutor(AT_ONCE) as pool:
-        for running in as_completed([pool.submit(run, group, template) for group in groups()]):
+    with (
+        tempfile.TemporaryDirectory(prefix="gw-", ignore_cleanup_errors=True) as folder,
+        ThreadPoolExecutor(AT_ONCE) as pool,
+    ):
+        Path(folder, "template").mkdir()
+        for running in as_completed([pool.submit(run, group, n, folder) for n, group in enumerate(groups())]):
             group, status, said = running.result()
             failed |= status != 0
             folders = sorted({path.split("/")[1] for path in group})

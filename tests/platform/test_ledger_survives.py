@@ -257,7 +257,8 @@ def test_when_too_many_records_wait_requests_are_refused_before_they_spend(start
             for refused in (answer, ask(http)):
                 assert (refused.status_code, refused.json()["error"]["code"]) == (503, "ledger_unavailable")
                 assert refused.headers["retry-after"] == "5"
-        assert 100 < answered < 300
+        # What waits is looked at twice a second; until then more may pass.
+        assert 100 < answered < 1000
         wait_until(lambda: ask(http).status_code == 200, 30, "an answer again")
     wait_for_spool(gateway)
     with database(gateway) as connection:
