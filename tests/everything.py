@@ -20,6 +20,7 @@ TESTS = Path(__file__).parent
 # What needs torch is by itself: its server takes half a minute to start.
 NAMED = (
     ("gateway/test_transformers_serve", "bench/"),
+    ("gateway/test_a", "gateway/test_d", "gateway/test_e", "gateway/test_s"),
     ("gateway/",),
     ("e2e/",),
     ("platform/",),

@@ -4,7 +4,9 @@ When a budget is set or changed, its spending may have passed thresholds without
 refused for want of budget, nobody is to wait until that is told.
 """
 
+import contextlib
 import logging
+import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 # What a threshold depends on, by scope: so that a key's new name asks nobody.
 _known: dict[str, tuple[object, ...]] = {}
 MOST: Final = 50_000
+# Seconds after which a changed budget is looked at once more: what was answered just before it lies in the spool.
+AGAIN: Final = 2.0
 
 _thread: Final = ThreadPoolExecutor(1, thread_name_prefix="budgets watch")
 
@@ -59,6 +63,14 @@ def _changed(callers: Iterable[Caller]) -> None:
                 fresh[scope.ref] = (caller.workspace_id, scope)
     if fresh:
         _thread.submit(check, list(fresh.values()))
+        again = threading.Timer(AGAIN, _check_again, [list(fresh.values())])
+        again.daemon = True
+        again.start()
+
+
+def _check_again(budgets: list[tuple[str, Scope]]) -> None:
+    with contextlib.suppress(RuntimeError):  # the process ends
+        _thread.submit(check, budgets)
 
 
 def check(budgets: list[tuple[str, Scope]]) -> None:

@@ -141,6 +141,13 @@ def test_a_hit_is_answered_afresh_and_what_is_found_is_shown(scene: Scene) -> No
         time.sleep(0.5)
     assert (row["semantic"]["wrong"], row["semantic"]["false_hit_rate"], row["semantic"]["limit"]) == (0, 0.0, 0.01)
     assert row["semantic"]["interval"][1] < 1
+    end = time.monotonic() + 10
+    while hit_id not in (checked := [trace["metadata"].get("gateway_check_of") for trace in newest(scene)]):
+        assert time.monotonic() < end, checked
+        time.sleep(0.2)
+
+
+def newest(scene: Scene) -> list[dict[str, Any]]:
+    """The ledger's newest records of requests without the cache."""
     fresh = [each for each in scene.account.requests() if each["cache"] == "off"]
-    traces = [scene.account.call("GET", f"/api/analytics/requests/{each['id']}", 200) for each in fresh[:5]]
-    assert hit_id in [trace["metadata"].get("gateway_check_of") for trace in traces]
+    return [scene.account.call("GET", f"/api/analytics/requests/{each['id']}", 200) for each in fresh[:5]]
