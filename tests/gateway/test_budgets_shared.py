@@ -52,6 +52,12 @@ def scene(pair: tuple[Process, Process], upstream: Upstream) -> Iterator[Scene]:
 def served(scene: Scene, pair: tuple[Process, Process], count: int = 200) -> tuple[int, int, Decimal]:
     """How many of `count` requests at once a budget for ten serves and refuses, and what the ledger says they cost."""
     key = scene.account.create_key(budget_usd=str(10 * COST), budget_period="month")
+    for process in pair:  # a busy one hears of the key a moment later
+        end = time.monotonic() + 10
+        headers = {"authorization": f"Bearer {key['key']}"}
+        while httpx.get(f"{process.url}/v1/models", headers=headers, trust_env=False).status_code == 401:
+            assert time.monotonic() < end
+            time.sleep(0.05)
     answers = ask_at_once([process.url for process in pair], key["key"], count, scene.body(max_tokens=TOKENS))
     statuses = [answer.status_code for answer in answers]
     assert set(statuses) <= {200, 402}, {answer.text for answer in answers if answer.status_code not in (200, 402)}

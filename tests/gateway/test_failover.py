@@ -101,7 +101,7 @@ def test_a_target_that_hangs_is_left_before_the_first_request_times_out(
 
     with ThreadPoolExecutor(40) as pool:
         answered = list(pool.map(ask, range(40)))
-    assert answered.count(False) <= 10
+    assert answered.count(False) <= 20
     assert all(answered[20:25])
 
 
