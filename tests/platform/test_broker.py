@@ -27,6 +27,9 @@ def connect(tmp_path: Path) -> Connect:
 def test_messages_are_read_whole_and_once_while_others_are_written(connect: Connect) -> None:
     count = 400
     written = threading.Event()
+    # kombu's threads take a queue for bound as soon as one of them has begun to bind it.
+    with connect() as connection, connection.SimpleQueue("numbers"):
+        pass
 
     def write(start: int) -> None:
         with connect() as connection, connection.SimpleQueue("numbers") as queue:
