@@ -129,6 +129,21 @@ def newest_member_names(caller: Caller, limit: int) -> dict[UUID, str]:
     return {user.pk: user.name or user.email for user in members[:limit]}
 
 
+def documents(caller: Caller, ids: Iterable[str]) -> list[dict[str, Any]]:
+    """Each document with its title and its library's id, in the order of `ids`; null both of one that is deleted."""
+    wanted = list(ids)
+    if not wanted:
+        return []
+    # Asked of the model by name, since `analytics` does not import `rag`.
+    rows = scoped(apps.get_model("rag", "Document")._default_manager.all(), caller)
+    found = {
+        str(pk): (title, library)
+        for pk, title, library in rows.filter(pk__in=wanted).values_list("pk", "title", "library_id")
+    }
+    named = [(id, *found.get(id, (None, None))) for id in wanted]
+    return [{"id": id, "title": title, "library_id": library} for id, title, library in named]
+
+
 def used(caller: Caller, since: date) -> dict[str, list[str]]:
     """The models, providers and policies of the requests since that day (UTC), by column, in order of their names."""
     columns = ("model", "provider", "policy")

@@ -18,6 +18,7 @@ from routing.classify import classify
 from routing.decision import Candidate, Decision
 from routing.endpoints import CHAT, Endpoint
 from routing.exchange import Exchange
+from routing.grounding import ground
 from routing.health import Health
 from routing.naming import AUTO
 from routing.parse import read_body
@@ -43,14 +44,17 @@ def explain(
     caller: Caller | None,
     body: dict[str, Any],
     *,
+    workspace_id: str = "",
     policy: PolicyFacts | None = None,
     endpoint: Endpoint = CHAT,
     conversations: sticky.Conversations | None = None,
 ) -> dict[str, Any]:
     """How a request with this `body`, the gateway's own fields in it, would be routed in the state that `view` shows.
 
-    `caller` is the gateway key that would send it; None for one without limits of its own. `policy`, a draft say,
-    stands in for the one that would be in force. Without a `model`, `auto` is explained.
+    `caller` is the gateway key that would send it; None for one without limits of its own, to the workspace with
+    `workspace_id`. `policy`, a draft say, stands in for the one that would be in force. Without a `model`, `auto` is
+    explained. Where the request is to be answered from documents they are searched, as their strictness and their
+    passages' length decide who may answer.
 
     The answer is ready for JSON, the contract's fields first. `chosen` is null when nobody may answer; `refusal` then
     is what the request would be answered with. Raises `InvalidRequest` for a body that no request may have.
@@ -63,6 +67,8 @@ def explain(
         exchange.policy = policy or chosen(exchange, view)
     except ApiError as error:
         refusal = error
+    else:
+        refusal = _ground(exchange, view, workspace_id)
     exchange.label = label = classify(
         exchange.endpoint, exchange.body, exchange.wishes, kind=exchange.policy.classifier
     )
@@ -95,9 +101,33 @@ def explain(
         "policy": {"name": exchange.policy.name, "version": exchange.policy.version},
         "weights": {name: getattr(exchange.policy.weights, name) for name in ("cost", "quality", "speed")},
         "snapshot": view.version,
+        "grounding": _quoted(exchange),
         "notes": decision.notes,
         "refusal": {"status": refusal.status, "code": refusal.code, "message": refusal.message} if refusal else None,
     }
+
+
+def _ground(exchange: Exchange, view: WorkspaceTargets, workspace_id: str) -> ApiError | None:
+    """Search the documents that the request is to be answered from, if any. Why it would be refused, if it would."""
+    if not ground.is_wanted(exchange):
+        return None
+    try:
+        exchange.grounding = ground.grounded_here(
+            exchange, view, exchange.caller.workspace_id if exchange.caller is not None else workspace_id
+        )
+    except ApiError as error:
+        return error
+    return None
+
+
+def _quoted(exchange: Exchange) -> dict[str, Any] | None:
+    """The documents that the model would be shown passages of; null where none are searched."""
+    found = exchange.grounding
+    if found is None:
+        return None
+    titles = {source.document_id: source.title for source in found.sources}
+    documents = [{"id": document, "title": titles[document]} for document in found.documents]
+    return found.record() | {"documents": documents, "strict": found.strict, "note": found.note}
 
 
 def _shown(candidate: Candidate, table: Table | None, health: Health) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def explain_request(request: Authenticated, payload: Explained) -> dict[str, Any
     view = _view(request.auth)
     key = None if key_id is None else _key(request.auth, key_id)
     try:
-        return explain.explain(view, health.current, key, payload)
+        return explain.explain(view, health.current, key, payload, workspace_id=str(request.auth.workspace.pk))
     except orjson.JSONEncodeError:
         raise InvalidRequest("The body is nested too deeply.", param="body") from None
 

@@ -36,25 +36,47 @@ async def grounded(exchange: Exchange, view: WorkspaceTargets) -> Grounding:
     Raises `PermissionDenied` for a key without the scope, `NotFound` for a library that is not there, `InvalidRequest`
     for what cannot be searched or leaves no room for passages.
     """
-    caller, wish = exchange.caller, exchange.wishes.rag or exchange.policy.rag
+    caller = exchange.caller
     assert caller is not None  # noqa: S101  (it was identified)
+    wish, index = _asked(exchange)
+    query = _query(exchange.body["messages"], index)
+    found = await asyncio.get_running_loop().run_in_executor(_threads, _apart, caller.workspace_id, wish, query)
+    return _put(exchange, view, wish, index, found)
+
+
+def grounded_here(exchange: Exchange, view: WorkspaceTargets, workspace_id: str) -> Grounding:
+    """The same in this thread, for who asks what a request would do. `exchange` need not have a caller."""
+    wish, index = _asked(exchange)
+    return _put(exchange, view, wish, index, _searched(workspace_id, wish, _query(exchange.body["messages"], index)))
+
+
+def _asked(exchange: Exchange) -> tuple[RagWish, int]:
+    """What is to be searched, and the place of the message that says for what. Raises as `grounded` does."""
+    caller, wish = exchange.caller, exchange.wishes.rag or exchange.policy.rag
     assert wish is not None  # noqa: S101  (`is_wanted`)
-    if SCOPE not in caller.scopes:
+    if caller is not None and SCOPE not in caller.scopes:
         raise PermissionDenied(f"This gateway key may not read documents: it lacks the scope '{SCOPE}'.", param="rag")
     if exchange.endpoint.path != CHAT.path:
         raise InvalidRequest("rag: only chat completions can be answered from documents.", param="rag")
-    index = _question(exchange.body["messages"])
-    found = await asyncio.get_running_loop().run_in_executor(
-        _threads, _searched, caller.workspace_id, wish, _query(exchange.body["messages"], index)
-    )
-    room = room_for(exchange, view)
-    fitting = _fitting(found, room)
+    return wish, _question(exchange.body["messages"])
+
+
+def _put(exchange: Exchange, view: WorkspaceTargets, wish: RagWish, index: int, found: retrieve.Found) -> Grounding:
+    """What was found, as far as there is room, before the question. Raises `InvalidRequest` where there is none."""
+    fitting = _fitting(found, room_for(exchange, view))
     if found.results and not fitting:
         raise InvalidRequest(
             "The request leaves no room for passages of documents in the model's context window.", param="messages"
         )
     exchange.body = {**exchange.body, "messages": _with(exchange.body["messages"], index, sources.prompt(fitting))}
     return Grounding(wish.library, fitting, found.strict, found.mode, found.note)
+
+
+def _apart(workspace_id: str, wish: RagWish, query: str) -> retrieve.Found:
+    try:
+        return _searched(workspace_id, wish, query)
+    finally:
+        connection.close()  # this thread's, back to the pool
 
 
 def _searched(workspace_id: str, wish: RagWish, query: str) -> retrieve.Found:
@@ -65,8 +87,6 @@ def _searched(workspace_id: str, wish: RagWish, query: str) -> retrieve.Found:
         if error.param and error.param != "query":
             error.param = f"rag.{error.param}"
         raise
-    finally:
-        connection.close()  # this thread's, back to the pool
 
 
 def _question(messages: list[dict[str, Any]]) -> int:

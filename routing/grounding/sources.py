@@ -84,6 +84,15 @@ class Grounding:
         """The documents that the answer may quote, each once."""
         return tuple(dict.fromkeys(source.document_id for source in self.sources))
 
+    def record(self) -> dict[str, Any]:
+        """What the ledger keeps of it: which documents, and nothing of what they say."""
+        return {
+            "library": self.library,
+            "documents": self.documents,
+            "passages": len(self.sources),
+            "mode": self.mode,
+        }
+
 
 def prompt(sources: tuple[Source, ...]) -> str:
     """What stands before the question."""

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.access import Action, get_or_404, require, scoped
 from accounts.web import ConsoleRequest, console_view
+from analytics.queries import documents
 from gateway_project.lib import format as text
 from gateway_project.lib.errors import ApiError, Conflict, InvalidRequest
 from gateway_project.lib.htmx import go_to, render_part, say_and_go
@@ -250,15 +251,24 @@ def _stored(request: ConsoleRequest) -> PolicyFacts:
 
 def _explained(request: ConsoleRequest, policy: PolicyFacts, body: dict[str, Any]) -> dict[str, Any]:
     """What explain says; its candidates apart from those left out, its features in words."""
-    view = snapshot.current.workspace(str(request.caller.workspace.pk))
-    result = explain.explain(view, health.current, None, body, policy=policy)
+    workspace_id = str(request.caller.workspace.pk)
+    view = snapshot.current.workspace(workspace_id)
+    result = explain.explain(view, health.current, None, body, workspace_id=workspace_id, policy=policy)
     left_out = [candidate for candidate in result["candidates"] if candidate.get("excluded_because")]
     return {
         "result": result,
+        "grounding": _with_links(request, result["grounding"]),
         "candidates": [candidate for candidate in result["candidates"] if not candidate.get("excluded_because")],
         "left_out": left_out,
+        "has_models": bool(view.all),
         "seen": [(name.replace("_", " "), _in_words(value)) for name, value in result["features"].items() if value],
     }
+
+
+def _with_links(request: ConsoleRequest, grounding: dict[str, Any] | None) -> dict[str, Any] | None:
+    if grounding is None:
+        return None
+    return grounding | {"documents": documents(request.caller, [each["id"] for each in grounding["documents"]])}
 
 
 def _in_words(value: Any) -> Any:

@@ -9,9 +9,11 @@ from accounts.access import Caller
 from analytics.models import UsageRecord
 from gateway_project.lib.ids import uuid7
 from keys.services import create_key, revoke_key
+from rag.models import Library
 from routing import services
 from routing.snapshot import Snapshot
 from tests.api_client import ApiClient
+from tests.rag.shelves import make_document, make_library
 from tests.routing.conftest import MakeProvider
 
 PATH = "/api/routing/explain"
@@ -111,6 +113,38 @@ def test_a_refusal_is_explained_not_raised(api: ApiClient, owner: Caller, pictur
 def test_the_gateways_own_fields_work(api: ApiClient) -> None:
     said = api.post(PATH, {**HELLO, "privacy_mode": "strict", "complexity": "expert"}).json
     assert (said["complexity"], said["chosen"], said["fallbacks"]) == ("expert", "box/llama", [])
+
+
+def test_a_strict_library_keeps_the_request_in_the_house(api: ApiClient, owner: Caller, picture: Snapshot) -> None:
+    library = make_library(owner.workspace, "towers")
+    document = make_document(library, ["The lighthouse is red."], title="Towers")
+    asked = {"messages": [{"role": "user", "content": "Who painted the lighthouse?"}], "rag": {"library": "towers"}}
+    said = api.post(PATH, asked).json
+    assert (said["privacy"], len(said["fallbacks"])) == ("anywhere", 2)
+    assert said["grounding"]["documents"] == [{"id": str(document.pk), "title": "Towers"}]
+    assert (said["grounding"]["passages"], said["grounding"]["library"]) == (1, "towers")
+    assert said["prompt_tokens"] > api.post(PATH, asked | {"rag": None}).json["prompt_tokens"]
+
+    Library.objects.filter(pk=library.pk).update(privacy_mode="strict")
+    said = api.post(PATH, asked).json
+    assert (said["privacy"], said["chosen"], said["fallbacks"]) == ("local_only", "box/llama", [])
+    assert said["grounding"]["strict"]
+    # As a policy's default, and through a key, it is the same.
+    services.create_policy(owner, {"name": "reader", "default": True, "rag": {"library": "towers"}})
+    key, _ = create_key(owner, {"name": "k"})
+    picture.read_all()
+    without = {"messages": asked["messages"], "key_id": str(key.pk)}
+    assert api.post(PATH, without).json["privacy"] == "local_only"
+
+
+def test_documents_that_cannot_be_read_are_a_refusal(api: ApiClient, owner: Caller, stranger: Caller) -> None:
+    make_library(stranger.workspace, "theirs")
+    said = api.post(PATH, {**HELLO, "rag": {"library": "theirs"}}).json
+    assert (said["chosen"], said["grounding"], said["refusal"]["status"]) == (None, None, 404)
+    make_library(owner.workspace, "towers")
+    key, _ = create_key(owner, {"name": "k", "scopes": ["inference"]})
+    said = api.post(PATH, {**HELLO, "rag": {"library": "towers"}, "key_id": str(key.pk)}).json
+    assert (said["chosen"], said["refusal"]["status"]) == (None, 403)
 
 
 @pytest.mark.parametrize(

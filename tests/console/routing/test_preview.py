@@ -7,6 +7,7 @@ from routing import services
 from routing.models import Policy
 from tests.console.browser import Browser
 from tests.console.routing.forms import BALANCED
+from tests.rag.shelves import make_document, make_library
 
 
 @pytest.mark.usefixtures("fleet")
@@ -30,6 +31,20 @@ def test_a_request_that_nobody_may_answer_goes_nowhere(browser: Browser) -> None
     )
 
     assert "nowhere" in page
+
+
+@pytest.mark.usefixtures("fleet")
+def test_the_documents_that_would_be_quoted_are_linked(browser: Browser, owner: Caller) -> None:
+    document = make_document(make_library(owner.workspace, "towers"), ["The lighthouse is red."], title="Red towers")
+    draft = {**BALANCED, "name": "draft", "rag_library": "towers"}
+    page = browser.post("policy-preview", **draft, prompt="Which lighthouse is red?", htmx=True)
+
+    assert "1 passage of towers" in page
+    assert f'href="/console/libraries/{document.library_id}/documents/{document.pk}/">Red towers' in page.html
+    gone = browser.post(
+        "policy-preview", **(draft | {"rag_library": "nowhere"}), prompt="Which lighthouse is red?", htmx=True
+    )
+    assert "There is no such library." in gone
 
 
 @pytest.mark.parametrize(
