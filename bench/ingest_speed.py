@@ -8,14 +8,12 @@ import shutil
 import statistics
 import tempfile
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench import report
+from bench.embed import Took, taken
 from bench.ingest_kill import django_on, pages
 
 BATCHES = (16, 32, 64)
@@ -55,25 +53,8 @@ def _run(count: int, rounds: int) -> int:
     return int(wall < MUST)
 
 
-class Took(NamedTuple):
-    """Seconds, by the clock and of this process's cores."""
-
-    wall: float
-    cpu: float
-
-
-@contextmanager
-def _measured(took: list[Took]) -> Iterator[None]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    yield
-    took.append(Took(time.perf_counter() - wall, time.process_time() - cpu))
-
-
 def _encoded(raw: Any, texts: list[str], size: int) -> Took:
-    took: list[Took] = []
-    with _measured(took):
-        raw.encode(texts, batch_size=size, normalize_embeddings=True, show_progress_bar=False)
-    return took[0]
+    return taken(lambda: raw.encode(texts, batch_size=size, normalize_embeddings=True, show_progress_bar=False))
 
 
 def _ingested(count: int, seed: int) -> tuple[Took, list[str]]:
@@ -90,14 +71,16 @@ def _ingested(count: int, seed: int) -> tuple[Took, list[str]]:
         content = BytesIO(pages(count // DOCUMENTS, seed * 100 + number))
         services.upload(actor, library, name=f"{number}.txt", content=content)
     threads = [threading.Thread(target=rounds.work) for _ in range(THREADS)]
-    took: list[Took] = []
-    with _measured(took):
+
+    def work() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+
+    took = taken(work)
     states = set(Document.objects.filter(library=library).values_list("status", flat=True))
     if states != {Status.READY}:
         raise RuntimeError(f"the documents are {states}")
     rows = Chunk.objects.filter(library=library).values_list("header", "content")
-    return took[0], [embedded_text(*row) for row in rows]
+    return took, [embedded_text(*row) for row in rows]
