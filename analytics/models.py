@@ -58,6 +58,10 @@ class UsageRecord(models.Model):
     ttft_ms = models.PositiveIntegerField(null=True, help_text="To the answer's first byte.")
     metadata = models.JSONField(default=dict)
     replay_of = models.UUIDField(null=True, help_text="The request whose answer was given again: Idempotency-Key.")
+    # Not in the lines of requests that were not answered from documents. At most 50 ids.
+    grounding = models.JSONField(
+        null=True, help_text="{library, documents: [id], passages, mode}: the documents that the model was shown of."
+    )
 
     class Meta:
         indexes = [

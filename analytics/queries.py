@@ -166,6 +166,12 @@ def group_names(caller: Caller, by: str, values: Sequence[Any]) -> dict[Any, str
 # --- One request ---------------------------------------------------------------------------------
 
 
+def grounding(caller: Caller, record: UsageRecord) -> dict[str, Any] | None:
+    """What the record says of the documents that it was answered from, with their titles as they are now."""
+    used: dict[str, Any] | None = record.grounding
+    return used and used | {"documents": documents(caller, used["documents"])}
+
+
 def is_unpriced(record: UsageRecord) -> bool:
     """Whether its tokens cost something that nobody knows, so that its cost is zero; as `rollups.MEASURES` counts."""
     return not record.cost_usd and record.prompt_tokens > 0 and record.price.get("source") == "unknown"

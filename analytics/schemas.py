@@ -220,6 +220,23 @@ class CostLineOut(Schema):
     cost_usd: str
 
 
+class DocumentUsed(Schema):
+    """A document that the model was shown passages of; without title and library where it is deleted."""
+
+    id: UUID
+    title: str | None
+    library_id: UUID | None
+
+
+class GroundingOut(Schema):
+    """What a request with `rag` was answered from."""
+
+    library: str = Field(description="Its name at that time.")
+    passages: int
+    mode: str = Field(description="hybrid, vector or text: how they were searched for.")
+    documents: list[DocumentUsed]
+
+
 class ContentOut(Schema):
     """What was asked and answered; `note` says why something of it is not there."""
 
@@ -244,6 +261,7 @@ class RequestDetail(RequestRow):
     price: dict[str, Any]
     cost_lines: list[CostLineOut] = Field(description="What `cost_usd` adds up from, to the last decimal.")
     metadata: dict[str, Any]
+    grounding: GroundingOut | None = Field(description="Null where no documents were searched.")
     content: ContentOut | None = Field(
         description="For members and up, where the workspace keeps prompts and answers (`store_content`)."
     )
@@ -251,7 +269,7 @@ class RequestDetail(RequestRow):
 
 _DERIVED = ("cost_usd", "saved_usd", "unpriced", "attempts", "error")
 PLAIN = [name for name in RequestRow.model_fields if name not in _DERIVED]
-_MADE = ("cost_lines", "content")
+_MADE = ("cost_lines", "content", "grounding")
 DETAILS = [name for name in RequestDetail.model_fields if name not in (*RequestRow.model_fields, *_MADE)]
 
 
@@ -278,6 +296,7 @@ def show_request(caller: Caller, record: UsageRecord) -> dict[str, Any]:
     return {
         **show_row(record),
         "content": None if kept is None else asdict(kept),
+        "grounding": queries.grounding(caller, record),
         **{name: getattr(record, name) for name in DETAILS},
         "attempts": record.attempts,
         "cost_lines": lines,

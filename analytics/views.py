@@ -166,6 +166,7 @@ def request_detail(request: ConsoleRequest, id: str) -> HttpResponse:
         "key_exists": record.key_id in names,
         "built_in_policy": text.policy(""),
         "cost_lines": queries.cost_lines(record),
+        "grounding": queries.grounding(caller, record),
         **_content(caller, record),
         **_price_words(record),
     }

@@ -87,7 +87,7 @@ class Grounding:
     def record(self) -> dict[str, Any]:
         """What the ledger keeps of it: which documents, and nothing of what they say."""
         return {
-            "library": self.library,
+            "library": self.library.replace("\0", "\ufffd"),  # the client's own words; Postgres keeps no NUL
             "documents": self.documents,
             "passages": len(self.sources),
             "mode": self.mode,

@@ -13,6 +13,7 @@ from accounts.models import Workspace
 from gateway_project.lib.ids import uuid7
 from tests.analytics.ledger import record
 from tests.api_client import ApiClient
+from tests.rag.shelves import make_document, make_library
 
 PATH = "/api/analytics/requests"
 
@@ -63,6 +64,24 @@ def test_a_failed_request_says_why(api: ApiClient, workspace: Workspace) -> None
     record(workspace, status=503, error_code="no_available_model", error="No provider could answer.", ttft_ms=None)
     (row,) = api.get(PATH).json["data"]
     assert (row["error"], row["ttft_ms"]) == ("No provider could answer.", None)
+
+
+def test_a_request_tells_the_documents_that_it_was_answered_from(
+    api: ApiClient, workspace: Workspace, stranger: Caller
+) -> None:
+    here = make_document(make_library(workspace), ["A passage."], title="Handbook")
+    theirs = make_document(make_library(stranger.workspace), ["A passage."], title="Secret")
+    gone = uuid7()
+    used = {"library": "default", "passages": 4, "mode": "hybrid"}
+    made = record(workspace, grounding={**used, "documents": [str(each) for each in (theirs.pk, gone, here.pk)]})
+    assert api.get(f"{PATH}/{made.id}").json["grounding"] == used | {
+        "documents": [
+            {"id": str(theirs.pk), "title": None, "library_id": None},
+            {"id": str(gone), "title": None, "library_id": None},
+            {"id": str(here.pk), "title": "Handbook", "library_id": str(here.library_id)},
+        ]
+    }
+    assert api.get(f"{PATH}/{record(workspace).id}").json["grounding"] is None
 
 
 def test_pages_follow_each_other_newest_first(api: ApiClient, workspace: Workspace) -> None:

@@ -129,7 +129,9 @@ def test_no_latencies_have_no_percentile() -> None:
 def test_a_record_of_an_older_version_is_entered(key: GatewayKey) -> None:
     assert "saved_usd" not in spooled(key)
     ledger.move(line(spooled(key)))
-    assert UsageRecord.objects.get().saved_usd == 0
+    found = UsageRecord.objects.get()
+    assert found.saved_usd == 0
+    assert found.grounding is None
 
 
 def test_what_is_moved_again_counts_once(key: GatewayKey) -> None:

@@ -12,9 +12,11 @@ from django.urls import reverse
 from accounts.access import Caller
 from keys import services
 from keys.models import GatewayKey
+from rag.models import Document
 from tests.analytics.ledger import record
 from tests.console.browser import Browser, Page
 from tests.console.conftest import queries_of
+from tests.rag.shelves import make_document, make_library
 
 
 def shown(page: Page) -> list[str]:
@@ -49,6 +51,22 @@ def test_what_was_not_asked_of_a_provider_says_why(browser: Browser, owner: Call
     record(owner.workspace, 2, provider="", model="", status=402, attempts=[{"provider": "box", "error": "not asked"}])
     page = browser.get("requests").html
     assert [page.count(words) for words in ("· from the cache", "given again", "refused")] == [1, 1, 1]
+
+
+def test_the_documents_of_an_answer_are_linked_while_they_are_there(browser: Browser, owner: Caller) -> None:
+    document = make_document(make_library(owner.workspace, "towers"), ["Red."], title="Lighthouses")
+    used = {"library": "towers", "passages": 2, "mode": "text", "documents": [str(document.pk)]}
+    row = record(owner.workspace, grounding=used)
+
+    page = browser.get("request", row.pk)
+    assert "2 passages of towers" in page
+    assert f'/documents/{document.pk}/">Lighthouses</a>' in page.html
+    assert "Searched by words." in page
+
+    Document.objects.all().delete()
+    page = browser.get("request", row.pk)
+    assert f"A document that is deleted: {document.pk}" in page
+    assert "Documents" not in browser.get("request", record(owner.workspace).pk).html.split("<main")[1]
 
 
 def test_filters_come_from_the_url(browser: Browser, owner: Caller, key: GatewayKey) -> None:

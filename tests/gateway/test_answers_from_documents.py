@@ -86,6 +86,10 @@ def test_the_model_is_shown_passages_and_the_answer_cites_them(scene: Scene, she
     assert [each["cited"] for each in others] == [False]
     assert response.headers["x-gateway-sources"] == "2"
     assert response.headers["x-gateway-search"] == "hybrid"
+    used = scene.record(response)["grounding"]
+    assert (used["library"], used["passages"], used["mode"]) == (shelf.name, 2, "hybrid")
+    assert [document["title"] for document in used["documents"]] == ["Lighthouses", "Shops"]
+    assert LIGHTHOUSE not in str(used)
 
 
 def test_images_of_a_document_never_reach_the_model(scene: Scene, shelf: Shelf) -> None:
@@ -139,7 +143,15 @@ def test_documents_of_a_strict_library_stay_in_the_house(make_scene: MakeScene) 
     # Also where nothing is found.
     assert ask(cloud, shelf, rag={"filters": {"kind": {"eq": "ships"}}}).status_code == 403
     # Without its documents the same request may leave.
-    assert cloud.post().status_code == 200
+    answer = cloud.post()
+    assert (answer.status_code, cloud.record(answer)["grounding"]) == (200, None)
+    # Explain says what was done.
+    messages = [{"role": "user", "content": QUESTION}]
+    said = cloud.account.call(
+        "POST", "/api/routing/explain", 200, model=cloud.model, messages=messages, rag={"library": shelf.name}
+    )
+    assert (said["privacy"], said["chosen"], said["refusal"]["status"]) == ("local_only", None, 403)
+    assert said["refusal"]["message"] == response.json()["error"]["message"]
 
 
 def test_a_policy_has_a_library_of_its_own(scene: Scene, shelf: Shelf) -> None:
