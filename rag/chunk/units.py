@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sentencex import get_sentence_boundaries
@@ -16,11 +16,21 @@ LINE = re.compile(r"[^\n]+")
 # A paragraph's end in a text that was quoted by a program (a log, a JSON string): a backslash and an n.
 ESCAPED_BREAK = re.compile(r"(?:\\r)?\\n(?:(?:\\r)?\\n)*")
 SENTENCE_LANGUAGE = "en"
+# A token may stand for any number of characters: a word that the model does not know, white space. So many count as one
+# at least, so that nobody's document makes a passage of a megabyte; words in any script have fewer.
+CHARACTERS_OF_TOKEN = 25
+# Sentences are looked for in so many characters at a time, and in fewer where there are many brackets and quotation
+# marks: those that are left open take time by their square.
+AT_ONCE, AT_ONCE_OF_MARKS = 20_000, 4_000
+MARKS, MANY_MARKS = "[(\u201c\u2018'\u00ab", 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """`text[start:end]`, of the paragraph with this number; `tokens` without those that a model adds of its own."""
+    """`text[start:end]`, of the paragraph with this number.
+
+    `tokens` are without those that a model adds of its own, and count the white space before it where that is long.
+    """
 
     start: int
     end: int
@@ -31,15 +41,18 @@ class Unit:
 
 
 def units(extracted: Extracted, count: TokenOffsets, most: int) -> Iterator[Unit]:
-    """The units of a text in their order, none of more than `most` tokens."""
-    paragraph = 0
+    """The units of a text in their order, none of more than `most` tokens, or of more than 25 characters for each."""
+    paragraph = before = 0
     for block in extracted.blocks or _whole(extracted.text):
         for start, end in _paragraphs(extracted.text, block):
             tokens_at = count(extracted.text[start:end])
             begins, ends = [begin for begin, _ in tokens_at], [end for _, end in tokens_at]
             for first, last in _parts(extracted, block, start, end):
-                for a, b, tokens in _fitting(extracted.text, begins, ends, start, first, last, most):
-                    yield Unit(a, b, paragraph, block.kind, block.page, tokens)
+                fitting = _fitting(extracted.text, begins, ends, start, first, last, most)
+                for a, b, tokens in _short(extracted.text, fitting, most * CHARACTERS_OF_TOKEN):
+                    least = -(-(b - before) // CHARACTERS_OF_TOKEN)
+                    yield Unit(a, b, paragraph, block.kind, block.page, max(tokens, least))
+                    before = b
             paragraph += 1
 
 
@@ -69,12 +82,32 @@ def _parts(extracted: Extracted, block: Block, start: int, end: int) -> Iterator
     elif block.kind == "heading":
         bounds = [(start, end)]
     else:
-        found = get_sentence_boundaries(extracted.language or SENTENCE_LANGUAGE, text[start:end])
-        bounds = [(start + each["start_index"], start + each["end_index"]) for each in found]
+        bounds = list(_sentences(text, start, end, extracted.language or SENTENCE_LANGUAGE))
     for first, last in bounds:
         trimmed = _trimmed(text, first, last)
         if trimmed is not None:
             yield trimmed
+
+
+def _sentences(text: str, start: int, end: int, language: str) -> Iterator[tuple[int, int]]:
+    """Where each sentence begins and ends; those at the border of what is looked at in one go are cut there."""
+    while start < end:
+        marks = sum(text.count(mark, start, min(end, start + AT_ONCE)) for mark in MARKS)
+        most = AT_ONCE if marks < MANY_MARKS else AT_ONCE_OF_MARKS
+        until = _break(text, start, start + most) if end - start > most else end
+        for each in get_sentence_boundaries(language, text[start:until]):
+            yield start + each["start_index"], start + each["end_index"]
+        start = until
+
+
+def _break(text: str, start: int, end: int) -> int:
+    """Behind the last line, sentence or word that ends in the second half of `text[start:end]`; else its end."""
+    middle = (start + end) // 2
+    for mark in ("\n", ". ", " "):
+        found = text.rfind(mark, middle, end)
+        if found >= 0:
+            return found + len(mark)
+    return end
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:
@@ -103,6 +136,18 @@ def _fitting(
     trimmed = _trimmed(text, start, end)
     if trimmed is not None:
         yield (*trimmed, max(1, last - first))
+
+
+def _short(text: str, parts: Iterable[tuple[int, int, int]], longest: int) -> Iterator[tuple[int, int, int]]:
+    """The same, those of more than `longest` characters in pieces; nobody knows which of them its tokens are in."""
+    for start, end, tokens in parts:
+        while end - start > longest:
+            cut = _break(text, start, start + longest)
+            if (trimmed := _trimmed(text, start, cut)) is not None:
+                yield (*trimmed, tokens)
+            start = cut
+        if (trimmed := _trimmed(text, start, end)) is not None:
+            yield (*trimmed, tokens)
 
 
 def _at_a_space(text: str, begins: list[int], offset: int, first: int, cut: int) -> int:

@@ -23,10 +23,15 @@ _MARK = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+")
+# Places that are told of an answer, each with the passage's words: a model that a document has say [1] ten thousand
+# times must not make an answer of a hundred megabytes.
+MOST_PLACES = 200
 
 
 def annotations(text: str, shown: Sequence[Source]) -> list[dict[str, Any]]:
-    """The citations of an answer: an entry for each place that names a source, then those that none does."""
+    """The citations of an answer: an entry for each place that names a source, the first `MOST_PLACES` of them, then
+    the sources that none does.
+    """
     by_number = {source.number: source for source in shown}
     made: list[dict[str, Any]] = []
     named: set[int] = set()
@@ -35,6 +40,8 @@ def annotations(text: str, shown: Sequence[Source]) -> list[dict[str, Any]]:
             source = by_number.get(number)
             if source is not None:
                 named.add(number)
+                if len(made) == MOST_PLACES:
+                    continue
                 where = {"cited": True, "start_index": mark.start(), "end_index": mark.end()}
                 made.append(source.annotation() | where)
     return made + [source.annotation() | {"cited": False} for source in shown if source.number not in named]

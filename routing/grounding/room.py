@@ -15,6 +15,8 @@ MOST = 8_000
 ANSWER, RULES = 1_024, 150
 # Tokenizers differ: of what is left, this share is used.
 MARGIN = 0.9
+# Characters of a passage that is counted at all; a longer one has no room. Counting so many takes some 20 ms.
+LONGEST = 25 * MOST
 
 
 def room_for(exchange: Exchange, view: WorkspaceTargets) -> int:
@@ -42,4 +44,4 @@ def _candidates(exchange: Exchange, view: WorkspaceTargets) -> Iterable[Target]:
 
 def taken(content: str) -> int:
     """What a passage takes of the room."""
-    return tokens.count(content) + FENCE_TOKENS
+    return (tokens.count(content) if len(content) <= LONGEST else MOST) + FENCE_TOKENS

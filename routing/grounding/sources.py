@@ -1,13 +1,9 @@
-"""What was found for a request, and how a model is shown it.
+"""What was found for a request, and how a model is shown it: numbered, fenced, and defused."""
 
-A document's text is data. It is fenced, whatever in it looks like a fence is not one any more, and of its links and
-images only the words are left: an address that a document smuggled into an answer would be asked for by whoever
-renders that.
-"""
-
-import re
 from dataclasses import dataclass
 from typing import Any
+
+from routing.grounding.defusing import defused
 
 # A passage's heading and fence, in tokens.
 FENCE_TOKENS = 40
@@ -18,17 +14,6 @@ brackets right behind what you took from it, like [1] or [2][3]. If the sources 
 the documents do not contain it, and do not make one up."""
 NOTHING_FOUND = """A search in the documents found nothing for the question below. Say that the documents do not \
 contain the answer, and do not make one up."""
-
-_FENCE = re.compile(r"<(?=\s*/?\s*(?:sources?|question)\b)", re.IGNORECASE)
-_IMAGE = re.compile(
-    r"!\[([^\]\n]{0,1000})\]\s?(?:\([^()\n]{0,2000}(?:\([^()\n]{0,200}\)[^()\n]{0,200})?\)|\[[^\]\n]{0,200}\])"
-)
-_LINK = re.compile(r"\[([^\]\n]{0,1000})\]\([^()\n]{0,2000}(?:\([^()\n]{0,200}\)[^()\n]{0,200})?\)")
-_DEFINITION = re.compile(r"^[ \t]{0,3}\[[^\]\n]{1,200}\]:[ \t]*\S+.*$", re.MULTILINE)
-_TAG = re.compile(
-    r"</?(?:a|img|iframe|script|object|embed|link|svg|video|audio|picture|source)\b[^<>]{0,2000}>", re.IGNORECASE
-)
-_AUTOLINK = re.compile(r"<((?:https?|ftp|data|javascript):[^<>\s]{1,2000})>", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +91,3 @@ def _shown(source: Source) -> str:
     title = defused(" ".join(source.title.split()))[:200].replace('"', "'")
     page = f' page="{source.page}"' if source.page is not None else ""
     return f'<source number="{source.number}" title="{title}"{page}>\n{defused(source.content)}\n</source>'
-
-
-def defused(text: str) -> str:
-    """`text` without fences of ours, and without what a reader's program would load or follow."""
-    text = _IMAGE.sub(r"\1", text)
-    text = _LINK.sub(r"\1", text)
-    text = _DEFINITION.sub("", text)
-    text = _AUTOLINK.sub(r"\1", text)
-    text = _TAG.sub("", text)
-    return _FENCE.sub("&lt;", text)

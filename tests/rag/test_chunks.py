@@ -2,7 +2,9 @@
 
 import itertools
 import re
+import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -149,3 +151,28 @@ def test_all_text_is_in_a_passage_and_none_is_too_long(
     left = "".join(missing)
     assert not re.sub(r"\\r|\\n", "", left).strip()
     assert [piece.start for piece in pieces] == sorted(piece.start for piece in pieces)
+
+
+# --- Documents that are made to hurt ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [" " * 100_000, "\n" * 100_000, "a" * 100_000, ". " + " " * 100_000, "e" + "\u0301" * 100_000, "a.\n" * 30_000],
+    ids=["spaces", "lines", "a word", "between sentences", "accents", "short lines"],
+)
+def test_few_tokens_of_many_characters_make_no_long_passage(middle: str) -> None:
+    text = f"The door is < {middle} > green. It squeaks."
+    pieces = cut(Extracted(text, "text/plain", "Doors"), size=12, overlap=4)
+    assert max(len(piece.content) for piece in pieces) <= 12 * 25
+    assert "".join("".join(piece.content.split()) for piece in pieces if piece.content).startswith("Thedooris<")
+    assert pieces[-1].content.endswith("squeaks.")
+
+
+@pytest.mark.parametrize("opened", ["![", "\u201c", "'", "("])
+def test_marks_that_are_left_open_take_no_longer_than_other_text(opened: str) -> None:
+    text = f"The door is {opened * 50_000} green."
+    began = time.process_time()
+    pieces = cut(Extracted(text, "text/plain", "Doors"), size=80)
+    assert time.process_time() - began < 5
+    assert "".join("".join(piece.content.split()) for piece in pieces) == "".join(text.split())
