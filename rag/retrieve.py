@@ -127,15 +127,15 @@ def search(workspace_id: UUID, query: Query) -> Found:
 
 def _checked(query: Query) -> Mode:
     if not query.text.strip():
-        raise InvalidRequest("The query is empty.", param="query")
+        raise InvalidRequest("query: must not be empty.", param="query")
     if len(query.text) > LONGEST:
-        raise InvalidRequest(f"A query has at most {LONGEST:,} characters.", param="query")
+        raise InvalidRequest(f"query: may have at most {LONGEST} characters.", param="query")
     if not 1 <= query.top_k <= MOST:
-        raise InvalidRequest(f"'top_k' is from 1 to {MOST}.", param="top_k")
+        raise InvalidRequest(f"top_k: must be from 1 to {MOST}.", param="top_k")
     for mode in ("hybrid", "vector", "text"):
         if query.mode == mode:
             return mode
-    raise InvalidRequest("'mode' is hybrid, vector or text.", param="mode")
+    raise InvalidRequest("mode: must be hybrid, vector or text.", param="mode")
 
 
 class _Clock:

@@ -6,16 +6,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ninja import Schema
-from pydantic import AfterValidator, Field, StrictBool, StrictInt
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt
 
 from gateway_project.lib.schemas import Strict
+from rag.languages import LANGUAGES
 from rag.models import Document, Library, Reembedding, Status
 
 if TYPE_CHECKING:
     from rag.retrieve import Found
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-LANGUAGE = re.compile(r"[a-z]{2}")
 
 # In tokens of the embedding model; what that model takes at most bounds them further.
 CHUNK_TOKENS = (16, 8192)
@@ -31,10 +31,23 @@ def _plain(text: str) -> str:
     return text.strip()
 
 
+def _filled(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty.")
+    return text
+
+
 def _language(code: str) -> str:
-    if code and not LANGUAGE.fullmatch(code):
+    if code and code not in LANGUAGES:
         raise ValueError("must be a language's two letters, such as en (ISO 639-1).")
     return code
+
+
+def _libraries(given: Any) -> Any:
+    several = given if isinstance(given, list) else [given]
+    if not 0 < len(several) <= 100 or not all(isinstance(each, str) and 0 < len(each) <= 120 for each in several):
+        raise ValueError("must be a library's name or id, or a list of 1 to 100 of them.")
+    return given
 
 
 def checked_metadata(given: Any) -> dict[str, Any]:
@@ -47,9 +60,9 @@ def checked_metadata(given: Any) -> dict[str, Any]:
         value, depth = waiting.pop()
         values += 1
         if depth > DEEPEST:
-            raise ValueError(f"may have {DEEPEST} levels.")
+            raise ValueError(f"may have at most {DEEPEST} levels.")
         if values > MOST_VALUES:
-            raise ValueError(f"may have {MOST_VALUES} values.")
+            raise ValueError(f"may have at most {MOST_VALUES} values.")
         if isinstance(value, dict):
             for key in value:
                 if type(key) is not str or not 0 < len(key) <= KEY_LENGTH or CONTROL.search(key):
@@ -71,11 +84,12 @@ def checked_metadata(given: Any) -> dict[str, Any]:
         elif type(value) is int and abs(value) >= 10**100:
             raise ValueError("its numbers must be under 1e100.")
         if size > METADATA_BYTES:
-            raise ValueError(f"may be {METADATA_BYTES} bytes long.")
+            raise ValueError(f"may have at most {METADATA_BYTES} bytes.")
     return given
 
 
-Name = Annotated[str, Field(max_length=120), AfterValidator(_plain), Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_plain), AfterValidator(_filled)]
+LibraryName = Annotated[str, Field(min_length=1, max_length=120)]
 ModelName = Annotated[str, Field(max_length=300), AfterValidator(_plain)]
 Language = Annotated[str, AfterValidator(_language)]
 Title = Annotated[str, Field(max_length=500), AfterValidator(_plain)]
@@ -199,9 +213,9 @@ class SearchIn(Strict):
     """A search. Without `library` all of the workspace's are searched together."""
 
     query: Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY)]
-    library: Name | Annotated[list[Name], Field(min_length=1, max_length=100)] | None = Field(
-        None, description="A library's name or id, or several."
-    )
+    library: Annotated[
+        LibraryName | Annotated[list[LibraryName], Field(min_length=1, max_length=100)], BeforeValidator(_libraries)
+    ] | None = Field(None, description="A library's name or id, or several.")
     top_k: Annotated[StrictInt, Field(ge=1, le=MOST_RESULTS)] = 5
     filters: dict[str, Any] | None = Field(
         None,

@@ -71,7 +71,7 @@ def _require(wanted: Sequence[str | UUID], found: Container[str]) -> None:
     for each in wanted:
         id = _id(each)
         if _name(each) not in found and (id is None or str(id) not in found):
-            raise NotFound("There is no such library.", param="library")
+            raise NotFound(f"There is no library '{_name(each)[:120]}'.", param="library")
 
 
 def _name(given: str | UUID) -> str:

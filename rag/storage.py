@@ -45,7 +45,7 @@ def store(workspace_id: UUID, library_id: UUID, content: BinaryIO | Iterable[byt
         for block in blocks(content):
             size += len(block)
             if size > settings.MAX_UPLOAD_BYTES:
-                raise RequestTooLarge(f"A file may be {settings.MAX_UPLOAD_BYTES} bytes long.", param="file")
+                raise RequestTooLarge(f"file: may have at most {settings.MAX_UPLOAD_BYTES} bytes.", param="file")
             digest.update(block)
             arriving.write(block)
         if not size:

@@ -1,6 +1,6 @@
 """An upload as both APIs take it: files of a form, or a text or a URL as JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from rag.schemas import TextIn, UrlIn, show_document
 from rag.services import Actor, Bulk
 from rag.services.archives import is_archive
 
-FORM_FIELDS = ("file", "library", "title", "source", "metadata")
+FORM_FIELDS = ("file", "title", "source", "metadata")
+JSON_FIELDS = ("text", "url", "title", "source", "metadata")
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,12 @@ class Taken:
     body: dict[str, Any]
 
 
-def take_json(actor: Actor, library: Library, data: Mapping[str, Any]) -> Taken:
-    """A text, or what a URL leads to. Raises `InvalidRequest` naming the field."""
+def take_json(actor: Actor, library: Library, data: Mapping[str, Any], *, read: Sequence[str] = ()) -> Taken:
+    """A text, or what a URL leads to. `read`: fields that the caller has dealt with. Raises `InvalidRequest`."""
+    _check_names(data, [*JSON_FIELDS, *read])
+    data = {name: value for name, value in data.items() if name not in read}
+    if data.get("url") is None and data.get("text") is None:
+        raise InvalidRequest("text: is required, or a url.", param="text")
     if data.get("url") is not None:
         if data.get("text") is not None:
             raise InvalidRequest("url: send a text or a URL, not both.", param="url")
@@ -35,7 +40,7 @@ def take_json(actor: Actor, library: Library, data: Mapping[str, Any]) -> Taken:
         return _one(
             *services.upload_url(actor, library, url=asked.url, title=asked.title, metadata=asked.metadata or None)
         )
-    given = parse(TextIn, data)
+    given = parse(TextIn, {name: value for name, value in data.items() if name != "url"})
     return _one(
         *services.upload_text(
             actor,
@@ -49,12 +54,18 @@ def take_json(actor: Actor, library: Library, data: Mapping[str, Any]) -> Taken:
 
 
 def take_form(
-    actor: Actor, library: Library, fields: Mapping[str, str], files: "Sequence[UploadedFile[bytes]]"
+    actor: Actor,
+    library: Library,
+    fields: Mapping[str, str],
+    files: "Sequence[UploadedFile[bytes]]",
+    *,
+    read: Sequence[str] = (),
 ) -> Taken:
-    """The files of a form. One that is no ZIP is answered as the document that it is; raises `InvalidRequest`."""
-    for name in fields:
-        if name not in FORM_FIELDS:
-            raise InvalidRequest(f"{name[:100]}: unknown; the fields are {', '.join(FORM_FIELDS)}.", param=name[:100])
+    """The files of a form; `read`: fields that the caller has dealt with. Raises `InvalidRequest`.
+
+    One file that is no ZIP is answered as the document that it is.
+    """
+    _check_names(fields, [*FORM_FIELDS, *read])
     if not files:
         raise InvalidRequest("file: send a file, or JSON with a text or a url.", param="file")
     metadata = _metadata(fields.get("metadata", ""))
@@ -64,6 +75,12 @@ def take_form(
         if fields.get(name):
             raise InvalidRequest(f"{name}: is for one file; these are several.", param=name)
     return _several(_bulk(actor, library, files, metadata))
+
+
+def _check_names(given: Iterable[str], known: Sequence[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise InvalidRequest(f"{name[:100]}: unknown; the fields are {', '.join(known)}.", param=name[:100])
 
 
 def _upload(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import takewhile
 from typing import Annotated, Any, TypeVar, get_args
 
 from ninja import Schema
@@ -45,14 +46,35 @@ def parse(schema: type[S], data: S | Mapping[str, Any]) -> S:
         raise invalid(first["loc"], worded(schema, first["loc"], first)) from None
 
 
-NO_OBJECT = frozenset({"model_type", "model_attributes_type", "dict_type", "dataclass_type"})
+# What pydantic's errors say here, by their types; its own words are for programmers.
+WORDS = {
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "dataclass_type"), "must be a JSON object."),
+    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "must be a whole number."),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false."),
+    **dict.fromkeys(("literal_error", "enum"), "must be {expected}."),
+    "missing": "is required.",
+    "string_type": "must be a text.",
+    "string_too_short": "must have at least {min_length} characters.",
+    "string_too_long": "may have at most {max_length} characters.",
+    "list_type": "must be a list.",
+    "too_short": "must have at least {min_length} entries.",
+    "too_long": "may have at most {max_length} entries.",
+    "greater_than": "must be greater than {gt}.",
+    "greater_than_equal": "must be greater than or equal to {ge}.",
+    "less_than": "must be less than {lt}.",
+    "less_than_equal": "must be less than or equal to {le}.",
+}
 # Characters of an unknown field's name that a refusal shows.
 SHOWN = 100
 
 
 def invalid(path: Sequence[int | str], message: str) -> InvalidRequest:
-    """The refusal of what stands at `path` in a body; the body itself where that is empty."""
-    field = ".".join(str(part) for part in path)[:SHOWN] or None
+    """The refusal of what stands at `path` in a body; the body itself where that is empty.
+
+    Of a field that may be one thing or another pydantic also names its alternatives, which are nobody's business.
+    """
+    names = takewhile(lambda name: "[" not in name, map(str, path))
+    field = ".".join(names)[:SHOWN] or None
     return InvalidRequest(f"{field}: {message}" if field else message, param=field)
 
 
@@ -64,10 +86,11 @@ def worded(model: type[BaseModel], path: Sequence[int | str], error: Mapping[str
     if error["type"] == "extra_forbidden":
         known = _fields_at(model, path[:-1])
         return f"unknown; the fields are {', '.join(known)}." if known else "unknown."
-    if error["type"] in NO_OBJECT:
-        return "must be a JSON object."
+    given = error.get("ctx", {})
+    if given.get("min_length") == 1:
+        return "must not be empty."
     message: str = error["msg"]
-    return message.removeprefix("Value error, ")
+    return WORDS[error["type"]].format(**given) if error["type"] in WORDS else message.removeprefix("Value error, ")
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:

@@ -76,7 +76,7 @@ def opened(file: BinaryIO, limits: Limits) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, ValueError, OSError, struct.error, UnicodeDecodeError, NotImplementedError):
-        raise ExtractError("broken", "The archive is damaged.") from None
+        raise ExtractError("broken", "The file is damaged: its archive cannot be opened.") from None
     with archive:
         _check_sizes(archive, file, limits)
         yield archive
@@ -91,7 +91,7 @@ def _check_directory(file: BinaryIO, limits: Limits) -> None:
     file.seek(0)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < END.size:
-        raise ExtractError("broken", "The archive is damaged.")
+        raise ExtractError("broken", "The file is damaged: its archive cannot be opened.")
     _, _, _, _, _, directory, offset, _ = END.unpack_from(tail, at)
     if 0xFFFFFFFF in (directory, offset):
         # ZIP64: then the directory is at most what the file holds.

@@ -63,7 +63,7 @@ def upload_archive(
         for block in storage.blocks(content):
             size += len(block)
             if size > settings.MAX_UPLOAD_BYTES:
-                raise RequestTooLarge(f"A file may be {settings.MAX_UPLOAD_BYTES} bytes long.", param="file")
+                raise RequestTooLarge(f"file: may have at most {settings.MAX_UPLOAD_BYTES} bytes.", param="file")
             archive.write(block)
         archive.flush()
         try:

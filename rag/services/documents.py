@@ -62,7 +62,7 @@ def upload_text(
 ) -> tuple[Document, bool]:
     """As `upload`, of a text. It is no version of another one unless `source` says of which."""
     if not text.strip():
-        raise InvalidRequest("text: is empty.", param="text")
+        raise InvalidRequest("text: must not be empty.", param="text")
     return upload(
         actor,
         library,
@@ -249,7 +249,7 @@ def _metadata(given: Mapping[str, Any]) -> dict[str, Any]:
 def _clean(field: str, text: str, longest: int) -> str:
     text = CONTROL.sub("", text).strip()
     if len(text) > longest:
-        raise InvalidRequest(f"{field}: may be {longest} characters long.", param=field)
+        raise InvalidRequest(f"{field}: may have at most {longest} characters.", param=field)
     return text
 
 

@@ -93,13 +93,14 @@ async def delete_document(request: HttpRequest, document_id: str) -> WireRespons
 
 def _take_json(actor: Actor, raw: bytes) -> uploads.Taken:
     body = bodies.json_object(raw)
-    return uploads.take_json(actor, _named(actor, body.pop("library", None)), body)
+    return uploads.take_json(actor, _named(actor, body.get("library")), body, read=["library"])
 
 
 def _take_form(actor: Actor, content_type: str, body: Any) -> uploads.Taken:
     form = bodies.parse_form(content_type, body)
     try:
-        return uploads.take_form(actor, _named(actor, form.fields.get("library")), form.fields, form.files)
+        library = _named(actor, form.fields.get("library"))
+        return uploads.take_form(actor, library, form.fields, form.files, read=["library"])
     finally:
         for file in form.files:
             file.close()

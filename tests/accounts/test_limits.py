@@ -99,7 +99,7 @@ def test_the_ends_of_the_range(api: ApiClient, path: str, budget: str) -> None:
         ({"rate_limit_window": 60}, "rate_limit_window", "rate_limit_requests or rate_limit_tokens"),
         ({"rate_limit_tokens": 1, "rate_limit_window": 10**9}, "rate_limit_window", "less than"),
         ({"rate_limit_tokens": 10**13}, "rate_limit_tokens", "less than"),
-        ({"rate_limit_streams": "2"}, "rate_limit_streams", "integer"),
+        ({"rate_limit_streams": "2"}, "rate_limit_streams", "whole number"),
         ({"budget_reset_usd": "1"}, "budget_reset_usd", "unknown; the fields are"),
     ],
 )

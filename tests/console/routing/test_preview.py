@@ -44,7 +44,7 @@ def test_the_documents_that_would_be_quoted_are_linked(browser: Browser, owner: 
     gone = browser.post(
         "policy-preview", **(draft | {"rag_library": "nowhere"}), prompt="Which lighthouse is red?", htmx=True
     )
-    assert "There is no such library." in gone
+    assert "There is no library 'nowhere'." in gone
 
 
 @pytest.mark.parametrize(
