@@ -24,7 +24,8 @@ from keys.models import GatewayKey, KeySecret, Locality, PrivacyMode, Provider, 
 from keys.vault import Secret
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-RESERVED_NAMES = ("auto", "policy")
+# What stands before a `/`, or alone, as something else: a policy's choice, a policy's name, the gateway's own models.
+RESERVED_NAMES = ("auto", "policy", "gateway")
 
 
 # --- The parts -----------------------------------------------------------------------------------

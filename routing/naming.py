@@ -72,12 +72,12 @@ def targets_named(model: str, view: WorkspaceTargets) -> tuple[Target, ...]:
 def embedders_named(model: str, view: WorkspaceTargets, *, strict: bool) -> tuple[Target, ...]:
     """The targets that a name stands for in a request for embeddings: the workspace's, else the gateway's own model.
 
-    Both where `strict` forbids the workspace's. `auto` and policies' names stand for the gateway's own text model.
-    Raises `ModelNotFound`.
+    Both where `strict` forbids the workspace's. `auto` and policies' names stand for the gateway's own text model, and
+    a name after `gateway/` for nothing but the gateway's. Raises `ModelNotFound`.
     """
     if not is_name(model):
         return (house.default(),)
-    found = _find(model, view)
+    found = () if house.is_called(model) else _find(model, view)
     if not found or (strict and not any(target.local for target in found)):
         found += house.named(model)
     if not found:

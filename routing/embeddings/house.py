@@ -44,6 +44,11 @@ def _default(configured: str) -> Target:
     return _made(catalog.card(configured).name, asked="")
 
 
+def is_called(model: str) -> bool:
+    """Whether `model` names the gateway's own, whatever a provider says that it serves."""
+    return model.startswith(f"{PROVIDER}/")
+
+
 def named(model: str) -> tuple[Target, ...]:
     """The text model of this name, with or without `gateway/` before it; none where it is nothing of the gateway's.
 

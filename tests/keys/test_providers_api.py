@@ -203,6 +203,7 @@ def test_a_local_provider_whose_host_has_become_public_is_local_no_more(
         ({"kind": "demo", "name": "a/b"}, "name"),
         ({"kind": "demo", "name": "Policy"}, "name"),
         ({"kind": "demo", "name": "auto"}, "name"),
+        ({"kind": "demo", "name": "Gateway"}, "name"),
         ({"kind": "demo", "name": "x" * 61}, "name"),
         ({"kind": "demo", "name": "a\u0000"}, "name"),
         ({"kind": "demo", "name": "a\r\nx-y: z"}, "name"),

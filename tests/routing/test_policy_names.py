@@ -3,6 +3,7 @@
 import pytest
 
 from routing.exchange import Wishes
+from routing.naming import embedders_named
 from tests.routing.stage import (
     caller_of,
     decided,
@@ -120,3 +121,11 @@ def test_a_key_whose_policy_is_gone_is_refused(model: str) -> None:
     error = refusal(request(model, caller=caller_of(policy="gone")), view)
     assert (error.status, error.code) == (403, "permission_denied")
     assert "'gone'" in error.message
+
+
+def test_nobody_answers_for_the_gateways_own_models() -> None:
+    view = view_of(provider("cloud", "openai", ("gateway/all-MiniLM-L6-v2", "text-embedding-3-small")))
+    (found,) = embedders_named("gateway/all-MiniLM-L6-v2", view, strict=False)
+    assert (found.provider, found.local) == ("gateway", True)
+    (found,) = embedders_named("text-embedding-3-small", view, strict=False)
+    assert found.provider == "cloud"
