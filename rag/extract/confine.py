@@ -2,8 +2,8 @@
 
 `limit` is called first: memory, processor time, processes, files, and death with its parent. `shut` is called when all
 code is loaded: nothing can be written from then on, and, where the kernel allows it (Landlock, a network namespace of
-its own), no other file of this machine can be read and no network reached. The limits hold everywhere; the rest is a
-second fence, so a kernel without it is no reason to read no documents.
+its own, a filter of system calls), no other file of this machine can be read, no network, socket or process reached.
+The limits hold everywhere; the rest is a second fence, so a kernel without it is no reason to read no documents.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import struct
 import sys
 from pathlib import Path
 
+from rag.extract import syscalls
 from rag.extract.model import MIB, Limits
 
 LINUX = sys.platform.startswith("linux")
@@ -61,6 +62,7 @@ def shut() -> None:
         # where such namespaces are switched off; Landlock and the limits still hold.
         if libc.unshare(CLONE_NEWNET):
             libc.unshare(CLONE_NEWUSER | CLONE_NEWNET)
+        syscalls.forbid(libc)
 
 
 def _lower(which: int, soft: int, hard: int | None = None) -> None:

@@ -4,6 +4,7 @@ import ctypes
 import io
 import logging
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import docx
 import openpyxl
 import pytest
 
-from rag.extract import ExtractError, Limits, confine, extract
+from rag.extract import ExtractError, Limits, confine, extract, syscalls
 from tests.rag.extracting import read, refused
 from tests.rag.files import pdf, zipped
 from tests.rag.test_extract_formats import epub
@@ -208,6 +209,9 @@ print(tried(lambda: open("/etc/passwd").read()))
 print(tried(lambda: open(sys.argv[1]).read()))
 print(tried(lambda: open("/tmp/written-by-a-parser", "w").write("x")))
 print(tried(lambda: socket.create_connection(("127.0.0.1", int(sys.argv[2])), 2)))
+print(tried(lambda: socket.socket(socket.AF_UNIX).connect(sys.argv[3])))
+print(tried(lambda: os.kill(os.getppid(), 0)))
+print(tried(lambda: os.execv(sys.executable, [sys.executable, "-c", ""])))
 import email.mime.audio
 print("imports", *sorted(name for name in os.environ if name.startswith("GW_")))
 """
@@ -219,17 +223,22 @@ def test_a_parser_that_was_taken_over_reaches_nothing(tmp_path: Path) -> None:
 
     secret = tmp_path / "secret.key"
     secret.write_text("secret")
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    database = str(tmp_path / "database")
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(database)
+        listening.listen()
         ran = subprocess.run(
-            [sys.executable, "-c", CONFINED, str(secret), str(server.getsockname()[1])],
+            [sys.executable, "-c", CONFINED, str(secret), str(server.getsockname()[1]), database],
             cwd=ROOT, capture_output=True, text=True, timeout=30, check=True,
         )  # fmt: skip
-    passwd, key, written, connected, imports = ran.stdout.splitlines()
+    passwd, key, written, connected, *others, imports = ran.stdout.splitlines()
     assert written != "done"
     assert imports == "imports"
     if landlock_works():
         assert (passwd, key) == ("PermissionError", "PermissionError")
         assert connected != "done"
+    if "Seccomp:" in Path("/proc/self/status").read_text() and platform.machine() in syscalls.MACHINES:
+        assert others == ["PermissionError"] * 3
 
 
 def landlock_works() -> bool:
