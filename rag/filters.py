@@ -25,6 +25,8 @@ from gateway_project.lib.errors import InvalidRequest
 MAX_DEPTH = 10
 MAX_NODES = 100
 MAX_VALUES = 500
+# Of all its conditions together: each is compared with each value that a document has there.
+MAX_VALUES_IN_ALL = 1000
 MAX_TEXT = 1000
 MAX_FIELD = 200
 
@@ -83,7 +85,7 @@ class _Parser:
     """Counts what it reads: a filter is bounded in depth and size."""
 
     def __init__(self) -> None:
-        self.nodes = 0
+        self.nodes = self.values = 0
 
     def read(self, given: object, path: str, depth: int) -> Condition:
         if not isinstance(given, dict):
@@ -137,6 +139,9 @@ class _Parser:
                 raise FilterError(f"'{operator}' takes a list of values.", param=place)
             if len(value) > MAX_VALUES:
                 raise FilterError(f"'{operator}' takes at most {MAX_VALUES} values.", param=place)
+            self.values += len(value)
+            if self.values > MAX_VALUES_IN_ALL:
+                raise FilterError(f"A filter has at most {MAX_VALUES_IN_ALL} values.", param=place)
             values = tuple(value_of(each, f"{place}[{index}]") for index, each in enumerate(value))
             among = Comparison(key, "in", values, metadata)
             return among if operator == "in" else Negated(among)

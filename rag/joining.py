@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from django.db import connection
@@ -10,6 +11,9 @@ from rag.passages import Place, passages
 
 if TYPE_CHECKING:
     from rag.retrieve import Result
+
+# Characters of white space between two chunks of one passage.
+MOST_BETWEEN = 1000
 
 # One passage after the other, from each document's text.
 _TEXTS = """
@@ -29,7 +33,7 @@ def joined(results: Sequence["Result"], most: int) -> list["Result"]:
     places = [Place(each.chunk_id, each.document_id, each.ordinal, tuple(each.headings)) for each in results]
     groups = [[by_id[chunk] for chunk in group] for group in passages(places, most)]
     texts = [_overlapping(group) for group in groups]
-    apart = [index for index, text in enumerate(texts) if text is None]
+    apart = [index for index, text in enumerate(texts) if text is None and _near(groups[index])]
     for index, text in zip(apart, _between([groups[index] for index in apart]), strict=True):
         texts[index] = text
     rank = {result.chunk_id: number for number, result in enumerate(results)}
@@ -45,6 +49,11 @@ def _overlapping(group: Sequence["Result"]) -> str | None:
         text += result.content[end - result.start :]
         end = max(end, result.end)
     return text
+
+
+def _near(group: Sequence["Result"]) -> bool:
+    """Whether no more is between its chunks than a layout needs: they are short, and what is between need not be."""
+    return all(after.start - before.end <= MOST_BETWEEN for before, after in pairwise(group))
 
 
 def _between(groups: Sequence[Sequence["Result"]]) -> list[str | None]:

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import QueryCanceled
 
 from gateway_project.lib.errors import InvalidRequest, ServiceUnavailable
 from rag import filters, store
@@ -29,6 +30,8 @@ LONGEST = 10_000
 MOST = 100
 # Seconds for the model: more is no search any more. A model that is loaded first may take some.
 EMBED_SECONDS, RERANK_SECONDS = 20.0, 20.0
+# Milliseconds that the database may take for one statement of a search, however its filter is made.
+STATEMENT_MS = 15_000
 # Reciprocal-rank fusion's constant, and how deep the lists are that are fused. With the usual 60, a passage that is in
 # the midst of both lists comes before the first of one; `make eval-rag` finds more with 20.
 RRF, DEPTH = 20, 50
@@ -156,13 +159,22 @@ class _Clock:
 
 @contextmanager
 def _snapshot() -> Iterator[None]:
-    """A transaction that sees the database as it is at its beginning; within another one, what that sees."""
+    """A transaction that sees the database as it is at its beginning; within another one, what that sees.
+
+    Raises ServiceUnavailable for a statement that took more than `STATEMENT_MS`.
+    """
     outermost = not connection.in_atomic_block
     with transaction.atomic():
         if outermost:
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield
+                cursor.execute(f"SET LOCAL statement_timeout = {STATEMENT_MS}")
+        try:
+            yield
+        except OperationalError as error:
+            if isinstance(error.__cause__, QueryCanceled):
+                raise ServiceUnavailable("The search takes too long; make its filter simpler, or try again.") from None
+            raise
 
 
 def _vectors(spaces: Sequence[Space], text: str, clock: _Clock) -> tuple[dict[int, bytes], str]:

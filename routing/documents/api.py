@@ -131,7 +131,7 @@ def _listed(actor: Actor, request: WireRequest) -> dict[str, Any]:
         for name, values in parse_qs(request.scope["query_string"].decode("latin-1"), keep_blank_values=True).items()
     }
     limit, status = asked.get("limit", str(DEFAULT_LIMIT)), asked.get("status", "")
-    if not limit.isdigit() or not 1 <= int(limit[:9]) <= MAX_LIMIT:
+    if not (limit.isascii() and limit.isdigit() and len(limit) < 10 and 1 <= int(limit) <= MAX_LIMIT):
         raise InvalidRequest(f"limit: must be from 1 to {MAX_LIMIT}.", param="limit")
     if status not in ("", "waiting", *Status.values):
         raise InvalidRequest("status: must be queued, parsing, embedding, ready, failed or waiting.", param="status")

@@ -122,12 +122,13 @@ def _with(messages: list[dict[str, Any]], index: int, prompt: str) -> list[dict[
 
 
 def _fitting(found: retrieve.Found, room: int) -> tuple[Source, ...]:
-    """The best passages that there is room for, numbered in their order."""
+    """The best passages that there is room for, numbered in their order. One that is too long stops no other."""
     chosen: list[Source] = []
     for result in found.results:
-        room -= taken(result.content)
-        if room < 0:
-            break
+        tokens = taken(result.content)
+        if tokens > room:
+            continue
+        room -= tokens
         chosen.append(
             Source(
                 number=len(chosen) + 1,

@@ -226,7 +226,14 @@ def test_documents_are_listed_page_by_page(desk: Desk, animals: dict[str, Any]) 
         cursor = page["next_cursor"]
     assert animals["id"] in seen
     assert len(set(seen)) == len(seen) >= 2
-    for wrong in ({"limit": "0"}, {"limit": "x"}, {"status": "odd"}, {"cursor": "odd"}):
+    for wrong in (
+        {"limit": "0"},
+        {"limit": "x"},
+        {"limit": "\u00b2"},
+        {"limit": "1" * 20},
+        {"status": "odd"},
+        {"cursor": "odd"},
+    ):
         assert desk.told(desk.http.get("/documents", params=wrong), 400)["param"] == next(iter(wrong))
 
 

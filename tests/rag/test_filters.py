@@ -281,3 +281,11 @@ def test_whatever_is_given_is_a_filter_or_a_filter_error(given: Any) -> None:
     except FilterError as caught:
         error = caught
     assert error is None or (error.param or "").startswith("filters")
+
+
+def test_a_filter_has_so_many_values_in_all() -> None:
+    many = {"tag": {"in": list(range(500))}}
+    assert filters.parse({"and": [many, many]}) is not None
+    with pytest.raises(FilterError, match="at most 1000 values") as raised:
+        filters.parse({"and": [many, many, {"tag": {"nin": ["one more"]}}]})
+    assert raised.value.param == "filters.and[2].tag.nin"

@@ -52,3 +52,13 @@ def test_a_text_that_has_changed_joins_nothing(workspace: Workspace, document: D
 def test_other_sections_stay_apart(workspace: Workspace, document: Document) -> None:
     Chunk.objects.filter(document=document, ordinal=2).update(headings=["Windows"])
     assert sorted((each.start, each.end) for each in found(workspace, "green")) == [(0, 47), (49, 69)]
+
+
+def test_a_megabyte_of_white_space_between_two_chunks_is_in_no_passage(workspace: Workspace) -> None:
+    text = f"The green door squeaks.{' ' * 1_000_000}The green door is old."
+    spans = [(0, 23), (len(text) - 22, len(text))]
+    document = make_document(make_library(workspace), [text[start:end] for start, end in spans])
+    DocumentText.objects.create(document=document, text=text)
+    for ordinal, (start, end) in enumerate(spans):
+        Chunk.objects.filter(document=document, ordinal=ordinal).update(start=start, end=end, headings=["Doors"])
+    assert all(len(result.content) < 30 for result in found(workspace, "green door"))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from accounts.access import Caller
 from accounts.models import Workspace
-from gateway_project.lib.errors import InvalidRequest, NotFound
+from gateway_project.lib.errors import InvalidRequest, NotFound, ServiceUnavailable
+from rag import retrieve
 from rag.embedding import client, spaces
 from rag.models import Chunk, Document, Library, PrivacyMode, Reembedding, Space
 from rag.retrieve import Found, Query, search
@@ -253,3 +254,16 @@ def test_no_row_of_another_workspace_is_found(
     for library in Library.objects.filter(workspace=people[1]):
         with pytest.raises(NotFound):
             search(people[0].pk, Query(text, [library.pk], mode=mode))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_search_that_takes_the_database_too_long_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace.objects.create(name="Slow")
+    library = make_library(workspace)
+    for number in range(20):
+        document = make_document(library, [f"The door number {number} is green."])
+        Document.objects.filter(pk=document.pk).update(metadata={"tags": [f"tag {each}" for each in range(400)]})
+    monkeypatch.setattr(retrieve, "STATEMENT_MS", 20)
+    wanted = {"or": [{"tags": {"in": [f"{prefix} {each}" for each in range(500)]}} for prefix in "ab"]}
+    with pytest.raises(ServiceUnavailable, match="too long"):
+        search(workspace.pk, Query("green door", mode="text", filters={"not": wanted}))
