@@ -1,8 +1,8 @@
 """The forms of the pages for libraries and documents."""
 
-import json
 from typing import Any
 
+import orjson
 from django import forms
 
 from gateway_project.lib.forms import ConsoleForm
@@ -210,8 +210,8 @@ def json_object(text: str) -> dict[str, Any]:
     if not text.strip():
         return {}
     try:
-        given = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        given = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
         raise forms.ValidationError(f"This is not valid JSON: {error}.") from None
     if type(given) is not dict:
         raise forms.ValidationError("This must be a JSON object: {…}.")

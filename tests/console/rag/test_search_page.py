@@ -51,7 +51,9 @@ def test_it_keeps_to_the_library_that_is_named(browser: Browser, owner: Caller, 
 def test_filters_hold_and_wrong_ones_are_refused_in_words(browser: Browser, library: Library) -> None:
     assert "1 passage" in browser.get("library-search", q="moon", mode="text", filters='{"year": {"gte": 2020}}')
     assert "Nothing found" in browser.get("library-search", q="moon", mode="text", filters='{"year": {"gt": 2020}}')
-    for wrong in ('{"year": {"over": 1}}', "{", "7"):
+    a_number, too_deep, half = "1" * 5000, "[" * 5000 + "]" * 5000, chr(92) + "ud800"
+    unreadable = [f'{{"year": {value}}}' for value in (a_number, too_deep, "NaN", f'"{half}"')]
+    for wrong in ('{"year": {"over": 1}}', "{", "7", *unreadable):
         assert "That search cannot be made" in browser.get("library-search", q="moon", filters=wrong)
 
 
