@@ -9,8 +9,8 @@ from django.db import connection
 from rag.store.languages import config_of
 from rag.store.words import UNSPACED, Term, clean, pairs, terms
 
-# A word with what may stand within it ("3.14", "o'clock"), and its parts.
-_WHOLE = re.compile(r"[^\W_]+(?:[^\w\s]?[^\W_]+)*")
+# A word with what may stand within it ("3.14", "o'clock"; no end of a tag), and its parts.
+_WHOLE = re.compile(r"[^\W_]+(?:[^\w\s<>]?[^\W_]+)*")
 _PART = re.compile(r"[^\W_]+")
 
 # For each passage's configuration: which of its words share a lexeme with the query.
@@ -65,10 +65,13 @@ def _spaced(text: str) -> str:
 
 def _words(content: str, same: set[str]) -> Iterable[Range]:
     for whole in _WHOLE.finditer(content):
-        if whole[0] in same:
+        parts = list(_PART.finditer(content, *whole.span()))
+        found = [part.span() for part in parts if part[0] in same]
+        # "moon" alone in "moon/sun", all of "3.14", whose parts mean something else.
+        if len(found) == len(parts) or (not found and whole[0] in same):
             yield whole.span()
         else:
-            yield from (part.span() for part in _PART.finditer(content, *whole.span()) if part[0] in same)
+            yield from found
 
 
 def _signs(content: str, signs: set[str]) -> Iterable[Range]:

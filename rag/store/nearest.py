@@ -12,7 +12,7 @@ from rag.models import Space
 from rag.store import scoping
 from rag.store.base import Hit, Scope
 from rag.store.parts import SHARED, layout
-from rag.store.planning import planned
+from rag.store.planning import adjust, planned
 from rag.store.vectors import literal
 
 # Nearest neighbours that HNSW keeps in view: more of them find more, and take longer. With fewer, a search in a million
@@ -20,8 +20,6 @@ from rag.store.vectors import literal
 EF_SEARCH = 600
 # Entries that a scan looks at before it gives up, when few of those near the query may be found.
 MAX_SCAN = 40_000
-# Among so many times `k` the best are chosen, since an iterative scan finds them in about the right order.
-SPARE = 2
 
 # The index of vectors is the only way that needs no sorting.
 _BY_INDEX = {
@@ -39,19 +37,19 @@ def search(space: Space, vector: bytes, scope: Scope, k: int) -> list[Hit]:
     text = literal(vector, space.dimension)
     if k < 1 or not scope.libraries:
         return []
-    with planned({}):
+    with planned():
         lies = layout(space)
         if not lies.indexed:
             return exact(space, text, scope, k)
         extent = scoping.extent(space, lies, scope)
         if extent.few:
             return exact(space, text, scope, k, extent.documents)
-    with planned({**_BY_INDEX, "hnsw.ef_search": str(min(1000, max(EF_SEARCH, 2 * SPARE * k)))}):
+        adjust({**_BY_INDEX, "hnsw.ef_search": str(min(1000, max(EF_SEARCH, 2 * k)))})
         hits = approximate(space, text, scope, k)
     if len(hits) == k:
         return hits
     # Either there are no more, or the scan gave up.
-    with planned({}):
+    with planned():
         return exact(space, text, scope, k)
 
 
@@ -65,7 +63,10 @@ def exact(space: Space, vector: str, scope: Scope, k: int, documents: str | None
 
 
 def approximate(space: Space, vector: str, scope: Scope, k: int) -> list[Hit]:
-    """Ask the index of the space's own part, and compare what may still lie in the shared one."""
+    """Ask the index of the space's own part, and compare what may still lie in the shared one.
+
+    An iterative scan finds them in about their order only, which Postgres takes for the order: hence the `+ 0`.
+    """
     near, near_values = scoping.indexed(space, scope)
     rest, rest_values = scoping.entries(space, scope)
     length = int(space.dimension)
@@ -79,9 +80,9 @@ def approximate(space: Space, vector: str, scope: Scope, k: int) -> list[Hit]:
             ORDER BY distance LIMIT %s
         )
         SELECT chunk_id, distance FROM (SELECT * FROM near UNION ALL SELECT * FROM rest) t
-        ORDER BY distance, chunk_id LIMIT %s
+        ORDER BY distance + 0, chunk_id LIMIT %s
         """,  # noqa: S608
-        [vector, *near_values, SPARE * k, vector, *rest_values, SHARED, k, k],
+        [vector, *near_values, k, vector, *rest_values, SHARED, k, k],
     )
 
 

@@ -10,13 +10,17 @@ PLAIN = {"jit": "off", "max_parallel_workers_per_gather": "0", "random_page_cost
 
 
 @contextmanager
-def planned(settings: Mapping[str, str]) -> Iterator[None]:
-    """A transaction, or a part of one, for reading with these settings (and `PLAIN`); they are undone at its end."""
-    each = {**PLAIN, **settings}
+def planned() -> Iterator[None]:
+    """A transaction, or a part of one, for reading with `PLAIN`; that and what is `adjust`ed is undone at its end."""
     with transaction.atomic():
-        calls = ", ".join(["set_config(%s, %s, true)"] * len(each))
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT {calls}", [part for pair in each.items() for part in pair])
+        adjust(PLAIN)
         yield
         # Which undoes the settings, and nothing else: it was for reading.
         transaction.set_rollback(True)
+
+
+def adjust(settings: Mapping[str, str]) -> None:
+    """Have these settings hold until the transaction ends, or the part of it."""
+    calls = ", ".join(["set_config(%s, %s, true)"] * len(settings))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {calls}", [part for pair in settings.items() for part in pair])

@@ -15,7 +15,7 @@ FEW = 20_000
 # Documents whose ids are carried from one statement to the next.
 FEW_DOCUMENTS = 5_000
 # Documents whose metadata are read one by one, where no index tells which of them a condition keeps.
-READ_DOCUMENTS = 20_000
+READ_DOCUMENTS = 10_000
 
 Values = list[Any]
 
@@ -77,36 +77,39 @@ def _count(space: Space, scope: Scope) -> int:
 
 def entries(space: Space, scope: Scope, documents: str | None = None) -> tuple[str, Values]:
     """`FROM … WHERE …` (without the FROM) of all entries in scope, as `e`; of `documents` where these are known."""
-    tables, tests = "rag_entry e", ["e.part IN (%s, %s)"]
+    tests = ["e.part IN (%s, %s)"]
     values: Values = [SHARED, space.pk]
     _narrow(space, scope, tests, values)
+    condition = scope.condition
     if documents is not None:
         tests.append("e.document_id = ANY(%s::uuid[])")
         values.append(documents)
-    condition = scope.condition
-    if condition is None or (documents is not None and not filters.reads_chunks(condition)):
+        if condition is not None and not filters.reads_chunks(condition):
+            condition = None  # which chose the documents
+    return _filtered(tests, values, condition)
+
+
+def indexed(space: Space, scope: Scope) -> tuple[str, Values]:
+    """The same for the space's own part alone, to be read along its index of vectors (see `nearest`).
+
+    Postgres remembers what it found of a document (Memoize), as the next entries are often of the same one.
+    """
+    tests: list[str] = ["e.part = %s"]
+    values: Values = [space.pk]
+    _narrow(space, scope, tests, values)
+    return _filtered(tests, values, scope.condition)
+
+
+def _filtered(tests: list[str], values: Values, condition: filters.Condition | None) -> tuple[str, Values]:
+    """Entries that fulfil `tests` and the condition, as `FROM … WHERE …` without the FROM."""
+    tables = "rag_entry e"
+    if condition is None:
         return f"{tables} WHERE {' AND '.join(tests)}", values
     tables += " JOIN rag_document d ON d.id = e.document_id"
     if filters.reads_chunks(condition):
         tables += " JOIN rag_chunk c ON c.id = e.chunk_id"
     keeps, more = filters.sql(condition)
     return f"{tables} WHERE {' AND '.join([*tests, keeps])}", [*values, *more]
-
-
-def indexed(space: Space, scope: Scope) -> tuple[str, Values]:
-    """The same for the space's own part alone, so that the planner can but go along an index and look at each entry."""
-    tests: list[str] = ["e.part = %s"]
-    values: Values = [space.pk]
-    _narrow(space, scope, tests, values)
-    if scope.condition is not None:
-        # A subquery, as a join might be planned the other way round.
-        keeps, more = filters.sql(scope.condition)
-        tables = "rag_document d"
-        if filters.reads_chunks(scope.condition):
-            tables += " JOIN rag_chunk c ON c.id = e.chunk_id"
-        tests.append(f"(SELECT {keeps} FROM {tables} WHERE d.id = e.document_id)")  # noqa: S608
-        values += more
-    return f"rag_entry e WHERE {' AND '.join(tests)}", values
 
 
 def _narrow(space: Space, scope: Scope, tests: list[str], values: Values) -> None:

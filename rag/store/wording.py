@@ -52,7 +52,7 @@ def search(space: Space, text: str, scope: Scope, k: int) -> list[Hit]:
     asked = terms(text)
     if k < 1 or not scope.libraries or all(term.excluded for term in asked):
         return []
-    with planned({}):
+    with planned():
         lies = layout(space)
         found = wanted(space, lies, asked)
         liked = sorted((each for each in found if not each.term.excluded), key=lambda each: each.frequency)[:COUNTED]

@@ -13,7 +13,7 @@ from accounts.models import Workspace
 from gateway_project.lib.database import connect
 from rag import filters, store
 from rag.models import Chunk, Document, Library, Space
-from rag.store import Scope, parts, scoping, upkeep
+from rag.store import Scope, nearest, parts, scoping, upkeep
 from tests.rag.shelves import any_vector, make_document, make_library, make_space, vector
 
 DIMENSION = 16
@@ -153,6 +153,22 @@ def test_the_index_finds_what_comparing_all_finds(
     assert right / sum(map(len, exact)) >= 0.97
     assert all(len(ours) == len(theirs) for ours, theirs in zip(found, exact, strict=True))
     assert all([hit.score for hit in each] == sorted((hit.score for hit in each), reverse=True) for each in found)
+
+
+def test_what_a_scan_finds_bit_by_bit_comes_in_its_order(
+    library: Library, space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(library, 200)
+    promote(space)
+    monkeypatch.setattr(nearest, "EF_SEARCH", 1)
+    for name in ("FEW", "FEW_DOCUMENTS", "READ_DOCUMENTS"):
+        monkeypatch.setattr(scoping, name, 2)
+    scope, chance = Scope([library.pk], filters.parse({"tenth": True})), random.Random(5)
+
+    for _ in range(100):
+        hits = store.current.search_vector(space, any_vector(chance, DIMENSION), scope, 40)
+        assert len(hits) == 40
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
 def test_a_filter_that_keeps_less_than_asked_for_finds_all_of_it(
