@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from PIL import Image
 from pytest_django.fixtures import Settings
@@ -231,6 +233,17 @@ def test_sounds_of_any_rate_and_length_the_same_each_time(engine: Engine) -> Non
     assert made.dimension == 32
     assert made.vectors[0] == made.vectors[1]
     assert all(cosine(a, b) > 0.99999 for a, b in zip(made.vectors, again.vectors, strict=True))
+
+
+def test_a_sound_of_many_channels_at_a_high_rate_is_refused_before_it_is_decoded(engine: Engine) -> None:
+    claimed = io.BytesIO()
+    silence = np.zeros((655_350, 8), dtype=np.int16)
+    with soundfile.SoundFile(claimed, "w", 655_350, 8, "PCM_16", format="FLAC") as made:
+        for _ in range(44):
+            made.write(silence)
+    assert len(claimed.getvalue()) < 1024**2
+    with pytest.raises(BadInput, match="230,400,000 samples"):
+        engine.embed_media([claimed.getvalue()], "audio")
 
 
 @pytest.mark.parametrize("data", [b"", b"no sound", sound(0, 440)], ids=["empty", "text", "silent"])

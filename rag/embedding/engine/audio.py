@@ -23,6 +23,10 @@ from rag.embedding.errors import BadInput, ModelUnavailable, TooLong
 FORMATS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3", "AIFF", "CAF")
 # What is decoded of a sound, in seconds; a few bytes can claim hours of silence.
 MOST_SECONDS = 600
+# The same in samples of all channels: eight of 48 kHz, or two of 192. A megabyte of FLAC can claim thirteen gigabytes.
+MOST_SAMPLES = MOST_SECONDS * 48_000 * 8
+# Samples of a channel that are decoded at once.
+BLOCK = 65_536
 # Of a window, in the spectrogram: what batches are measured by.
 FRAMES = 1000
 
@@ -96,8 +100,10 @@ def _decoded(index: int, data: bytes, rate: int, truncate: bool) -> "np.ndarray[
             seconds = int(sound.frames / sound.samplerate)
             if seconds > MOST_SECONDS and not truncate:
                 raise TooLong(index, seconds, MOST_SECONDS, "seconds")
-            samples = sound.read(frames=MOST_SECONDS * sound.samplerate, dtype="float32", always_2d=True).mean(axis=1)
-            made = soxr.resample(samples, sound.samplerate, rate) if sound.samplerate != rate else samples
+            frames = min(sound.frames, MOST_SECONDS * sound.samplerate)
+            if frames * sound.channels > MOST_SAMPLES:
+                raise BadInput(index, f"has more than {MOST_SAMPLES:,} samples")
+            made = _mono(sound, frames, rate)
     except (BadInput, TooLong):
         raise
     except Exception:  # noqa: BLE001  (decoders raise anything at bytes that are made to hurt them)
@@ -105,3 +111,15 @@ def _decoded(index: int, data: bytes, rate: int, truncate: bool) -> "np.ndarray[
     if not len(made) or not np.isfinite(made).all():
         raise BadInput(index, "holds no sound")
     return np.asarray(made, dtype=np.float32)
+
+
+def _mono(sound: soundfile.SoundFile, frames: int, rate: int) -> "np.ndarray[Any, np.dtype[np.float32]]":
+    """The first `frames` of a sound, its channels mixed, at `rate`; what is held at a time is a block."""
+    resampled = soxr.ResampleStream(sound.samplerate, rate, 1) if sound.samplerate != rate else None
+    parts = []
+    for block in sound.blocks(BLOCK, frames=frames, dtype="float32", always_2d=True):
+        mixed = block.mean(axis=1)
+        parts.append(mixed if resampled is None else resampled.resample_chunk(mixed))
+    if resampled is not None:
+        parts.append(resampled.resample_chunk(np.empty(0, np.float32), last=True))
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
