@@ -35,6 +35,7 @@ from routing.api import router as gateway_router
 from routing.cache_api import router as cache_router
 from routing.documents.api import router as documents_router
 from routing.embeddings.api import router as embeddings_router
+from routing.pages.serving import router as pages_router
 from routing.policy_api import router as routing_router
 
 logger = logging.getLogger(__name__)
@@ -182,5 +183,6 @@ api.add_router("/api/analytics", analytics_router)
 api.add_router("", gateway_router)
 api.add_router("", embeddings_router)
 api.add_router("", documents_router)
+api.add_router("", pages_router)
 
 patterns = api.urls

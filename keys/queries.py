@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from accounts.models import Workspace
 from accounts.spending import spending_of
 from keys import limits, vault
 from keys.kinds import KINDS, Kind, api_base
@@ -120,6 +121,27 @@ def gateway_keys(ids: Collection[str] | None = None) -> Iterator[KeyFacts]:
             budgeted=any(scope.budget_pico is not None for scope in holding),
             content_kept=content_kept,
         )
+
+
+def unkeyed(workspace_id: str, user_id: str) -> KeyFacts:
+    """What the gateway itself may do for a workspace, or a member of it ("": nobody): their limits, and no key's."""
+    limiting = tuple(limits.Shared({workspace_id}).of(workspace_id, user_id))
+    return KeyFacts(
+        id="",
+        workspace_id=workspace_id,
+        user_id=user_id,
+        name="",
+        digests=(),
+        expires_at=None,
+        revoked=False,
+        allowed_models=None,
+        policy="",
+        privacy_mode="",
+        scopes=frozenset(),
+        limits=limiting,
+        budgeted=any(scope.budget_pico is not None for scope in limiting),
+        content_kept=Workspace.objects.filter(pk=workspace_id, store_content=True).exists(),
+    )
 
 
 def spent_by(keys: Sequence[GatewayKey]) -> dict[UUID, Decimal]:

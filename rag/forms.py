@@ -7,7 +7,7 @@ from django import forms
 
 from gateway_project.lib.forms import ConsoleForm
 from rag.chunk import DEFAULTS
-from rag.models import DEFAULT_LIBRARY, Library, PrivacyMode, Status
+from rag.models import DEFAULT_LIBRARY, OCR_AUTO, Library, PrivacyMode, Status
 from rag.schemas import CHUNK_TOKENS, LONGEST_QUERY, MOST_RESULTS
 
 PLAIN = {"autocomplete": "off", "spellcheck": "false"}
@@ -78,6 +78,15 @@ class LibraryForm(ConsoleForm):
         label="Privacy",
         help_text="Holds for every answer from its documents, beside what the request, key and policy ask for.",
     )
+    ocr = forms.CharField(
+        max_length=300,
+        required=False,
+        initial=OCR_AUTO,
+        label="Who reads pages that are pictures",
+        help_text="<code>auto</code>: tesseract, or where it is not installed a model that sees; <code>off</code>: "
+        "nobody; or a model, as a request names one, such as <code>policy/Balanced</code>.",
+        widget=forms.TextInput(attrs=PLAIN),
+    )
 
     def __init__(self, *args: Any, library: Library | None = None, **kwargs: Any) -> None:
         if library is not None:
@@ -93,6 +102,7 @@ class LibraryForm(ConsoleForm):
         """What a service takes to create or change the library."""
         blank = ("model", "language", "privacy_mode")
         said = {name: self.cleaned_data[name] for name in self.fields}
+        said["ocr"] = said["ocr"] or OCR_AUTO
         return {name: (value or None) if name in blank else value for name, value in said.items()}
 
 

@@ -20,6 +20,8 @@ from accounts.models import User, Workspace
 from gateway_project.lib.ids import uuid7
 
 DEFAULT_LIBRARY = "default"
+# Of a library's `ocr`: tesseract, or else a model that the workspace's policy chooses; nobody.
+OCR_AUTO, OCR_OFF = "auto", "off"
 
 
 class PrivacyMode(models.TextChoices):
@@ -71,6 +73,8 @@ class Library(models.Model):
     language = models.CharField(max_length=10, blank=True)
     # strict: an answer over its documents is made on the house's own machines alone.
     privacy_mode = models.CharField(max_length=10, choices=PrivacyMode.choices, blank=True)
+    # Who reads pages without text: OCR_AUTO, OCR_OFF, or a model as a request names one.
+    ocr = models.CharField(max_length=300, default=OCR_AUTO)
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictI
 
 from gateway_project.lib.schemas import Strict
 from rag.languages import LANGUAGES
-from rag.models import Document, Library, Reembedding, Status
+from rag.models import OCR_AUTO, OCR_OFF, Document, Library, Reembedding, Status
 
 if TYPE_CHECKING:
     from rag.retrieve import Found
@@ -35,6 +35,10 @@ def _filled(text: str) -> str:
     if not text:
         raise ValueError("must not be empty.")
     return text
+
+
+def _reader(name: str) -> str:
+    return name.lower() if _filled(name).lower() in (OCR_AUTO, OCR_OFF) else name
 
 
 def _language(code: str) -> str:
@@ -92,6 +96,7 @@ Name = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_plain
 LibraryName = Annotated[str, Field(min_length=1, max_length=120)]
 ModelName = Annotated[str, Field(max_length=300), AfterValidator(_plain)]
 Language = Annotated[str, AfterValidator(_language)]
+Ocr = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_plain), AfterValidator(_reader)]
 Title = Annotated[str, Field(max_length=500), AfterValidator(_plain)]
 Source = Annotated[str, Field(max_length=1000), AfterValidator(_plain)]
 Metadata = Annotated[dict[str, Any], AfterValidator(checked_metadata)]
@@ -122,6 +127,12 @@ class LibraryChange(Strict):
     language: Language | None = Field(None, description="ISO 639-1; null: found out for each document.")
     privacy_mode: Literal["strict", "flexible"] | None = Field(
         None, description="strict: an answer over its documents is made by local models alone."
+    )
+    ocr: Ocr = Field(
+        OCR_AUTO,
+        description="Who reads pages without text of what is ingested next. auto: tesseract, or where it is not "
+        "installed a model that sees, of the workspace's default policy; off: nobody; else the model, as a request "
+        "names one. Of a strict library, local models alone. Their calls are in the ledger and within budgets.",
     )
 
 
@@ -156,6 +167,7 @@ class LibraryOut(Schema):
     contextual_header: bool
     language: str | None
     privacy_mode: Literal["strict", "flexible"] | None
+    ocr: str
     documents: int
     chunks: int
     reembedding: ReembeddingOut | None = Field(description="The latest one, if there was any.")
@@ -313,6 +325,7 @@ def show_library(
         "contextual_header": library.contextual_header,
         "language": library.language or None,
         "privacy_mode": library.privacy_mode or None,
+        "ocr": library.ocr,
         "documents": documents,
         "chunks": chunks,
         "reembedding": None if reembedding is None else show_reembedding(reembedding),

@@ -18,6 +18,7 @@ from routing.classify import classify
 from routing.endpoints import CHAT
 from routing.exchange import Exchange
 from routing.meter import read_usage
+from routing.policies import PolicyFacts
 from routing.providers.reach import reach
 from routing.settle import settle
 
@@ -42,12 +43,24 @@ async def ask_afresh(
         wishes = replace(wishes, complexity="", task="")
     model = like.model if body is None else str(body["model"])
     exchange = Exchange(endpoint=CHAT, caller=caller, model=model, body=asked, wishes=wishes)
-    exchange.length = len(orjson.dumps(asked))
+    try:
+        answer = await answered(exchange, None if body is None else like.policy)
+    except ApiError:
+        return None
+    return exchange.id, answer
+
+
+async def answered(exchange: Exchange, by: PolicyFacts | None = None) -> dict[str, Any]:
+    """The answer to `exchange`, a chat request with its caller, under `by`, or the policy that holds for it.
+
+    It is settled when this returns or raises. Raises `ApiError`.
+    """
+    exchange.length = len(orjson.dumps(exchange.body))
     try:
         ledger.require_room()
-        view = snapshot.current.workspace(caller.workspace_id)
-        exchange.policy = policy.chosen(exchange, view) if body is None else like.policy
-        exchange.label = classify(CHAT, asked, wishes, kind=exchange.policy.classifier)
+        view = snapshot.current.workspace(exchange.caller.workspace_id if exchange.caller is not None else "")
+        exchange.policy = by or policy.chosen(exchange, view)
+        exchange.label = classify(CHAT, exchange.body, exchange.wishes, kind=exchange.policy.classifier)
         exchange.decision = policy.decide(exchange, view, health.current, sticky.current)
         reply = await reach(exchange, exchange.decision)
         exchange.status = 200
@@ -55,7 +68,7 @@ async def ask_afresh(
         exchange.whole = reply.body or b""
     except ApiError as error:
         exchange.status, exchange.error_code, exchange.error = error.status, error.code, error.message
-        return None
+        raise
     except asyncio.CancelledError:
         exchange.status, exchange.error_code = 499, "client_closed_request"
         raise
@@ -64,4 +77,4 @@ async def ask_afresh(
         raise
     finally:
         settle(exchange)
-    return exchange.id, exchange.answer
+    return exchange.answer

@@ -16,6 +16,7 @@ class RoutingConfig(AppConfig):
         from keys.probe import register_prober
         from keys.vault import register_sealed
         from keys.webhooks.posting import register_poster
+        from rag.ingest.reading import register_ocr
         from rag.services import on_documents_gone
         from routing.content import opened
         from routing.discovery import probe_now
@@ -30,6 +31,7 @@ class RoutingConfig(AppConfig):
         register_spending(spending)
         register_policies(named_policy, policy_names)
         register_live(refused_secrets, unserved_models)
+        register_ocr(page_reader)
         # Answers, each of up to some megabytes.
         register_sealed(IdempotentRequest, "sealed", batch=10)
         register_sealed(RequestContent, "sealed", batch=10)
@@ -37,6 +39,13 @@ class RoutingConfig(AppConfig):
         on_documents_gone(forget_quotes)
         # After keys' own receiver, which makes the providers: receivers are called in the order of INSTALLED_APPS.
         workspace_created.connect(discover_soon, dispatch_uid="routing.discover_soon")
+
+
+def page_reader(*asked: Any) -> Any:
+    """Who reads the pictures of text in a document."""
+    from routing.pages.asking import reader_of
+
+    return reader_of(*asked)
 
 
 def forget_quotes(*gone: Any) -> None:

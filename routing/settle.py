@@ -54,7 +54,7 @@ def settle(exchange: Exchange) -> None:
             "id": exchange.id,
             "workspace_id": caller.workspace_id,
             "created_at": datetime.fromtimestamp(exchange.arrived, UTC),
-            "key_id": caller.id,
+            "key_id": caller.id or None,
             "user_id": caller.user_id or None,
             "client_request_id": exchange.client_request_id,
             "endpoint": exchange.endpoint.public_path,

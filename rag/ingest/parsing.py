@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from rag import storage
 from rag.chunk import DEFAULTS, Piece, chunk
 from rag.embedding.catalog import card
-from rag.extract import Extracted, ExtractError, OcrFunction, extract
+from rag.extract import Extracted, ExtractError, extract
 from rag.extract.builder import stem
 from rag.ingest import staging
 from rag.ingest.lease import Lease
+from rag.ingest.reading import ocr_of
 from rag.models import Document, Library, Space
 from rag.naming import name_of
 
@@ -17,21 +18,13 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 # Tokens that a model's own marks take of what it reads at most.
 MARKS = 8
 
-_ocr: list[Callable[[Document], OcrFunction | None]] = []
-
-
-def register_ocr(choose: Callable[[Document], OcrFunction | None]) -> None:
-    """Have `choose` say who reads a document's pages without text; None: nobody but what `extract` has itself."""
-    _ocr[:] = [choose]
-
 
 def parse(document: Document, lease: Lease, space: Space) -> None:
     """Stage the document's text and chunks. Raises ExtractError, EmbeddingError, FileNotFoundError, Lost."""
-    ocr = _ocr[0](document) if _ocr else None
+    ocr, limits = ocr_of(document, lease.check)
     with storage.local_path(document.file) as path:
-        extracted = extract(
-            path, name=document.source or document.title, media_type=document.media_type, ocr=ocr, tick=lease.check
-        )
+        name = document.source or document.title
+        extracted = extract(path, name=name, media_type=document.media_type, limits=limits, ocr=ocr, tick=lease.check)
     lease.check()
     if not document.title or document.title == name_of(document.source):
         document.title = extracted.title[:500] or document.title

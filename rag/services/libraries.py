@@ -114,5 +114,5 @@ def _save(library: Library, **options: Any) -> None:
 
 def _facts(library: Library) -> dict[str, Any]:
     """What the audit trail keeps of a library."""
-    names = ("name", "model", "chunk_tokens", "overlap", "contextual_header", "language", "privacy_mode")
+    names = ("name", "model", "chunk_tokens", "overlap", "contextual_header", "language", "privacy_mode", "ocr")
     return {name: getattr(library, name) for name in names}

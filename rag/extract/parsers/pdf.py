@@ -160,10 +160,12 @@ def _outline(document: pypdfium2.PdfDocument) -> dict[str, int]:
 def _note(builder: Builder, pages: _Pages) -> None:
     if pages.damaged:
         builder.note(f"Pages that are damaged were left out: {_ranges(pages.damaged)}.")
-    if pages.recognised:
-        builder.note(f"Pages without text were read by OCR: {_ranges(number + 1 for number in pages.recognised)}.")
+    read = [number + 1 for number, text in pages.recognised.items() if text.strip()]
+    if read:
+        builder.note(f"Pages without text were read by OCR: {_ranges(read)}.")
     if pages.unread:
-        why = "" if pages.recognised else " Install tesseract to read pictures of text."
+        nobody = not pages.recognised and builder.limits.ocr_pages
+        why = " Install tesseract, or name a model that sees, to read pictures of text." if nobody else ""
         builder.note(f"Pages without text were left out: {_ranges(pages.unread)}.{why}")
 
 
