@@ -13,7 +13,8 @@ from rag.store.words import UNSPACED, Term, clean, pairs, terms
 _WHOLE = re.compile(r"[^\W_]+(?:[^\w\s<>]?[^\W_]+)*")
 _PART = re.compile(r"[^\W_]+")
 
-# For each passage's configuration: which of its words share a lexeme with the query.
+# For each passage's configuration: which of its words have no lexeme that is not the query's. So all of "3.14" is
+# marked, whose parts mean something else, and of "moon/sun" the moon.
 _SAME = """
 WITH asked AS MATERIALIZED (
     SELECT config, ARRAY(
@@ -22,7 +23,8 @@ WITH asked AS MATERIALIZED (
     FROM (SELECT DISTINCT unnest(%(configs)s::text[]) AS config) c
 )
 SELECT w.config, w.word FROM unnest(%(configs)s::text[], %(words)s::text[]) w (config, word) JOIN asked USING (config)
-WHERE tsvector_to_array(to_tsvector(w.config::regconfig, w.word)) && asked.lexemes
+WHERE tsvector_to_array(to_tsvector(w.config::regconfig, w.word)) <@ asked.lexemes
+    AND to_tsvector(w.config::regconfig, w.word) <> ''
 """
 
 Range = tuple[int, int]
@@ -65,13 +67,10 @@ def _spaced(text: str) -> str:
 
 def _words(content: str, same: set[str]) -> Iterable[Range]:
     for whole in _WHOLE.finditer(content):
-        parts = list(_PART.finditer(content, *whole.span()))
-        found = [part.span() for part in parts if part[0] in same]
-        # "moon" alone in "moon/sun", all of "3.14", whose parts mean something else.
-        if len(found) == len(parts) or (not found and whole[0] in same):
+        if whole[0] in same:
             yield whole.span()
         else:
-            yield from found
+            yield from (part.span() for part in _PART.finditer(content, *whole.span()) if part[0] in same)
 
 
 def _signs(content: str, signs: set[str]) -> Iterable[Range]:
