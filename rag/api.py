@@ -22,6 +22,7 @@ from rag.schemas import (
     LibraryOut,
     Metadata,
     NewLibrary,
+    RechunkOut,
     ReembeddingOut,
     ReembedIn,
     SearchIn,
@@ -72,7 +73,9 @@ def get_library(request: Authenticated, library_id: str) -> dict[str, Any]:
 
 @router.patch("/{library_id}", response=LibraryOut, summary="Change a library")
 def change_library(request: Authenticated, library_id: str, payload: LibraryChange) -> dict[str, Any]:
-    """How chunks are made holds for what is ingested from now on."""
+    """How chunks are made (`chunk_tokens`, `overlap`, `contextual_header`, `language`) holds for what is ingested from
+    now on; `…/rechunk` cuts the documents that are there again.
+    """
     library = _library(request, library_id, change=True)
     return _show(services.change_library(Actor.of(request.auth), library, payload))
 
@@ -82,6 +85,13 @@ def delete_library(request: Authenticated, library_id: str) -> Status[None]:
     """With its documents, their text, vectors and files, also those that are on their way."""
     services.delete_library(Actor.of(request.auth), _library(request, library_id, change=True))
     return Status(204, None)
+
+
+@router.post("/{library_id}/rechunk", response={202: RechunkOut}, summary="Cut a library's documents again")
+def rechunk(request: Authenticated, library_id: str) -> Status[dict[str, Any]]:
+    """As the library is set by now. Each document is searched as it was until its new chunks are ready."""
+    library = _library(request, library_id, change=True)
+    return Status(202, {"documents": services.rechunk(Actor.of(request.auth), library)})
 
 
 @router.post("/{library_id}/reembed", response={202: ReembeddingOut}, summary="Move a library to another model")

@@ -94,6 +94,9 @@ def checked_metadata(given: Any) -> dict[str, Any]:
 
 Name = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_plain), AfterValidator(_filled)]
 LibraryName = Annotated[str, Field(min_length=1, max_length=120)]
+Libraries = Annotated[
+    LibraryName | Annotated[list[LibraryName], Field(min_length=1, max_length=100)], BeforeValidator(_libraries)
+]
 ModelName = Annotated[str, Field(max_length=300), AfterValidator(_plain)]
 Language = Annotated[str, AfterValidator(_language)]
 Ocr = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_plain), AfterValidator(_reader)]
@@ -116,7 +119,9 @@ class LibraryChange(Strict):
         description="The embedding model; null: the installation's. Once there are documents, `…/reembed` changes it.",
     )
     chunk_tokens: Tokens | None = Field(
-        None, description="How long a chunk may be, in tokens of the embedding model. Holds for what is ingested next."
+        None,
+        description="How long a chunk may be, in tokens of the embedding model, and at most what that reads. Holds for "
+        "what is ingested next; `…/rechunk` cuts the documents that are there again.",
     )
     overlap: Overlap | None = Field(
         None, description="Tokens that a chunk shares with the one before; at most half of `chunk_tokens`."
@@ -138,6 +143,10 @@ class LibraryChange(Strict):
 
 class NewLibrary(LibraryChange):
     name: Name
+
+
+class RechunkOut(Schema):
+    documents: int = Field(description="That are queued to be cut again.")
 
 
 class ReembedIn(Strict):
@@ -225,9 +234,7 @@ class SearchIn(Strict):
     """A search. Without `library` all of the workspace's are searched together."""
 
     query: Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY)]
-    library: Annotated[
-        LibraryName | Annotated[list[LibraryName], Field(min_length=1, max_length=100)], BeforeValidator(_libraries)
-    ] | None = Field(None, description="A library's name or id, or several.")
+    library: Libraries | None = Field(None, description="A library's name or id, or several.")
     top_k: Annotated[StrictInt, Field(ge=1, le=MOST_RESULTS)] = 5
     filters: dict[str, Any] | None = Field(
         None,

@@ -167,6 +167,10 @@ class Embedder:
         """`describe`, for threads."""
         return _states(self._call_sync({"op": "describe", "model": model}, b"", timeout))[0]
 
+    def find_sync(self, model: str, *, timeout: float = 10.0) -> ModelState:
+        """The text model of this name if it can be used here, or soon; it is not loaded. For threads."""
+        return _states(self._call_sync({"op": "find", "model": model}, b"", timeout))[0]
+
     def stats_sync(self, *, timeout: float = 1.0) -> dict[str, Any]:
         """What the worker has counted since its start, and what waits in it."""
         stats: dict[str, Any] = self._call_sync({"op": "stats"}, b"", timeout)[0]["stats"]

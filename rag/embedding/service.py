@@ -143,6 +143,10 @@ class Service:
         state = await self._loop.run_in_executor(self.threads, self.engine.describe, asked["model"])
         return {"models": [asdict(state)]}, b""
 
+    async def find(self, connection: "Connection", asked: dict[str, Any], body: bytes) -> Reply:
+        state = await self._loop.run_in_executor(self.threads, self.engine.chooser.find, asked["model"])
+        return {"models": [asdict(state)]}, b""
+
     async def stats(self, connection: "Connection", asked: dict[str, Any], body: bytes) -> Reply:
         return {"stats": self.engine.stats()}, b""
 
@@ -167,6 +171,7 @@ OPERATIONS: dict[str, Operation] = {
     "audio": Service.media,
     "models": Service.models,
     "describe": Service.describe,
+    "find": Service.find,
     "stats": Service.stats,
 }
 

@@ -5,6 +5,7 @@ from rag.services.archives import Bulk, upload_archive
 from rag.services.documents import cancel, change_document, delete_document, retry, upload, upload_text
 from rag.services.gone import on_documents_gone
 from rag.services.libraries import change_library, create_library, default_library, delete_library, named_library
+from rag.services.rechunking import rechunk
 from rag.services.reembedding import cancel_reembedding, reembed, rollback_reembedding
 from rag.services.urls import upload_url
 
@@ -21,6 +22,7 @@ __all__ = [
     "delete_library",
     "named_library",
     "on_documents_gone",
+    "rechunk",
     "reembed",
     "retry",
     "rollback_reembedding",

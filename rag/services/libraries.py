@@ -9,10 +9,12 @@ from django.db import IntegrityError, transaction
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.lib.schemas import parse
 from rag import storage
+from rag.chunk import DEFAULTS
 from rag.models import DEFAULT_LIBRARY, Document, Library, Reembedding
 from rag.schemas import LibraryChange, NewLibrary
 from rag.services.actor import Actor
 from rag.services.gone import tell
+from rag.services.models import check_model
 
 MOST_LIBRARIES = 10_000
 # Columns that hold "" where the API says null.
@@ -35,10 +37,15 @@ def named_library(workspace_id: UUID, name: str = "") -> Library:
     return library
 
 
-@transaction.atomic
 def create_library(actor: Actor, data: NewLibrary | Mapping[str, Any]) -> Library:
-    """A new library. Raises `InvalidRequest`, and `Conflict` when its name is taken."""
+    """A new library. Raises `InvalidRequest`, and `Conflict` when its name is taken. Asks the embedding worker."""
     fields = parse(NewLibrary, data)
+    check_model(fields.model or "")
+    return _create(actor, fields)
+
+
+@transaction.atomic
+def _create(actor: Actor, fields: NewLibrary) -> Library:
     if Library.objects.filter(workspace_id=actor.workspace_id).count() >= MOST_LIBRARIES:
         raise Conflict(f"A workspace may have {MOST_LIBRARIES} libraries.")
     library = Library(workspace_id=actor.workspace_id, created_by_id=actor.caller.user.pk if actor.caller else None)
@@ -48,10 +55,19 @@ def create_library(actor: Actor, data: NewLibrary | Mapping[str, Any]) -> Librar
     return library
 
 
-@transaction.atomic
 def change_library(actor: Actor, library: Library, data: LibraryChange | Mapping[str, Any]) -> Library:
-    """Set the fields that `data` has. Raises `InvalidRequest`, and `Conflict` for what cannot be changed any more."""
+    """Set the fields that `data` has. Raises `InvalidRequest`, and `Conflict` for what cannot be changed any more.
+
+    Asks the embedding worker where the model is another one.
+    """
     fields = parse(LibraryChange, data)
+    if library.space_id is None and (fields.model or library.model) != library.model:
+        check_model(fields.model or "")
+    return _change(actor, library, fields)
+
+
+@transaction.atomic
+def _change(actor: Actor, library: Library, fields: LibraryChange) -> Library:
     locked = _lock(library)
     old = _facts(locked)
     if locked.name == DEFAULT_LIBRARY and fields.name not in ("", DEFAULT_LIBRARY):
@@ -99,8 +115,9 @@ def _set(library: Library, fields: LibraryChange) -> set[str]:
         if getattr(library, name) != value:
             setattr(library, name, value)
             changed.add(name)
-    if library.chunk_tokens and library.overlap and library.overlap > library.chunk_tokens // 2:
-        raise InvalidRequest("overlap: must be at most half of chunk_tokens.", param="overlap")
+    most = (library.chunk_tokens or DEFAULTS[0]) // 2
+    if library.overlap is not None and library.overlap > most:
+        raise InvalidRequest(f"overlap: must be at most half of a chunk: {most} tokens.", param="overlap")
     return changed
 
 

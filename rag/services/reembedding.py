@@ -7,13 +7,15 @@ from gateway_project.lib.errors import Conflict, NotFound
 from rag.models import Library, Reembedding
 from rag.services.actor import Actor
 from rag.services.hints import work_is_there
+from rag.services.models import check_model
 
 
 def reembed(actor: Actor, library: Library, model: str) -> Reembedding:
     """Begin to embed a library by another model ("": the installation's). Search goes on with the old vectors.
 
-    Raises `Conflict` while another one runs.
+    Raises `Conflict` while another one runs, `InvalidRequest` for a model that cannot be used here.
     """
+    check_model(model)
     return _begin(actor, library, model, "library.reembedded")
 
 

@@ -46,6 +46,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "POST /api/libraries": ("library.created", {"name": "second"}),
     "PATCH /api/libraries/{library_id}": ("library.changed", {"privacy_mode": "strict"}),
     "DELETE /api/libraries/{library_id}": ("library.deleted", {}),
+    "POST /api/libraries/{library_id}/rechunk": ("library.rechunked", {}),
     "POST /api/libraries/{library_id}/reembed": ("library.reembedded", {"model": "other"}),
     "POST /api/libraries/{library_id}/reembed/cancel": ("library.reembedding_cancelled", {}),
     "POST /api/libraries/{library_id}/reembed/rollback": ("library.reembedding_rolled_back", {}),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -22,6 +23,12 @@ def embedder(_embedder_process: EmbedderProcess) -> EmbedderProcess:
     if _embedder_process.process is None:
         _embedder_process.start()
     return _embedder_process
+
+
+@pytest.fixture
+def no_worker(settings: Any, tmp_path: Path) -> None:
+    """Nobody serves models, whatever runs beside this test."""
+    settings.EMBED_SOCKET = str(tmp_path / "nobody.sock")
 
 
 @pytest.fixture(scope="session")

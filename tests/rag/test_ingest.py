@@ -8,7 +8,8 @@ import pytest
 from accounts.access import Caller
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound, RequestTooLarge
 from rag import services, storage
-from rag.ingest import rounds
+from rag.ingest import claims, parsing, rounds, spaces
+from rag.ingest.lease import Lost
 from rag.models import Chunk, Document, DocumentText, Entry, Library, StagedChunk, StagedText, Status
 from rag.services import Actor
 
@@ -134,6 +135,49 @@ def test_changed_bytes_of_a_source_are_a_new_version_that_embeds_what_changed(
     assert "counted 36" in embedded[0]
     assert (library.workspace_id, frozenset([library.pk]), frozenset([document.pk])) in gone
     assert len(files(library)) == 1
+
+
+def test_documents_are_cut_again_as_the_library_is_set_now(actor: Actor, library: Library) -> None:
+    document, _ = put(actor, library, STORY)
+    rounds.work()
+    failed, _ = put(actor, library, " ", "blank.txt")
+    rounds.work()
+    document.refresh_from_db()
+    before = document.chunks
+    services.change_library(actor, library, {"chunk_tokens": 200, "overlap": 0, "contextual_header": False})
+
+    assert services.rechunk(actor, library) == 1
+    document.refresh_from_db()
+    assert (document.status, document.chunks) == (Status.QUEUED, before)
+    assert Chunk.objects.filter(document=document).count() == before
+    rounds.work()
+
+    document.refresh_from_db()
+    assert (document.status, document.version, document.live_version) == (Status.READY, 1, 1)
+    assert 0 < document.chunks < before
+    whole(document)
+    assert not Chunk.objects.filter(document=document).exclude(header="").exists()
+    failed.refresh_from_db()
+    assert failed.status == Status.FAILED
+
+
+def test_what_is_on_its_way_is_cut_by_the_new_settings(actor: Actor, library: Library) -> None:
+    document, _ = put(actor, library, STORY)
+    claim = claims.next_claim()
+    assert claim is not None
+    space = spaces.space_of(library)
+    parsing.parse(document, claim.lease, space)
+    old = StagedChunk.objects.filter(document=document).count()
+    services.change_library(actor, library, {"chunk_tokens": 200})
+
+    assert services.rechunk(actor, library) == 1
+    with pytest.raises(Lost), claim.lease.transaction():
+        pass
+    assert not StagedChunk.objects.filter(document=document).exists()
+    rounds.work()
+    document.refresh_from_db()
+    assert 0 < document.chunks < old
+    whole(document)
 
 
 def test_nothing_of_a_refused_upload_stays(actor: Actor, library: Library, settings: object, tmp_path: object) -> None:

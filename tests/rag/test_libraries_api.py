@@ -15,6 +15,7 @@ from rag import services
 from rag.models import Document, Library, Status
 from rag.services import Actor
 from tests.api_client import ApiAnswer, ApiClient
+from tests.rag.embedder import EmbedderProcess
 
 pytestmark = pytest.mark.django_db
 
@@ -70,7 +71,9 @@ def test_a_library_is_made_changed_and_deleted(api: ApiClient) -> None:
         ({"name": "a", "chunk_tokens": 10**9}, 400, "chunk_tokens"),
         ({"name": "a", "overlap": -1}, 400, "overlap"),
         ({"name": "a", "chunk_tokens": 100, "overlap": 90}, 400, "overlap"),
+        ({"name": "a", "overlap": 41}, 400, "overlap"),
         ({"name": "a", "language": "english"}, 400, "language"),
+        ({"name": "a", "language": "zz"}, 400, "language"),
         ({"name": "a", "privacy_mode": "secret"}, 400, "privacy_mode"),
         ({"name": "a", "colour": "red"}, 400, "colour"),
         ({"name": "stories"}, 409, "name"),
@@ -81,6 +84,66 @@ def test_a_library_that_cannot_be(
 ) -> None:
     answer = api.post(LIBRARIES, body)
     assert (answer.status, answer.error["param"]) == (status, field)
+
+
+def test_a_model_that_nobody_can_embed_with(api: ApiClient, library: Library, embedder: EmbedderProcess) -> None:
+    for model, why in (
+        ("nobody/has-this", "nobody/has-this is no embedding model"),
+        ("BAAI/bge-small-en-v1.5", "its weights are not on this machine"),
+        ("google/siglip-so400m-patch14-384", "is no text model"),
+    ):
+        for answer in (
+            api.post(LIBRARIES, name="other", model=model),
+            api.patch(f"{LIBRARIES}/{library.pk}", model=model),
+            api.post(f"{LIBRARIES}/{library.pk}/reembed", model=model),
+        ):
+            assert (answer.status, answer.error["param"]) == (400, "model")
+            assert why in answer.error["message"]
+            assert answer.error["message"].endswith("There are: all-MiniLM-L6-v2.")
+    assert not Library.objects.filter(name="other").exists()
+    assert api.post(LIBRARIES, name="other", model="all-MiniLM-L6-v2").status == 201
+
+
+@pytest.mark.usefixtures("no_worker")
+def test_a_model_that_nobody_can_tell_about_is_taken(api: ApiClient) -> None:
+    assert api.post(LIBRARIES, name="other", model="nobody/has-this").status == 201
+
+
+def test_what_is_wrong_is_said_in_plain_words(api: ApiClient, library: Library) -> None:
+    path = f"{LIBRARIES}/{library.pk}/documents"
+    for answer, message in (
+        (api.post(LIBRARIES), "name: is required."),
+        (api.post(LIBRARIES, name="  "), "name: must not be empty."),
+        (api.post(LIBRARIES, name="a", chunk_tokens="5"), "chunk_tokens: must be a whole number."),
+        (api.post(LIBRARIES, name="a", privacy_mode="x"), "privacy_mode: must be 'strict' or 'flexible'."),
+        (api.post(LIBRARIES, name="a", overlap=41), "overlap: must be at most half of a chunk: 40 tokens."),
+        (api.post(path), "text: is required, or a url."),
+        (api.post(path, text="a", colour=1), "colour: unknown; the fields are text, url, title, source, metadata."),
+        (
+            api.post(f"{LIBRARIES}/search", query="a", library=5),
+            "library: must be a library's name or id, or a list of 1 to 100 of them.",
+        ),
+        (api.post(f"{LIBRARIES}/search", query="a", library=[]), "library: must be a library's name or id, or a list"),
+        (api.post(f"{LIBRARIES}/search", query="a", library="nowhere"), "There is no library 'nowhere'."),
+        (api.post(f"{LIBRARIES}/search", query=""), "query: must not be empty."),
+    ):
+        assert answer.error["message"].startswith(message)
+        assert answer.error["param"] == message.partition(":")[0] or answer.status == 404
+
+
+def test_documents_are_cut_again(api: ApiClient, viewer: Caller, stranger: Caller, document: Document) -> None:
+    Document.objects.update(status=Status.READY)
+    path = f"{LIBRARIES}/{document.library_id}/rechunk"
+    assert ApiClient.of(viewer).post(path).status == 403
+    assert ApiClient.of(stranger).post(path).status == 404
+    assert api.get(path).status == 405
+
+    begun = api.post(path)
+
+    assert (begun.status, begun.json) == (202, {"documents": 1})
+    document.refresh_from_db()
+    assert document.status == Status.QUEUED
+    assert api.post(path).json == {"documents": 0}
 
 
 def test_files_are_uploaded(api: ApiClient, library: Library) -> None:

@@ -24,7 +24,7 @@ def words(seed: int) -> bytes:
 
 
 @pytest.fixture
-def actor(owner: Caller, settings: Any, tiny_models: Path) -> Actor:
+def actor(owner: Caller, settings: Any, tiny_models: Path, no_worker: None) -> Actor:
     settings.MODELS_DIR = tiny_models
     return Actor.of(owner)
 

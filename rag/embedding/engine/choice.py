@@ -55,6 +55,17 @@ class Chooser:
         self._chosen = {**dict(list(self._chosen.items())[-100:]), (name, modality): (time.monotonic(), choice)}
         return choice
 
+    def find(self, name: str) -> ModelState:
+        """What is known of the text model `name` without loading it, also while its weights are on their way.
+
+        Raises as `choose`.
+        """
+        try:
+            choice = self.choose(name)
+        except w.BeingFetched as error:
+            return replace(_state(known_card(name, "text")), available=False, note=error.why)
+        return replace(_state(choice.card), revision=choice.weights.revision)
+
     def text_default(self) -> Choice:
         """What texts are embedded by when nobody names a model. Raises BeingFetched while it is on its way."""
         with self._lock:
