@@ -53,12 +53,19 @@ def fetched(url: str) -> Iterator[Answer]:
                     response = answered.enter_context(sent)
                 headers = {name.lower(): value.decode("latin-1") for name, value in response.headers}
                 if response.status in REDIRECTS and headers.get(b"location"):
-                    url = urljoin(url, headers[b"location"])
+                    url = _joined(url, headers[b"location"])
                     continue
                 _check_answer(response.status, headers)
                 yield Answer(headers.get(b"content-type", ""), _blocks(response))
                 return
     raise FetchError(f"redirects more than {MOST_REDIRECTS} times.")
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise FetchError("redirects to what is no URL.") from None
 
 
 def check(url: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
+from uuid import UUID
 
 from django.conf import settings
 from django.core.files.temp import NamedTemporaryFile
@@ -24,17 +25,19 @@ class Bulk:
     documents: list[Document] = field(default_factory=list)
     created: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
+    _known: set[UUID] = field(default_factory=set)
 
     def add(self, document: Document, created: bool) -> None:
         """One more; a second file of the same bytes is the same document."""
-        if document.pk not in {known.pk for known in self.documents}:
+        if document.pk not in self._known:
+            self._known.add(document.pk)
             self.documents.append(document)
         self.created += created
 
     def extend(self, other: "Bulk") -> None:
         """What came of more files."""
-        known = {document.pk for document in self.documents}
-        self.documents += [document for document in other.documents if document.pk not in known]
+        for document in other.documents:
+            self.add(document, created=False)
         self.created += other.created
         self.refused += other.refused
 

@@ -11,13 +11,14 @@ from accounts.access import in_workspace, parse_id
 from gateway_project.lib.errors import InvalidRequest, NotFound
 from gateway_project.lib.pagination import DEFAULT_LIMIT, MAX_LIMIT, ListOf, paginate
 from gateway_project.lib.wire import WireRequest, WireResponse
-from rag import queries, searching, services, uploads
+from rag import queries, searching, services
+from rag import uploads as uploading
 from rag.models import Document, Library, Status
 from rag.schemas import LONGEST_QUERY, MOST_RESULTS, DocumentOut, FoundOut, show_document
 from rag.services import Actor
 from routing.documents import bodies
 from routing.documents.reference import INGEST, LIST, SEARCH, SIMPLE_SEARCH, FoundSimply
-from routing.documents.serving import READ, WRITE, Made, arrivals, counted, in_thread, looked_up, lookups
+from routing.documents.serving import READ, WRITE, Made, arrivals, counted, fetches, looked_up, searches, uploads
 
 router = Router(tags=["Documents"])
 
@@ -33,11 +34,13 @@ async def ingest(request: HttpRequest) -> WireResponse:
     async def answer(actor: Actor) -> Made:
         if bodies.media_type(wire) != bodies.MULTIPART:
             raw = await bodies.read_json(wire)
-            taken = await in_thread(arrivals, _take_json, actor, raw)
+            given = await uploads.run(actor.workspace_id, bodies.json_object, raw)
+            threads = uploads if given.get("url") is None else fetches
+            taken = await threads.run(actor.workspace_id, _take_json, actor, given)
         else:
             async with bodies.spooled(wire, arrivals) as body:
                 content_type = wire.wire_headers[b"content-type"].decode("latin-1")
-                taken = await in_thread(arrivals, _take_form, actor, content_type, body)
+                taken = await uploads.run(actor.workspace_id, _take_form, actor, content_type, body)
         return Made(taken.status, taken.body)
 
     return await counted(wire, "/documents/ingest", WRITE, answer)
@@ -50,7 +53,7 @@ async def search(request: HttpRequest) -> WireResponse:
 
     async def answer(actor: Actor) -> Made:
         body = bodies.json_object(await bodies.read_json(wire))
-        return Made(200, await in_thread(lookups, searching.search, actor.workspace_id, body))
+        return Made(200, await searches.run(actor.workspace_id, searching.search, actor.workspace_id, body))
 
     return await counted(wire, "/documents/search", READ, answer)
 
@@ -62,7 +65,8 @@ async def simple_search(request: HttpRequest) -> WireResponse:
 
     async def answer(actor: Actor) -> Made:
         query, limit = _simple(bodies.json_object(await bodies.read_json(wire)))
-        return Made(200, await in_thread(lookups, searching.simple_search, actor.workspace_id, query, limit))
+        workspace = actor.workspace_id
+        return Made(200, await searches.run(workspace, searching.simple_search, workspace, query, limit))
 
     return await counted(wire, "/search", READ, answer)
 
@@ -85,22 +89,21 @@ async def delete_document(request: HttpRequest, document_id: str) -> WireRespons
     """Its text, vectors and file, and cached answers that quoted it."""
 
     async def answer(actor: Actor) -> Made:
-        await in_thread(lookups, _delete, actor, document_id)
+        await searches.run(actor.workspace_id, _delete, actor, document_id)
         return Made(204, None)
 
     return await counted(cast(WireRequest, request), "/documents/{id}", WRITE, answer)
 
 
-def _take_json(actor: Actor, raw: bytes) -> uploads.Taken:
-    body = bodies.json_object(raw)
-    return uploads.take_json(actor, _named(actor, body.get("library")), body, read=["library"])
+def _take_json(actor: Actor, body: dict[str, Any]) -> uploading.Taken:
+    return uploading.take_json(actor, _named(actor, body.get("library")), body, read=["library"])
 
 
-def _take_form(actor: Actor, content_type: str, body: Any) -> uploads.Taken:
+def _take_form(actor: Actor, content_type: str, body: Any) -> uploading.Taken:
     form = bodies.parse_form(content_type, body)
     try:
         library = _named(actor, form.fields.get("library"))
-        return uploads.take_form(actor, library, form.fields, form.files, read=["library"])
+        return uploading.take_form(actor, library, form.fields, form.files, read=["library"])
     finally:
         for file in form.files:
             file.close()

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
-from django.db import OperationalError, connections
+from django.db import OperationalError
 
 from analytics import ledger
 from gateway_project.lib.errors import ApiError, InternalError, ServiceUnavailable
@@ -20,6 +20,7 @@ from gateway_project.lib.wire import WireRequest, WireResponse
 from rag.embedding.errors import EmbeddingError
 from rag.services import Actor
 from routing import limits, snapshot
+from routing.documents.threads import FairShare, with_database
 from routing.endpoints import Endpoint
 from routing.exchange import Exchange
 from routing.http import JSON, describe, error_answer, with_standing
@@ -33,10 +34,12 @@ T = TypeVar("T")
 
 READ, WRITE = "documents:read", "documents:write"
 
-# The request path has no database connection; these are the only threads of it that have some. Uploads and what is
-# fetched may take long, and are in nobody's way but each other's.
+# The request path has no database connection; these are the only threads of it that have some. Uploads may take long,
+# and what is fetched a minute: each is in nobody's way but its own kind's, and no workspace has all of them.
 lookups = ThreadPoolExecutor(max_workers=3, thread_name_prefix="documents")
 arrivals = ThreadPoolExecutor(max_workers=4, thread_name_prefix="uploads")
+searches, uploads = FairShare(lookups, of_one=2), FairShare(arrivals, of_one=2)
+fetches = FairShare(ThreadPoolExecutor(max_workers=8, thread_name_prefix="fetches"), of_one=2)
 # Calls that may be on their way at a time, and of one workspace, which must not be in the way of all others.
 MOST_WAITING, MOST_OF_ONE = 256, 64
 
@@ -95,7 +98,7 @@ async def looked_up(request: WireRequest, scope: str, answer: Callable[[Actor], 
         caller = await identified(request.wire_headers, snapshot.current, scope=scope)
         actor = actor_of(caller)
         with _place(actor):
-            found = await in_thread(lookups, answer, actor)
+            found = await searches.run(actor.workspace_id, answer, actor)
         headers = [*describe(None), (b"x-gateway-cost-usd", b"0"), JSON]
         response = WireResponse(200, headers, orjson.dumps(found, default=str))
     except Exception as raised:  # noqa: BLE001  (as above)
@@ -115,14 +118,7 @@ def actor_of(caller: Caller) -> Actor:
 
 async def in_thread(threads: Executor, work: Callable[..., T], *arguments: Any) -> T:
     """What `work` returns, which may use the database."""
-
-    def run() -> T:
-        try:
-            return work(*arguments)
-        finally:
-            connections.close_all()  # into the pool
-
-    return await asyncio.get_running_loop().run_in_executor(threads, run)
+    return await asyncio.get_running_loop().run_in_executor(threads, with_database, work, *arguments)
 
 
 @contextmanager

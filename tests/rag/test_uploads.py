@@ -38,6 +38,7 @@ class Page(BaseHTTPRequestHandler):
             "/moved": "/page?a=1",
             "/round": "/round",
             "/inside": "http://169.254.169.254/latest/meta-data",
+            "/broken": "http://[",
             "/password": "http://user:secret@localhost/page",
         }
         path = self.path.partition("?")[0]
@@ -92,6 +93,7 @@ def test_a_page_is_fetched_behind_its_redirect(actor: Actor, library: Library, s
         ("/nothing", "answered 404"),
         ("/round", "redirects more than 5 times"),
         ("/inside", "private address"),
+        ("/broken", "redirects to what is no URL"),
         ("/password", "no user name and no password"),
     ],
 )
