@@ -83,6 +83,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/libraries/search/", search.search, name="library-search"),
     path("console/libraries/<str:id>/", documents.index, name="library"),
     path("console/libraries/<str:id>/settings/", libraries.settings, name="library-settings"),
+    path("console/libraries/<str:id>/rechunk/", libraries.rechunk, name="library-rechunk"),
     path("console/libraries/<str:id>/remove/", libraries.remove, name="library-remove"),
     path("console/libraries/<str:id>/upload/", incoming.upload, name="library-upload"),
     path("console/libraries/<str:id>/text/", incoming.text, name="library-text"),

@@ -22,8 +22,10 @@ from gateway_project.lib.htmx import render_part
 from gateway_project.lib.origin import base_url
 from keys.live import refused_secrets
 from keys.models import GatewayKey, Provider
+from rag import queries as rag
 
 LATEST = 8
+LIBRARIES = 5
 PERIODS = ("24h", "7d")
 # htmx stops to poll on this status.
 STOP_POLLING = 286
@@ -68,6 +70,8 @@ def overview(request: ConsoleRequest) -> HttpResponse:
         "total": found.total,
         "rows": with_key_names(request.caller, analytics.latest(request.caller, LATEST)),
         "providers": _providers(request.caller),
+        "libraries": _libraries(request.caller),
+        "may_use_libraries": request.caller.may(Action.USE_LIBRARIES),
     }
     return render(request, "gateway/overview.html", context)
 
@@ -89,6 +93,11 @@ def _providers(caller: Caller) -> list[Provider]:
     for provider in providers:
         provider.refusal = refusals.get(str(provider.pk))  # type: ignore[attr-defined]
     return providers
+
+
+def _libraries(caller: Caller) -> list[dict[str, Any]]:
+    """The newest libraries that hold documents, with how many of them."""
+    return rag.shown_libraries(rag.filled_libraries(caller.workspace.pk)[:LIBRARIES])
 
 
 def _steps(request: ConsoleRequest) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 
 from rag.models import Chunk, Document, DocumentText, Library, Reembedding, Status
 from rag.schemas import show_library
@@ -16,6 +16,12 @@ WAITING = (Status.QUEUED, Status.PARSING, Status.EMBEDDING)
 def libraries(workspace_id: UUID) -> QuerySet[Library]:
     """A workspace's libraries, with the spaces that they are embedded in."""
     return Library.objects.filter(workspace_id=workspace_id).select_related("space")
+
+
+def filled_libraries(workspace_id: UUID) -> QuerySet[Library]:
+    """Those that hold documents, the newest first."""
+    held = Document.objects.filter(library=OuterRef("pk"))
+    return libraries(workspace_id).filter(Exists(held)).order_by("-created_at", "-id")
 
 
 def shown_libraries(rows: Collection[Library]) -> list[dict[str, Any]]:
@@ -54,6 +60,12 @@ def count_by_status(library_id: UUID) -> dict[str, int]:
     """How many of a library's documents are where; every status is named."""
     counted = Document.objects.filter(library_id=library_id).order_by().values_list("status").annotate(n=Count("*"))
     return {**dict.fromkeys(Status.values, 0), **dict(counted)}
+
+
+def count_chunks(library_id: UUID) -> int:
+    """How many chunks of a library can be found."""
+    chunks: int | None = Document.objects.filter(library_id=library_id).aggregate(chunks=Sum("chunks"))["chunks"]
+    return chunks or 0
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,15 @@
 """A search as both APIs take it: checked, run, and shown."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from gateway_project.lib.schemas import parse
 from rag.schemas import SearchIn, show_found
+
+if TYPE_CHECKING:
+    from rag.retrieve import Found, Query
 
 
 def search(
@@ -26,7 +30,18 @@ def search(
         mode=asked.mode,
         rerank=asked.rerank,
     )
-    return show_found(asked.query, retrieve.search(workspace_id, query))
+    return show_found(asked.query, look_up(workspace_id, query))
+
+
+def look_up(workspace_id: UUID, query: "Query") -> "Found":
+    """`retrieve.search`; where it finds nothing it says how much is still on its way."""
+    from rag import retrieve, shelf
+
+    found = retrieve.search(workspace_id, query)
+    if found.results or not (count := shelf.on_the_way(workspace_id, query.libraries)):
+        return found
+    told = "1 document is still on its way." if count == 1 else f"{count} documents are still on their way."
+    return replace(found, note=" ".join(filter(None, [found.note, told])))
 
 
 def simple_search(workspace_id: UUID, query: str, limit: int) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from gateway_project.lib.errors import NotFound
-from rag.models import Library, PrivacyMode, Reembedding, Space
+from rag.models import Document, Library, PrivacyMode, Reembedding, Space
+from rag.queries import WAITING
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ def spaces_of(workspace_id: UUID, wanted: Sequence[str | UUID]) -> list[Space]:
     libraries = _wanted(Library.objects.filter(workspace_id=workspace_id), wanted)
     ids = libraries.exclude(space=None).values("space_id")
     return list(Space.objects.filter(workspace_id=workspace_id, pk__in=ids).order_by("pk"))
+
+
+def on_the_way(workspace_id: UUID, wanted: Sequence[str | UUID]) -> int:
+    """How many documents of these libraries cannot be found yet: they are new, and still read or embedded."""
+    libraries = _wanted(Library.objects.filter(workspace_id=workspace_id), wanted)
+    new = Document.objects.filter(workspace_id=workspace_id, status__in=WAITING, live_version=0)
+    return new.filter(library__in=libraries).count()
 
 
 _MOVED = Exists(Reembedding.objects.filter(library=OuterRef("pk")))

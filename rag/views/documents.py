@@ -41,7 +41,9 @@ def index(request: ConsoleRequest, id: str) -> HttpResponse:
     except InvalidRequest:
         return go_to(request, request.path)
     context = head(request, library) | _rows(request, library, page) | {"form": form}
-    if not is_htmx(request):
+    if is_htmx(request):
+        context["again"] = True
+    else:
         context |= {"models": text_models(), "most_bytes": settings.MAX_UPLOAD_BYTES, "most": most_in_words()}
     return render_part(request, "rag/library.html", "results", context)
 
@@ -208,6 +210,7 @@ def _progress(library: Library, rows: list[Document]) -> dict[str, Any]:
     counts = queries.count_by_status(library.pk)
     return {
         "counts": counts,
+        "held": {"documents": sum(counts.values()), "chunks": queries.count_chunks(library.pk)},
         "under_way": sum(counts[status] for status in queries.WAITING),
         "waiting": [str(row.pk) for row in rows if row.status in queries.WAITING],
     }

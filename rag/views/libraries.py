@@ -4,7 +4,7 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import render, resolve_url
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Action, get_or_404, require
 from accounts.web import ConsoleRequest, console_view
@@ -16,7 +16,7 @@ from rag import queries, services
 from rag.forms import LibraryForm
 from rag.models import DEFAULT_LIBRARY, Library
 from rag.services import Actor
-from rag.views.models import text_models
+from rag.views.models import models_for, text_models
 
 
 @require_safe
@@ -54,7 +54,7 @@ def new(request: ConsoleRequest) -> HttpResponse:
             form.refuse(error)
         else:
             return say_and_go(request, f"{library.name} is created. Add its first documents.", page_of(library))
-    context = {"form": form, "models": text_models()}
+    context = {"form": form, "models": models_for(form)}
     return render_part(request, "rag/library_new.html", "form", context, status=422 if form.is_bound else 200)
 
 
@@ -68,12 +68,12 @@ def settings(request: ConsoleRequest, id: str) -> HttpResponse:
         require_change(request)
         if form.is_valid():
             try:
-                services.change_library(Actor.of(request.caller), library, form.fields_for_service())
+                changed = services.change_library(Actor.of(request.caller), library, form.fields_for_service())
             except ApiError as error:
                 form.refuse(error)
             else:
-                return say_and_go(request, "The changes are saved.", resolve_url("library-settings", id=library.pk))
-    context = head(request, library) | {"form": form, "models": text_models()}
+                return say_and_go(request, _saved(library, changed), resolve_url("library-settings", id=library.pk))
+    context = head(request, library) | {"form": form, "models": models_for(form)}
     status = 422 if form.is_bound else 200
     if form.is_bound:
         return render_part(request, "rag/library_settings.html", "form", context, status=status)
@@ -104,6 +104,19 @@ def remove(request: ConsoleRequest, id: str) -> HttpResponse:
     return render_part(request, "confirm.html", "dialog", context)
 
 
+@require_POST
+@console_view(Action.USE_LIBRARIES)
+def rechunk(request: ConsoleRequest, id: str) -> HttpResponse:
+    """Have its documents cut anew, as it is set now."""
+    library = get_library(request, id)
+    count = services.rechunk(Actor.of(request.caller), library)
+    if not count:
+        here = resolve_url("library-settings", id=library.pk)
+        return say_and_go(request, "None of its documents is ready to be cut again.", here, warn=True)
+    are = "is" if count == 1 else "are"
+    return say_and_go(request, f"{counted(count, 'document')} {are} cut again. Searches go on.", page_of(library))
+
+
 # --- What the other pages share ------------------------------------------------------------------
 
 
@@ -129,6 +142,14 @@ def head(request: ConsoleRequest, library: Library) -> dict[str, Any]:
 def page_of(library: Library) -> str:
     """Where a library's documents are."""
     return resolve_url("library", id=library.pk)
+
+
+def _saved(before: Library, after: Library) -> str:
+    cut = ("chunk_tokens", "overlap", "contextual_header", "language")
+    same = all(getattr(before, name) == getattr(after, name) for name in cut)
+    if same or not after.documents.exists():
+        return "The changes are saved."
+    return "The changes are saved, for what is added from now on. The documents that are here can be cut again below."
 
 
 def counted(number: int, what: str) -> str:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 from django.conf import settings
+from django.forms import Form
+from django.utils.html import format_html, format_html_join
 
 from rag.embedding import client
 from rag.embedding.client import ModelState
@@ -10,6 +12,8 @@ from rag.embedding.errors import EmbeddingError
 
 # A page waits no longer for the worker than this.
 SECONDS = 0.7
+# Models that a hint names; the field offers all.
+NAMED = 6
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,18 @@ def text_models() -> Models:
     if default is None:
         return Models(default=wanted, choices=choices)
     return Models(default.id, default.fallback_for, _note(default), choices=choices)
+
+
+def models_for(form: Form) -> Models:
+    """As `text_models`; where `form` asks for a model its hint names those that there are."""
+    models = text_models()
+    if "model" in form.fields and models.choices:
+        are = "is" if len(models.choices) == 1 else "are"
+        more = ", …" if len(models.choices) > NAMED else ""
+        named = format_html_join(", ", "<code>{}</code>", ((name,) for name in models.choices[:NAMED]))
+        field = form.fields["model"]
+        field.help_text = format_html("{} There {} {}{}.", field.help_text, are, named, more)
+    return models
 
 
 def _note(state: ModelState) -> str:

@@ -15,7 +15,7 @@ from rag.forms import ReembedForm
 from rag.models import Library, Reembedding
 from rag.services import Actor
 from rag.views.libraries import get_library, head, require_change
-from rag.views.models import text_models
+from rag.views.models import models_for
 
 PAGE = "rag/reembedding.html"
 
@@ -35,7 +35,7 @@ def detail(request: ConsoleRequest, id: str) -> HttpResponse:
                 form.refuse(error)
             else:
                 return say_and_go(request, "Re-embedding has begun. Searches go on meanwhile.", request.path)
-    context = head(request, library) | {"form": form, "models": text_models(), "former": _former(library)}
+    context = head(request, library) | {"form": form, "models": models_for(form), "former": _former(library)}
     if form.is_bound:
         return render_part(request, PAGE, "form", context, status=422)
     return render(request, PAGE, context)

@@ -10,10 +10,10 @@ from accounts.access import Action, Caller
 from accounts.web import ConsoleRequest, console_view
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.htmx import render_part
-from rag import retrieve
+from rag import retrieve, searching
 from rag.forms import DEFAULT_TOP_K, MOST_CHOICES, SearchForm
 from rag.models import Document, Library
-from rag.retrieve import Found, Result
+from rag.retrieve import Result
 from rag.views.libraries import counted
 
 
@@ -61,7 +61,7 @@ def _found(caller: Caller, form: SearchForm) -> dict[str, Any]:
         filters=said["filters"] or None,
         mode=said["mode"] or "hybrid",
     )
-    found: Found = retrieve.search(caller.workspace.pk, query)
+    found = searching.look_up(caller.workspace.pk, query)
     return {
         "found": found,
         "passages": [Passage(result, marked(result.content, result.highlights)) for result in found.results],

@@ -46,6 +46,9 @@ const draw = () => {
     item.bar.value = item.share;
     item.row.dataset.state = item.state;
     item.said.textContent = item.words;
+    // What went wrong is not looked for among hundreds that did not.
+    if (item.state === "failed" && !item.raised) list.prepend(item.row);
+    item.raised = item.state === "failed";
   }
   changed.clear();
   const [done, failed] = [count("done"), count("failed")];

@@ -13,6 +13,7 @@ from keys.models import GatewayKey, Provider
 from tests.analytics.ledger import record
 from tests.console.browser import Browser
 from tests.console.conftest import queries_of
+from tests.rag.shelves import make_document, make_library
 
 
 def test_a_program_gets_json(client: Client) -> None:
@@ -98,6 +99,22 @@ def test_a_sum_says_when_the_price_of_some_is_unknown(browser: Browser, owner: C
 
     assert "Cost ≥ $0.00338 1 request of unknown price" in page
     assert page.html.count("≥ $0.00338") == 2  # the period's, and the day's
+
+
+def test_the_overview_shows_libraries_that_hold_documents(browser: Browser, owner: Caller, stranger: Caller) -> None:
+    record(owner.workspace)
+    make_library(owner.workspace, "bare")
+    make_document(make_library(stranger.workspace, "foreign"), ["one"])
+    assert "No documents yet. Add some, and answers quote them." in browser.get("overview")
+
+    library = make_library(owner.workspace, "towers")
+    make_document(library, ["one"])
+    make_document(library, ["two"])
+    page = browser.get("overview")
+
+    assert "towers 2 documents" in page
+    assert "bare" not in page
+    assert "foreign" not in page
 
 
 def test_the_overview_asks_as_often_for_many_rows(browser: Browser, owner: Caller, demo: Provider) -> None:

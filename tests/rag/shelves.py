@@ -49,10 +49,16 @@ def make_document(
     document = Document.objects.create(
         workspace_id=library.workspace_id,
         library=library,
-        live_version=1,
         chunks=len(contents),
         size=1,
-        **{"status": "ready", "title": "A title", "language": "en", "sha256": random.randbytes(32), **fields},
+        **{
+            "status": "ready",
+            "live_version": 1,
+            "title": "A title",
+            "language": "en",
+            "sha256": random.randbytes(32),
+            **fields,
+        },
     )
     chunks = Chunk.objects.bulk_create(
         Chunk(

@@ -85,6 +85,25 @@ def test_changing_settings(browser: Browser, library: Library) -> None:
     assert (library.name, library.privacy_mode) == ("Guide", "strict")
 
 
+def test_documents_are_cut_again_when_chunks_change(browser: Browser, owner: Caller) -> None:
+    library = make_library(owner.workspace, "Handbook")
+    assert "cut again" not in browser.get("library-settings", library.pk)
+    assert "None of its documents" in browser.follow(browser.post("library-rechunk", library.pk))
+    document = make_document(library, ["one", "two"])
+
+    changed = browser.follow(browser.post("library-settings", library.pk, **SETTINGS))
+    assert "can be cut again below" in changed
+    assert "Cut them again" in changed
+    same = browser.follow(browser.post("library-settings", library.pk, **SETTINGS, privacy_mode="strict"))
+    assert "cut again below" not in same
+
+    begun = browser.follow(browser.post("library-rechunk", library.pk))
+    assert "1 document is cut again" in begun
+    assert "1 on the way" in begun
+    document.refresh_from_db()
+    assert document.status == "queued"
+
+
 def test_the_default_library_keeps_its_name_and_stays(browser: Browser, owner: Caller) -> None:
     library = services.default_library(owner.workspace.pk)
 
@@ -126,7 +145,8 @@ def test_a_viewer_sees_everything_and_gets_no_control(viewer: Caller, library: L
         assert 'method="post"' not in shown.html.partition("<main")[2]
     assert "New library" not in browser.get("libraries")
     for page in ("library-settings", "library-remove", "library-upload", "library-text", "library-url", "library-bulk",
-                 "library-reembedding", "library-reembedding-cancel", "library-reembedding-back"):  # fmt: skip
+                 "library-reembedding", "library-reembedding-cancel", "library-reembedding-back",
+                 "library-rechunk"):  # fmt: skip
         assert browser.post(page, library.pk, **SETTINGS, model="").status == 403
     assert browser.post("library-new", **SETTINGS).status == 403
 
@@ -137,7 +157,8 @@ def test_it_is_not_there_for_a_stranger(stranger: Caller, library: Library) -> N
     for page in ("library", "library-settings", "library-remove", "library-text", "library-url", "library-progress",
                  "library-reembedding", "library-reembedding-progress"):  # fmt: skip
         assert browser.get(page, library.pk).status == 404
-    for page in ("library-settings", "library-remove", "library-upload", "library-bulk", "library-reembedding"):
+    for page in ("library-settings", "library-remove", "library-upload", "library-bulk", "library-reembedding",
+                 "library-rechunk"):  # fmt: skip
         assert browser.post(page, library.pk, **SETTINGS).status == 404
     assert browser.get("library", "no-id").status == 404
     assert "Handbook" not in browser.get("libraries")
