@@ -41,9 +41,8 @@ def test_a_search_by_words_alone_says_so(browser: Browser, library: Library) -> 
 
 def test_what_is_still_on_its_way_is_said_where_nothing_is_found(browser: Browser, owner: Caller) -> None:
     library = make_library(owner.workspace, "New")
-    new = {"status": "queued", "live_version": 0}
-    make_document(library, [], **new)
-    make_document(make_library(owner.workspace, "Other"), [], **new)
+    make_document(library, [], status="queued", live_version=0)
+    make_document(make_library(owner.workspace, "Other"), [], status="queued", live_version=0)
 
     assert "1 document is still on its way." in browser.get("library-search", q="moon", mode="text", library="New")
     assert "2 documents are still on their way." in browser.get("library-search", q="moon", mode="text")
