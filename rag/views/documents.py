@@ -233,11 +233,12 @@ def _ask(request: ConsoleRequest, library: Library, rows: list[Document]) -> Htt
         "consequence": "Their texts, chunks and files go, and cached answers that quoted them. This cannot be undone.",
         "titles": [row.title for row in rows[:8]],
         "more": max(0, len(rows) - 8),
-        "ids": [row.pk for row in rows],
+        "hidden": [("action", "delete"), ("sure", "yes"), *(("id", row.pk) for row in rows)],
+        "button": "Delete documents",
         "action": request.path,
         "back": page_of(library),
     }
-    return render_part(request, "rag/bulk_delete.html", "dialog", context)
+    return render_part(request, "confirm.html", "dialog", context)
 
 
 def _told(request: ConsoleRequest, message: str, url: str) -> HttpResponse:
