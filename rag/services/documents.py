@@ -184,7 +184,7 @@ def _enter(actor: Actor, library: Library, stored: storage.Stored, facts: _Facts
         return same, False
     former = documents.filter(library=library, source=facts.source).order_by("created_at").first()
     if former is not None and facts.source:
-        return _next_version(former, stored, facts), True
+        return _next_version(actor, former, stored, facts), True
     document = Document(
         workspace_id=actor.workspace_id,
         library=library,
@@ -203,9 +203,10 @@ def _enter(actor: Actor, library: Library, stored: storage.Stored, facts: _Facts
     return document, True
 
 
-def _next_version(document: Document, stored: storage.Stored, facts: _Facts) -> Document:
-    """Have `document` say what `stored` says, as soon as that is ready."""
+def _next_version(actor: Actor, document: Document, stored: storage.Stored, facts: _Facts) -> Document:
+    """Have `document` say what `stored` says, as soon as that is ready. What is asked of models for it asks `actor`."""
     former = document.file
+    document.created_by_id, document.key_id = actor.user_id, actor.key_id
     document.version += 1
     document.sha256, document.size, document.file = stored.sha256, stored.size, stored.name
     document.media_type = facts.media_type

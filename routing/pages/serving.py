@@ -9,9 +9,11 @@ import orjson
 from django.http import HttpRequest
 from ninja import Router
 
+from accounts.access import in_workspace
 from gateway_project.lib.errors import ApiError, NotFound
 from gateway_project.lib.wire import WireRequest, WireResponse
 from keys.queries import KeyFacts, unkeyed
+from rag.models import Document, PrivacyMode
 from routing import snapshot
 from routing.afresh import answered
 from routing.documents.serving import in_thread, lookups
@@ -46,8 +48,11 @@ async def page_text(request: HttpRequest) -> WireResponse:
         given = wire.wire_headers.get(b"authorization", b"")
         if not given.startswith(PREFIX):
             raise NotFound("There is no such page.")
+        # Before the picture is read: nobody else may send one.
+        asked, picture = ticket.opened(given.removeprefix(PREFIX).decode("latin-1"))
         png = await wire.read_body(MOST_BYTES)
-        asked = ticket.opened(given.removeprefix(PREFIX).decode("latin-1"), png)
+        if ticket.digest(png) != picture:
+            raise NotFound("There is no such page.")
         text, again = await _read(asked, png)
     except ApiError as error:
         return error_answer(error)
@@ -55,6 +60,9 @@ async def page_text(request: HttpRequest) -> WireResponse:
 
 
 async def _read(asked: Ticket, png: bytes) -> tuple[str | None, bool]:
+    privacy = await in_thread(lookups, _privacy_now, asked)
+    if privacy is None:
+        return None, False
     exchange = Exchange(
         endpoint=CHAT,
         caller=await _caller(asked),
@@ -63,7 +71,7 @@ async def _read(asked: Ticket, png: bytes) -> tuple[str | None, bool]:
         wishes=Wishes(
             task="ocr",
             cache="off",
-            privacy_mode="strict" if asked.strict else "",
+            privacy_mode="strict" if asked.strict or privacy == PrivacyMode.STRICT else "",
             metadata={MARK: asked.document, f"{MARK}_page": str(asked.page)},
         ),
     )
@@ -72,6 +80,12 @@ async def _read(asked: Ticket, png: bytes) -> tuple[str | None, bool]:
     except ApiError as error:
         return None, error.status in PASSING and bool(exchange.attempts)
     return _text(answer), False
+
+
+def _privacy_now(asked: Ticket) -> str | None:
+    """What the document's library says by now: a long one is read for minutes. None: the document is gone."""
+    documents = in_workspace(Document.objects.filter(pk=asked.document), asked.workspace)
+    return documents.values_list("library__privacy_mode", flat=True).first()
 
 
 async def _caller(asked: Ticket) -> KeyFacts:

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import socket
 import time
 from typing import Any
 
@@ -93,6 +94,56 @@ def test_pages_of_a_strict_library_stay_in_the_house(make_scene: MakeScene) -> N
     assert cloud.received() == []
     (call,) = calls_for(cloud.account, document)
     assert (call["status"], call["error_code"], call["cost_usd"]) == (403, "permission_denied", "0")
+
+
+def test_a_library_that_becomes_strict_keeps_the_pages_that_are_left(make_scene: MakeScene) -> None:
+    cloud = make_scene(kind="openai")
+    cloud.behave({"text": SAID, "delay": 3.0})
+    name = library(cloud, ocr=cloud.model)
+    sent = cloud.http.post(
+        "/documents/ingest",
+        files={"file": ("scan.pdf", scan("Invoice 1", "Invoice 2", "Invoice 3"))},
+        data={"library": name},
+    ).json()
+    end = time.monotonic() + WITHIN
+    while not cloud.received():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    cloud.account.call("PATCH", f"/api/libraries/{sent['library_id']}", 200, privacy_mode="strict")
+    while (document := cloud.http.get(f"/documents/{sent['id']}").json())["status"] not in ("ready", "failed"):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert document["notes"] == [
+        "Pages without text were read by OCR: 1.", "Pages without text were left out: 2-3.",
+    ]  # fmt: skip
+    assert len(cloud.received()) == 1
+
+
+def test_a_new_version_is_read_for_who_uploaded_it(make_scene: MakeScene) -> None:
+    cloud = make_scene(kind="openai")
+    cloud.behave({"text": SAID})
+    name = library(cloud, ocr=cloud.model)
+    assert read(cloud, name, scan("First"))["status"] == "ready"
+    key = cloud.account.create_key(privacy_mode="strict")
+    with httpx.Client(
+        base_url=cloud.url, timeout=15, trust_env=False, headers={"authorization": f"Bearer {key['key']}"}
+    ) as strict:
+        end = time.monotonic() + 5
+        while strict.get("/v1/models").status_code == 401:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert read(cloud, name, scan("Second"), strict)["status"] == "failed"
+    assert len(cloud.received()) == 1
+
+
+def test_a_picture_is_read_from_nobody_but_the_installations_own_worker(scene: Scene) -> None:
+    for given in ({}, {"authorization": "Bearer forged"}, {"authorization": scene.http.headers["authorization"]}):
+        with socket.create_connection((httpx.URL(scene.url).host, httpx.URL(scene.url).port or 80), 5) as client:
+            lines = ["POST /documents/pages/text HTTP/1.1", "host: gateway", "content-length: 15000000"]
+            lines += [f"{name}: {value}" for name, value in given.items()]
+            client.sendall("\r\n".join([*lines, "", ""]).encode())
+            # Before a byte of it was sent.
+            assert b" 404 " in client.recv(100)
 
 
 def test_nobody_reads_where_the_library_says_so(scene: Scene) -> None:
