@@ -101,7 +101,7 @@ class VectorStore(Protocol):
         """Where the words of a query occur in each passage (its content and its language): ranges of characters."""
 
     def maintain(self) -> None:
-        """Give spaces that have grown an index of their own, take it from those that are empty. Never stops a search.
+        """Give spaces that have grown an index of their own, take it from those that shrank. Never stops a search.
 
         Outside a transaction, on one worker at a time.
         """

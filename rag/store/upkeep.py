@@ -1,4 +1,4 @@
-"""Spaces that grow get a part and indexes of their own, and lose them when they are empty; searches go on meanwhile.
+"""Spaces that grow get a part and indexes of their own, and lose them when they shrink; searches go on meanwhile.
 
 Every step can be repeated: what a killed worker left half done, the next round finishes. Rows are moved a few
 documents a transaction, and a search sees each row in the one part or the other.
@@ -17,8 +17,9 @@ from rag.store.parts import MOST_INDEXED, MOVING, SHARED, hnsw, lock_of, table, 
 
 logger = logging.getLogger(__name__)
 
-# A space of so many entries gets a part of its own.
-GROWN = 20_000
+# A space of so many entries gets a part of its own, and keeps it until it has but that share of them: what wavers
+# around a bound is not moved to and fro.
+GROWN, SHRUNK = 20_000, 0.25
 # Neighbours of a node in the graph, and how many are in view while it is built.
 M, EF_CONSTRUCTION = 16, 200
 # Documents whose entries are moved in one transaction.
@@ -70,7 +71,7 @@ def maintain() -> None:
                 promote(connection, space_id)
         for space_id, in_use in connection.execute(_OWN).fetchall():
             with _later():
-                if in_use and not _empty(connection, space_id):
+                if in_use and not _is_small(connection, space_id):
                     promote(connection, space_id)
                 else:
                     demote(connection, space_id)
@@ -204,10 +205,12 @@ def _patient(connection: Connection) -> Iterator[None]:
         connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(IMPATIENT)))
 
 
-def _empty(connection: Connection, space_id: int) -> bool:
-    """Whether the space has no row in either part."""
-    found = "SELECT NOT EXISTS (SELECT FROM rag_entry WHERE part IN (%s, %s) AND space_id = %s)"
-    return bool(connection.execute(found, [SHARED, space_id, space_id]).fetchone()[0])  # type: ignore[index]
+def _is_small(connection: Connection, space_id: int) -> bool:
+    """Whether the space has too few rows, in both parts, for a part of its own."""
+    least = max(1, int(GROWN * SHRUNK))
+    found = "SELECT count(*) FROM (SELECT FROM rag_entry WHERE part IN (%s, %s) AND space_id = %s LIMIT %s) AS first"
+    rows = connection.execute(found, [SHARED, space_id, space_id, least]).fetchone()[0]  # type: ignore[index]
+    return bool(rows < least)
 
 
 def _drop(connection: Connection, name: str) -> None:

@@ -89,6 +89,28 @@ def test_a_space_that_has_grown_gets_its_part_and_an_empty_one_loses_it(
     assert not space.partitioned
 
 
+def test_a_space_that_has_shrunk_far_goes_back_to_the_others_and_a_little_is_not_far(
+    library: Library, space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "GROWN", 40)
+    documents = fill(library, 4)
+    store.current.maintain()
+    assert parts.layout(space).own
+
+    for document in documents[:3]:
+        Document.objects.filter(pk=document.pk).delete()
+    store.current.maintain()
+    space.refresh_from_db()
+    assert (parts.layout(space).own, space.partitioned) == (True, True)
+
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM rag_entry WHERE chunk_id = (SELECT min(chunk_id) FROM rag_entry)")
+    store.current.maintain()
+    space.refresh_from_db()
+    assert (parts.layout(space).own, space.partitioned) == (False, False)
+    assert len(store.current.search_vector(space, vector(1.0, dimension=DIMENSION), Scope([library.pk]), 50)) == 9
+
+
 def test_the_part_of_a_workspace_that_is_gone_goes(library: Library, space: Space, workspace: Workspace) -> None:
     fill(library, 1)
     promote(space)
@@ -100,7 +122,10 @@ def test_the_part_of_a_workspace_that_is_gone_goes(library: Library, space: Spac
     assert not parts.layout(space).own
 
 
-def test_a_build_that_was_broken_off_is_finished(library: Library, space: Space) -> None:
+def test_a_build_that_was_broken_off_is_finished(
+    library: Library, space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "GROWN", 100)
     fill(library, 3)
     promote(space)
     with connection.cursor() as cursor:
