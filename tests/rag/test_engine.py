@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from pytest_django.fixtures import Settings
 
-from rag.embedding.engine import Engine
+from rag.embedding.engine import Engine, runner
 from rag.embedding.engine.core import Made
 from rag.embedding.errors import (
     BadDimensions,
@@ -336,6 +336,46 @@ def test_those_who_come_while_a_batch_runs_share_the_next(engine: Engine) -> Non
     for call in calls:
         call.result.result(10)
     assert sizes == [1, 15]
+
+
+def turns_of_large_calls(engine: Engine, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int]) -> list[str]:
+    """Whose batches of four ran, in order; each call is of so many texts of its one word, and all come at once."""
+    monkeypatch.setattr(runner, "MOST_INPUTS", 4)
+    model = engine._get("", "text").model
+    words = {tuple(model.prepare([word], "query", truncate=False)[0].ids): word for word in sizes}
+    plain, order, begun, go = model.run, [], threading.Event(), threading.Event()
+
+    def noting(inputs: Sequence[Any]) -> torch.Tensor:
+        begun.set()
+        go.wait(10)
+        order.append(words.get(tuple(inputs[0].ids), "first"))
+        rows: torch.Tensor = plain(inputs)
+        return rows
+
+    model.run = noting
+    calls = [engine.embed(["answer"])]
+    begun.wait(10)
+    calls += [engine.embed([word] * size) for word, size in sizes.items()]
+    go.set()
+    for call in calls:
+        call.result.result(30)
+    return order[1:]
+
+
+def test_large_calls_end_one_after_the_other(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = turns_of_large_calls(engine, monkeypatch, {"paris": 100, "france": 100})
+
+    left = len(turns) - 1 - turns[::-1].index("paris" if turns[-1] == "france" else "france")
+    assert len(turns) == 50
+    assert left <= 35
+
+
+def test_a_large_call_gets_its_turns_while_shorter_ones_come(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = turns_of_large_calls(engine, monkeypatch, {"capital": 400, "paris": 100, "france": 100})
+
+    first = turns[:60]
+    assert first.count("capital") >= 10
+    assert set(turns[-60:]) == {"capital"}
 
 
 def test_what_waits_is_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

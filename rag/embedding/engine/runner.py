@@ -2,6 +2,8 @@
 
 Nothing waits for company: a call that finds the thread idle runs at once, and those that arrive meanwhile are the next
 batch. A large call gives way to small ones after each of its batches, and gets every `PATIENCE`th turn at the least.
+Of large calls the one with the least left goes on: so they end one after the other and not all at once, and what its
+caller does next, such as to read a document, is done while the others are at work.
 """
 
 import logging
@@ -21,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 # Small calls in a row while a large one waits.
 PATIENCE = 8
+# Every so many turns of large calls go to the one that had none for the longest time, however much is left of it.
+ROTATION = 4
 # Inputs, and tokens of them, that may wait in all.
 MOST_WAITING = 50_000
 MOST_TOKENS_WAITING = 30_000_000
@@ -118,7 +122,7 @@ class Runner:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopped = False
-        self._in_a_row = 0
+        self._in_a_row = self._large_turns = 0
         self._shared_at = 0.0
         self._waiting_inputs = self._waiting_tokens = 0
         self._paces: dict[int, Pace] = {}
@@ -184,13 +188,20 @@ class Runner:
             self._in_a_row += 1
             return self._gather()
         self._in_a_row = 0
-        job = self._large.popleft()
+        job = self._next_large()
         end = batches.end_of_batch(job.order, job.at, job.lengths, self._pace(job.model).tokens(), MOST_INPUTS)
         part = job.order[job.at : end]
         job.at = end
-        if job.left:  # behind the others, so that two large ones advance side by side
+        if job.left:
             self._large.append(job)
         return [(job, part)]
+
+    def _next_large(self) -> Job:
+        """Taken out of the queue, in which they stand by how long each had no turn."""
+        self._large_turns += 1
+        job = self._large[0] if self._large_turns % ROTATION == 0 else min(self._large, key=lambda each: each.left)
+        self._large.remove(job)
+        return job
 
     def _gather(self) -> list[tuple[Job, Sequence[int]]]:
         """The oldest small job and those of the same model that fit beside it."""
