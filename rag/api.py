@@ -17,6 +17,7 @@ from rag.downloads import as_file
 from rag.models import Document, Library
 from rag.schemas import (
     DocumentOut,
+    FilledTitle,
     FoundOut,
     LibraryChange,
     LibraryOut,
@@ -26,7 +27,6 @@ from rag.schemas import (
     ReembeddingOut,
     ReembedIn,
     SearchIn,
-    Title,
     Uploaded,
     show_document,
     show_reembedding,
@@ -137,7 +137,7 @@ class DocumentQuery(PageQuery):
 
 
 class DocumentChange(Strict):
-    title: Title | None = None
+    title: FilledTitle | None = None
     metadata: Metadata | None = None
 
 
@@ -231,9 +231,7 @@ def change_document(
 ) -> dict[str, Any]:
     document = _document(request, library_id, document_id, change=True)
     return show_document(
-        services.change_document(
-            Actor.of(request.auth), document, title=payload.title or None, metadata=payload.metadata
-        )
+        services.change_document(Actor.of(request.auth), document, title=payload.title, metadata=payload.metadata)
     )
 
 

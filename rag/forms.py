@@ -19,7 +19,7 @@ PRIVACY_CHOICES = [
     (PrivacyMode.FLEXIBLE, "Flexible: cloud models, too"),
 ]
 STATUS_CHOICES = [("", "Any"), ("waiting", "On its way"), (Status.READY, "Ready"), (Status.FAILED, "Failed")]
-MODES = [("hybrid", "Meaning and words"), ("vector", "Meaning"), ("text", "Words")]
+MODES = [("hybrid", "Both"), ("vector", "Meaning"), ("text", "Words")]
 # Characters of metadata or filters as JSON.
 LONGEST_JSON = 64 * 1024
 # Passages that a search shows unless it says how many.
@@ -48,7 +48,7 @@ class LibraryForm(ConsoleForm):
         min_value=CHUNK_TOKENS[0],
         max_value=CHUNK_TOKENS[1],
         label="Chunk size, in tokens",
-        help_text="At most what the model reads. Of what is added from now on.",
+        help_text="Of what is added from now on.",
         widget=forms.NumberInput(attrs={"placeholder": str(DEFAULTS[0])}),
     )
     overlap = forms.IntegerField(
@@ -175,7 +175,7 @@ class SearchForm(ConsoleForm):
         widget=forms.TextInput(attrs={**PLAIN, "type": "search", "class": "form-control"}),
     )
     library = forms.ChoiceField(required=False, label="In")
-    mode = forms.ChoiceField(choices=MODES, required=False, label="By")
+    mode = forms.ChoiceField(choices=MODES, required=False, label="Search by")
     top_k = forms.IntegerField(
         required=False,
         min_value=1,

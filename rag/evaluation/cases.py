@@ -69,7 +69,7 @@ def _reader(content: bytes) -> "csv.DictReader[str]":
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"file: is not UTF-8 (byte {error.start:,}).", param="file") from None
+        raise InvalidRequest(f"file: is not UTF-8 (byte {error.start:,}); save it as that.", param="file") from None
     if "\0" in text:
         raise InvalidRequest("file: is not a CSV file.", param="file")
     head = text.partition("\n")[0]

@@ -16,7 +16,7 @@ def check_model(name: str) -> None:
     try:
         client.current.find_sync(name)
     except (UnknownModel, ModelUnavailable) as error:
-        raise InvalidRequest(f"model: {error}{_others()}", param="model") from None
+        raise InvalidRequest(f"model: must be one that can be used here: {error}{_others()}", param="model") from None
     except EmbeddingError:
         return
 
@@ -27,4 +27,4 @@ def _others() -> str:
     except EmbeddingError:
         return ""
     usable = [state.id for state in states if state.modality == "text" and state.available]
-    return f" There are: {', '.join(usable)}." if usable else ""
+    return f" Available: {', '.join(usable)}." if usable else ""

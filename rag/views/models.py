@@ -46,11 +46,10 @@ def models_for(form: Form) -> Models:
     """As `text_models`; where `form` asks for a model its hint names those that there are."""
     models = text_models()
     if "model" in form.fields and models.choices:
-        are = "is" if len(models.choices) == 1 else "are"
         more = ", …" if len(models.choices) > NAMED else ""
         named = format_html_join(", ", "<code>{}</code>", ((name,) for name in models.choices[:NAMED]))
-        field = form.fields["model"]
-        field.help_text = format_html("{} There {} {}{}.", field.help_text, are, named, more)
+        field = form["model"]
+        field.help_text = format_html("{} Available: {}{}.", field.help_text, named, more)
     return models
 
 

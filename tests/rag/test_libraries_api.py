@@ -99,7 +99,7 @@ def test_a_model_that_nobody_can_embed_with(api: ApiClient, library: Library, em
         ):
             assert (answer.status, answer.error["param"]) == (400, "model")
             assert why in answer.error["message"]
-            assert answer.error["message"].endswith("There are: all-MiniLM-L6-v2.")
+            assert answer.error["message"].endswith("Available: all-MiniLM-L6-v2.")
     assert not Library.objects.filter(name="other").exists()
     assert api.post(LIBRARIES, name="other", model="all-MiniLM-L6-v2").status == 201
 
@@ -188,6 +188,7 @@ def test_a_document_is_read_changed_stopped_and_deleted(api: ApiClient, document
     assert api.get(f"{path}/chunks").json == {"data": [], "next_cursor": None}
     assert api.patch(path, metadata={"year": 1}, title="Another").json["metadata"] == {"year": 1}
     assert api.patch(path, metadata={"": 1}).error["param"] == "metadata"
+    assert api.patch(path, title=" ").error["message"] == "title: must not be empty."
 
     stopped = api.post(f"{path}/cancel").json
     assert (stopped["status"], stopped["error_code"]) == ("failed", "cancelled")
