@@ -9,14 +9,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-import redis
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 from gateway_project.lib.ids import uuid7_text
+
+if TYPE_CHECKING:
+    import redis
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +69,8 @@ class Channel(threading.Thread):
         self.join(2 * PATIENCE)
 
     def run(self) -> None:
+        import redis  # 5 MB, where there is no Redis
+
         while not self._stopping.is_set():
             try:
                 self._follow()
@@ -80,6 +84,8 @@ class Channel(threading.Thread):
                 self._stopping.wait(RETRY_AFTER)
 
     def _follow(self) -> None:
+        import redis
+
         with (
             redis.Redis.from_url(self._url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE) as client,
             client.pubsub(ignore_subscribe_messages=True) as news,
@@ -111,7 +117,7 @@ class Channel(threading.Thread):
                         gatherer()
                 self._send(client)
 
-    def _send(self, client: redis.Redis) -> None:
+    def _send(self, client: "redis.Redis") -> None:
         while self._unsent:
             count = min(len(self._unsent), LONGEST_MESSAGE)
             client.publish(self._name, orjson.dumps([self.process, [self._unsent.popleft() for _ in range(count)]]))

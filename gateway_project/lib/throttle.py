@@ -17,7 +17,6 @@ from django.conf import settings
 from django.core.cache import cache
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
-from redis.exceptions import RedisError
 
 from gateway_project.lib.errors import RateLimitExceeded, ServiceUnavailable
 
@@ -78,6 +77,10 @@ class Throttle:
 
 def _with_cache(work: Callable[[BaseCache], T]) -> T:
     """`work` on the shared counts; on this process's own, or not at all, while Redis is away (LIMITS_FAIL)."""
+    if not settings.REDIS_URL:
+        return work(cache)
+    from redis.exceptions import RedisError  # 5 MB, where there is no Redis
+
     try:
         return work(cache)
     except RedisError as error:

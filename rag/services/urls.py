@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway_project.lib.errors import InvalidRequest
-from rag.ingest.fetch import FetchError, fetched
 from rag.models import Document, Library
 from rag.naming import name_of
 from rag.services.actor import Actor
@@ -23,6 +22,8 @@ def upload_url(
 
     Raises `InvalidRequest` naming `url` for one that may not be used or does not answer, `RequestTooLarge`.
     """
+    from rag.ingest.fetch import FetchError, fetched  # an HTTP client of 3 MB, which most processes never need
+
     url = url.strip()
     try:
         with fetched(url) as answer:

@@ -149,11 +149,12 @@ def test_one_subject_is_not_another() -> None:
         Throttle("a", 1, LONG).hit("y")
 
 
-AWAY = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}}
+NOBODY = "redis://127.0.0.1:1/0"
+AWAY = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": NOBODY}}
 
 
 def test_without_redis_each_process_counts_alone(settings: Settings) -> None:
-    settings.CACHES = AWAY
+    settings.CACHES, settings.REDIS_URL = AWAY, NOBODY
     throttle = Throttle("away", 2, LONG)
 
     throttle.hit("x")
@@ -165,7 +166,7 @@ def test_without_redis_each_process_counts_alone(settings: Settings) -> None:
 
 
 def test_without_redis_nothing_passes_when_the_operator_says_so(settings: Settings) -> None:
-    settings.CACHES, settings.LIMITS_FAIL = AWAY, "closed"
+    settings.CACHES, settings.REDIS_URL, settings.LIMITS_FAIL = AWAY, NOBODY, "closed"
 
     with pytest.raises(ServiceUnavailable) as refusal:
         Throttle("closed", 2, LONG).hit("x")

@@ -9,7 +9,7 @@ from gateway_project.env import BASE_DIR
 
 HEAVY = (
     "celery", "litellm", "torch", "transformers", "sentence_transformers", "tokenizers", "numpy", "huggingface_hub",
-    "PIL", "twisted", "daphne", "structlog",
+    "PIL", "twisted", "daphne", "structlog", "redis", "httpcore", "httpx", "snowballstemmer",
 )  # fmt: skip
 
 

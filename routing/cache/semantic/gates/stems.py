@@ -1,8 +1,10 @@
 """What all forms of a word have in common, by the Snowball stemmers."""
 
 import functools
+from typing import TYPE_CHECKING
 
-import snowballstemmer
+if TYPE_CHECKING:
+    import snowballstemmer
 
 STEMMERS = {
     "da": "danish", "de": "german", "en": "english", "es": "spanish", "fi": "finnish", "fr": "french",
@@ -21,5 +23,7 @@ def stem(word: str, language: str = "en") -> str:
 
 
 @functools.cache
-def _stemmer(name: str) -> snowballstemmer.stemmer:
+def _stemmer(name: str) -> "snowballstemmer.stemmer":
+    import snowballstemmer  # 2 MB, and semantic caches are off unless a policy has one
+
     return snowballstemmer.stemmer(name)
