@@ -14,9 +14,15 @@ from tests.gateway.account import Account
 from tests.gateway.budgets import TOKENS, Payer, price
 from tests.gateway.process import SERVER, Process, supervisor, web_process
 from tests.gateway.scene import Scene
+from tests.redis_server import RedisServer, running_redis
 from tests.upstream import Upstream
 
 MakeScene = Callable[..., Scene]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs several processes comes last: they are there for these tests alone."""
+    items.sort(key=lambda item: item.path.stem.endswith("_shared"))
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +58,25 @@ def impatient(gateway: Process) -> Iterator[Process]:
     process.wait_until_ready()
     yield process
     process.stop()
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pair(redis: RedisServer) -> Iterator[tuple[Process, Process]]:
+    """Another product, which has a Redis, and one more web process on the same data."""
+    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
+        first = supervisor(Path(directory), REDIS_URL=redis.url)
+        first.wait_until_ready()
+        second = web_process(Path(directory), REDIS_URL=redis.url)
+        second.wait_until_ready()
+        yield first, second
+        second.stop()
+        first.stop()
 
 
 @pytest.fixture(scope="session")

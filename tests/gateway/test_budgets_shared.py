@@ -2,41 +2,20 @@
 
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.gateway.account import Account
 from tests.gateway.budgets import COST, TOKENS, ask_at_once, price, spent_of
-from tests.gateway.process import Process, supervisor, web_process
+from tests.gateway.process import Process, web_process
 from tests.gateway.scene import CHAT, Scene
 from tests.gateway.short_lease_settings import BUDGETS_LEASE
-from tests.redis_server import RedisServer, running_redis
+from tests.redis_server import RedisServer
 from tests.upstream import Upstream
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    with running_redis() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def pair(redis: RedisServer) -> Iterator[tuple[Process, Process]]:
-    """The product, and one more web process on the same data."""
-    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
-        first = supervisor(Path(directory), REDIS_URL=redis.url)
-        first.wait_until_ready()
-        second = web_process(Path(directory), REDIS_URL=redis.url)
-        second.wait_until_ready()
-        yield first, second
-        second.stop()
-        first.stop()
 
 
 @pytest.fixture(scope="module")

@@ -1,55 +1,28 @@
 """The cache of several processes: shared through Redis, purged everywhere, and no worse off when Redis is away."""
 
-import shutil
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import pytest
-import redis
 
 from tests.gateway.account import Account
-from tests.gateway.process import Process, supervisor, web_process
+from tests.gateway.process import Process
 from tests.gateway.scene import CHAT, Scene
+from tests.redis_server import RedisServer
 from tests.upstream import Upstream
-
-pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server")
 
 SECRET = "word 0"
 CACHE = "/api/routing/cache"
 
 
-class RedisServer:
-    """A Redis of the tests' own, which can be taken away."""
+class Kept:
+    """What the processes keep in their Redis."""
 
-    def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.client = redis.Redis.from_url(self.url)
-        self.start()
-
-    def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--save", ""]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        wait_until(self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            return bool(self.client.ping())
-        except redis.ConnectionError:
-            return False
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(10)
+    def __init__(self, redis: RedisServer) -> None:
+        self.client = redis.client()
 
     def answers(self) -> dict[bytes, bytes]:
         return {name: cast("bytes", self.client.get(name)) for name in self.client.scan_iter("*:cache:*")}
@@ -62,25 +35,11 @@ def wait_until(is_so: Callable[[], bool], within: float = 10) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    server = RedisServer()
-    yield server
-    server.client.close()
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def pair(server: RedisServer) -> Iterator[tuple[Process, Process]]:
-    """The product, and one more web process on the same data."""
-    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
-        first = supervisor(Path(directory), REDIS_URL=server.url)
-        first.wait_until_ready()
-        second = web_process(Path(directory), REDIS_URL=server.url)
-        second.wait_until_ready()
-        yield first, second
-        second.stop()
-        first.stop()
+@pytest.fixture
+def kept(redis: RedisServer) -> Iterator[Kept]:
+    kept = Kept(redis)
+    yield kept
+    kept.client.close()
 
 
 class Stage(Scene):
@@ -115,8 +74,8 @@ class Stage(Scene):
 
 
 @pytest.fixture
-def stage(pair: tuple[Process, Process], upstream: Upstream, server: RedisServer) -> Iterator[Stage]:
-    server.client.flushall()
+def stage(pair: tuple[Process, Process], upstream: Upstream, kept: Kept) -> Iterator[Stage]:
+    kept.client.flushall()
     stage = Stage(pair, upstream)
     yield stage
     stage.there.close()
@@ -130,27 +89,27 @@ def test_what_one_process_was_answered_the_other_gives(stage: Stage) -> None:
     assert stage.calls() == 1
 
 
-def test_nobody_reads_it_in_redis(stage: Stage, server: RedisServer) -> None:
+def test_nobody_reads_it_in_redis(stage: Stage, kept: Kept) -> None:
     stage.here()
-    wait_until(lambda: len(server.answers()) == 1)
-    [(name, value)] = server.answers().items()
+    wait_until(lambda: len(kept.answers()) == 1)
+    [(name, value)] = kept.answers().items()
     for secret in (SECRET, stage.model, "Say something"):
         assert secret.encode() not in name + value
-    assert 0 < server.client.ttl(name) <= 3600
+    assert 0 < kept.client.ttl(name) <= 3600
 
 
 @pytest.mark.parametrize("fields", [{"privacy_mode": "strict"}, {"sensitivity": "confidential"}])
-def test_a_strict_answer_stays_in_its_process(stage: Stage, server: RedisServer, fields: dict[str, str]) -> None:
+def test_a_strict_answer_stays_in_its_process(stage: Stage, kept: Kept, fields: dict[str, str]) -> None:
     assert (stage.here(**fields), stage.here(**fields)) == ("miss", "hit")
     assert stage.beyond(**fields) == "miss"
-    assert server.answers() == {}
+    assert kept.answers() == {}
 
 
 @pytest.mark.parametrize(
     "spoil", [lambda value: value[: len(value) // 2], lambda value: value[:-1] + b"?", lambda _: b""]
 )
 def test_what_was_cut_or_changed_is_a_miss_and_counted(
-    stage: Stage, server: RedisServer, pair: tuple[Process, Process], spoil: Callable[[bytes], bytes]
+    stage: Stage, kept: Kept, pair: tuple[Process, Process], spoil: Callable[[bytes], bytes]
 ) -> None:
     def unreadable() -> float:
         lines = httpx.get(f"{pair[1].url}/metrics", trust_env=False).text.splitlines()
@@ -158,20 +117,20 @@ def test_what_was_cut_or_changed_is_a_miss_and_counted(
 
     before = unreadable()
     stage.here()
-    wait_until(lambda: len(server.answers()) == 1)
-    [(name, value)] = server.answers().items()
-    server.client.set(name, spoil(value))
+    wait_until(lambda: len(kept.answers()) == 1)
+    [(name, value)] = kept.answers().items()
+    kept.client.set(name, spoil(value))
     assert stage.beyond() == "miss"
     assert unreadable() == before + 1
     assert stage.beyond() == "hit"
 
 
-def test_a_purge_reaches_every_process_and_redis(stage: Stage, server: RedisServer) -> None:
+def test_a_purge_reaches_every_process_and_redis(stage: Stage, kept: Kept) -> None:
     stage.here()
     stage.here(privacy_mode="strict")
     assert stage.beyond() == "hit"
     assert stage.purge() == 2
-    assert server.answers() == {}
+    assert kept.answers() == {}
     wait_until(lambda: stage.beyond() == "miss", within=2)
     assert stage.here(privacy_mode="strict") == "miss"
 
@@ -193,14 +152,14 @@ def test_a_purge_takes_what_it_names_and_nothing_else(stage: Stage) -> None:
     assert [stage.here(**fields) for fields in asked.values()] == ["miss"] * 3
 
 
-def test_without_redis_each_process_goes_on(stage: Stage, server: RedisServer) -> None:
+def test_without_redis_each_process_goes_on(stage: Stage, redis: RedisServer) -> None:
     stage.here()
-    server.stop()
+    redis.stop()
     try:
         assert (stage.here(), stage.beyond(seed=1), stage.beyond(seed=1)) == ("hit", "miss", "hit")
         error = stage.account.call("POST", f"{CACHE}/purge", 503)["error"]
         assert "Redis" in error["message"]
         assert stage.here() == "miss"
     finally:
-        server.start()
+        redis.start()
     wait_until(lambda: (stage.here(seed=2), stage.beyond(seed=2))[1] == "hit", within=15)

@@ -124,8 +124,8 @@ def test_a_call_may_have_2048_texts(scene: Scene) -> None:
     data = answer.json()["data"]
     assert [each["index"] for each in data] == list(range(2048))
     assert scene.record(answer)["prompt_tokens"] == answer.json()["usage"]["prompt_tokens"]
-    plain = post(scene, f"{PATH}/text", texts=texts, model=MODEL).json()
-    assert plain["embeddings"][2047] == pytest.approx(data[2047]["embedding"], abs=1e-5)
+    plain = post(scene, f"{PATH}/text", texts=texts[2000:], model=MODEL).json()
+    assert plain["embeddings"][47] == pytest.approx(data[2047]["embedding"], abs=1e-5)
     refused(post(scene, input=[*texts, "one more"], model=MODEL), 400, "input")
 
 

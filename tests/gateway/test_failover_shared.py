@@ -1,38 +1,14 @@
 """Two web processes with a Redis between them: what one has found out about a target, the other does not find out."""
 
-import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.gateway.account import Account
-from tests.gateway.process import Process, supervisor, web_process
+from tests.gateway.process import Process
 from tests.gateway.scene import Scene
-from tests.redis_server import running_redis
 from tests.upstream import Upstream
-
-
-@pytest.fixture
-def redis_url() -> Iterator[str]:
-    with running_redis() as server:
-        yield server.url
-
-
-@pytest.fixture
-def pair(redis_url: str) -> Iterator[tuple[Process, Process]]:
-    """The product, and one more web process on the same data."""
-    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
-        first = supervisor(Path(directory), REDIS_URL=redis_url)
-        first.wait_until_ready()
-        second = web_process(Path(directory), REDIS_URL=redis_url)
-        second.wait_until_ready()
-        yield first, second
-        second.stop()
-        first.stop()
 
 
 def test_what_one_process_found_out_the_other_knows(pair: tuple[Process, Process], upstream: Upstream) -> None:
@@ -56,19 +32,23 @@ def test_what_one_process_found_out_the_other_knows(pair: tuple[Process, Process
     scene.behave({"status": 503})
     while ask(scene.http).headers["x-gateway-attempts"] != "1":
         pass
-    end = time.monotonic() + 2
+    end = time.monotonic() + 5
     while state_there()["state"] != "open":
         assert time.monotonic() < end
     assert state_there()["reason"]
-    calls = len(scene.received())
-    assert ask(there).headers["x-gateway-attempts"] == "1"
-    assert len(scene.received()) == calls
+
+    def spared() -> bool:
+        calls = len(scene.received())
+        return ask(there).headers["x-gateway-attempts"] == "1" and len(scene.received()) == calls
+
+    # On a busy machine its pause may be over by now, and it is tried; each try that fails makes the pause longer.
+    assert spared() or spared() or spared()
     scene.behave({})
     end = time.monotonic() + 10
     while ask(there).headers["x-gateway-provider"] != scene.name:
         assert time.monotonic() < end
         time.sleep(0.05)
-    end = time.monotonic() + 2
+    end = time.monotonic() + 5
     while ask(scene.http).headers["x-gateway-provider"] != scene.name:
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -1,44 +1,33 @@
 """Four web processes and a Redis: a limit is the limit of the whole installation, also while Redis is away."""
 
 import asyncio
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.gateway.account import Account
-from tests.gateway.process import Process, supervisor, web_process
+from tests.gateway.process import Process, web_process
 from tests.gateway.scene import CHAT, MESSAGES
-from tests.redis_server import RedisServer, running_redis
+from tests.redis_server import RedisServer
 
 BODY = {"model": "auto", "messages": MESSAGES}
 
 
 @pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    with running_redis() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def four(redis: RedisServer) -> Iterator[list[Process]]:
-    """The product, and three more web processes on the same data."""
-    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
-        started = [supervisor(Path(directory), REDIS_URL=redis.url)]
-        try:
-            started[0].wait_until_ready()
-            started += [web_process(Path(directory), REDIS_URL=redis.url) for _ in range(3)]
-            for process in started[1:]:
-                process.wait_until_ready()
-            yield started
-        finally:
-            for process in reversed(started):
-                process.stop()
+def four(pair: tuple[Process, Process], redis: RedisServer) -> Iterator[list[Process]]:
+    """The pair, and two more web processes on the same data."""
+    more = [web_process(pair[0].data_dir, REDIS_URL=redis.url) for _ in range(2)]
+    try:
+        for process in more:
+            process.wait_until_ready()
+        yield [*pair, *more]
+    finally:
+        for process in more:
+            process.stop()
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import json
 import logging.config
@@ -14,12 +15,12 @@ Start = Callable[..., Gateway]
 Lines = Callable[[], list[dict[str, Any]]]
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """`start(PORT="9000")` starts a gateway with these variables; the test's end ends it."""
+@contextlib.contextmanager
+def starting(there: Path) -> Iterator[Start]:
+    """What starts gateways, which the block's end ends."""
     started: list[Gateway] = []
 
-    def begin(folder: Path = tmp_path, *, fresh: bool = False, **variables: str) -> Gateway:
+    def begin(folder: Path = there, *, fresh: bool = False, **variables: str) -> Gateway:
         gateway = Gateway(folder, fresh=fresh, **variables)
         started.append(gateway)
         return gateway
@@ -29,6 +30,20 @@ def start(tmp_path: Path) -> Iterator[Start]:
         gateway.kill()
     for gateway in started:
         gateway.assert_nothing_left()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """`start(PORT="9000")` starts a gateway with these variables; the test's end ends it."""
+    with starting(tmp_path) as begin:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def start_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """The same for a gateway of all tests in a module: each that starts costs five seconds of a core."""
+    with starting(tmp_path_factory.mktemp("shared")) as begin:
+        yield begin
 
 
 @pytest.fixture
