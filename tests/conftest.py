@@ -10,6 +10,7 @@ from django.core.cache import cache
 from accounts import services
 from accounts.access import Caller
 from accounts.models import Membership, Role, User, Workspace
+from analytics import ledger
 from tests import economy, installation
 from tests.api_client import PASSWORD, ApiClient
 
@@ -27,6 +28,13 @@ def _economy() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         economy.save(patch)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ledger_ends() -> Iterator[None]:
+    """Its threads end before the folder that they look at is gone."""
+    yield
+    ledger.stop()
 
 
 @pytest.fixture(scope="session")

@@ -152,7 +152,7 @@ async def test_a_probe_is_not_waited_for_at_a_clients_expense(upstream: Upstream
     exchange = fleet.exchange(timeouts=patient)
     started = time.monotonic()
     await reach(exchange, fleet.decision(exchange))
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 20, "a second or two where nothing else runs; the time-out is 120"
     assert [attempt.failure for attempt in exchange.attempts] == ["timeout", ""]
 
 
