@@ -58,7 +58,8 @@ def _import() -> ModuleType:
     litellm.modify_params = False
     litellm.num_retries = 0
     litellm.callbacks = litellm.success_callback = litellm.failure_callback = []
-    return litellm
+    silenced: ModuleType = litellm
+    return silenced
 
 
 class BridgeReply:

@@ -130,7 +130,7 @@ def test_a_response_format(scene: Scene) -> None:
 def test_an_image_passes_through(make_scene: MakeScene, image: str) -> None:
     scene = make_scene()
     content = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": image}}]
-    scene.sdk.chat.completions.create(model=scene.model, messages=[{"role": "user", "content": content}])  # type: ignore[list-item, misc]
+    scene.sdk.chat.completions.create(model=scene.model, messages=[{"role": "user", "content": content}])
     assert scene.received()[0]["body"]["messages"][0]["content"] == content
 
 

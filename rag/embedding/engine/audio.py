@@ -53,9 +53,7 @@ class AudioModel:
         self.device = devices.current()
         self.revision, self.name = weights.revision, card.name
         folder = str(weights.folder)
-        self._extractor: Any = AutoFeatureExtractor.from_pretrained(  # type: ignore[no-untyped-call]
-            folder, local_files_only=True
-        )
+        self._extractor: Any = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
         self._model: Any = AutoModel.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, dtype=devices.dtype(card, self.device)
         ).to(self.device).eval()  # fmt: skip

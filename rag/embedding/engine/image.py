@@ -33,9 +33,7 @@ class ImageModel:
         self.revision, self.name = weights.revision, card.name
         folder = str(weights.folder)
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        self._processor: Any = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
-            folder, local_files_only=True, backend="pil"
-        )
+        self._processor: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
         self._model: Any = AutoModel.from_pretrained(
             folder, config=config, local_files_only=True, trust_remote_code=False, attn_implementation="sdpa",
             dtype=devices.dtype(card, self.device),
