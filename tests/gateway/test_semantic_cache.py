@@ -132,19 +132,46 @@ def test_a_hit_is_answered_afresh_and_what_is_found_is_shown(scene: Scene) -> No
     hit_id = hit.headers["x-request-id"]
 
     end = time.monotonic() + 60
-    while True:
-        rows = scene.account.call("GET", "/api/routing/cache", 200)["data"]
-        row = next(row for row in rows if row["policy_id"] == room.policy["id"])
-        if row["semantic"]["checked"]:
-            break
+    while not (row := semantic_row(room))["checked"]:
         assert time.monotonic() < end, row
         time.sleep(0.5)
-    assert (row["semantic"]["wrong"], row["semantic"]["false_hit_rate"], row["semantic"]["limit"]) == (0, 0.0, 0.01)
-    assert row["semantic"]["interval"][1] < 1
+    assert (row["wrong"], row["false_hit_rate"], row["limit"]) == (0, 0.0, 0.01)
+    assert row["interval"][1] < 1
     end = time.monotonic() + 10
     while hit_id not in (checked := [trace["metadata"].get("gateway_check_of") for trace in newest(scene)]):
         assert time.monotonic() < end, checked
         time.sleep(0.2)
+
+
+@pytest.mark.parametrize(("said", "wrong"), [("NO", 1), ("YES", 0)])
+def test_a_judge_says_whether_two_answers_are_the_same(make_scene: MakeScene, said: str, wrong: int) -> None:
+    scene = make_scene()
+    Room(scene).hit()  # from now on nothing waits for the model that embeds
+    bench = make_scene()
+    bench.behave({"text": said})
+    given, fresh = "Open the settings and choose a new password there.", "Write a letter to the mayor of Lisbon."
+    room = Room(scene, check_share=1.0, judge=f"{bench.name}/{bench.model}")
+    scene.behave({"text": given}, {"text": fresh})
+
+    assert room.hit().json()["choices"][0]["message"]["content"] == given
+
+    end = time.monotonic() + 60
+    while not (row := semantic_row(room))["checked"]:
+        assert time.monotonic() < end, row
+        time.sleep(0.5)
+    # The embeddings of the two are far apart: it is the judge's word that counts.
+    assert (row["checked"], row["wrong"]) == (1, wrong)
+    (asked,) = bench.received()
+    question = asked["body"]["messages"][-1]["content"]
+    assert all(part in question for part in (SAME, given, fresh))
+    assert asked["body"]["temperature"] == 0
+
+
+def semantic_row(room: Room) -> dict[str, Any]:
+    """What the cache's figures say of a room's policy."""
+    rows = room.scene.account.call("GET", "/api/routing/cache", 200)["data"]
+    found: dict[str, Any] = next(row for row in rows if row["policy_id"] == room.policy["id"])["semantic"]
+    return found
 
 
 def newest(scene: Scene) -> list[dict[str, Any]]:
