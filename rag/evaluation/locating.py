@@ -1,10 +1,11 @@
 """Where in a library's documents the passages stand that a set of questions is answered by."""
 
 import re
+from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import cached_property
 
 from django.db.models import Q
 
@@ -17,6 +18,9 @@ from rag.models import Document, DocumentText, Library
 MOST_LOOKED_THROUGH = 5_000_000_000
 # Places where one passage may stand, and documents that one title may mean.
 MOST_PLACES = 100
+
+# As `str.split` has words.
+_WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ def _passages(library: Library, wanted: Sequence[tuple[str, str]]) -> dict[tuple
     looked_through = 0
     rows = texts.values_list("document_id", "document__title", "document__source", "text").order_by("document_id")
     for id, title, source, text in rows.iterator(chunk_size=20):
+        spaced = Spaced(text)
         for passage, document in wanted:
             if document not in ("", title, source):
                 continue
@@ -88,7 +93,7 @@ def _passages(library: Library, wanted: Sequence[tuple[str, str]]) -> dict[tuple
                     " `document`.",
                     param="file",
                 )
-            found[passage, document] += [Place(str(id), *span) for span in find(text, passage)]
+            found[passage, document] += [Place(str(id), *span) for span in find(spaced, passage)]
     return {key: tuple(places[:MOST_PLACES]) for key, places in found.items()}
 
 
@@ -99,15 +104,48 @@ def _named(library: Library, names: set[str]) -> Iterator[tuple[object, str, str
         yield from rows.values_list("pk", "title", "source").iterator()
 
 
-def find(text: str, passage: str) -> list[tuple[int, int]]:
-    """Where `passage` stands in `text`; white space may be other white space, where it does not stand as it is."""
-    found: list[tuple[int, int]] = []
-    at = text.find(passage)
-    while at >= 0 and len(found) < MOST_PLACES:
-        found.append((at, at + len(passage)))
-        at = text.find(passage, at + len(passage))
+def find(text: "str | Spaced", passage: str) -> list[tuple[int, int]]:
+    """Where `passage` stands in `text`; white space may be other white space, where it does not stand as it is.
+
+    Linear in both, whatever they are: a regular expression would try each of a text's words with all of a passage's.
+    """
+    whole = text if isinstance(text, Spaced) else Spaced(text)
+    found = [(at, at + len(passage)) for at in _all(whole.text, passage)]
     words = passage.split()
-    if not found and len(words) > 1 and all(word in text for word in words[:3]):
-        pattern = r"\s+".join(map(re.escape, words))
-        found = [each.span() for each in islice(re.finditer(pattern, text), MOST_PLACES)]
+    if not found and len(words) > 1 and all(word in whole.text for word in words[:3]):
+        wanted = " ".join(words)
+        edges = whole.origins(edge for at in _all(whole.spaced, wanted) for edge in (at, at + len(wanted) - 1))
+        found = [(first, last + 1) for first, last in zip(edges, edges, strict=True)]
     return found
+
+
+def _all(text: str, wanted: str) -> Iterator[int]:
+    """The first places where `wanted` stands in `text`."""
+    at, count = text.find(wanted), 0
+    while at >= 0 and count < MOST_PLACES:
+        yield at
+        at, count = text.find(wanted, at + len(wanted)), count + 1
+
+
+class Spaced:
+    """A text, and the same with one space wherever it has white space."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def spaced(self) -> str:
+        return " ".join(self.text.split())
+
+    @cached_property
+    def starts(self) -> "array[int]":
+        """Where each of the text's words begins."""
+        return array("L", (word.start() for word in _WORD.finditer(self.text)))
+
+    def origins(self, places: Iterable[int]) -> Iterator[int]:
+        """Where in the text each character stands that stands in a word of `spaced`, at ascending places."""
+        word = before = 0
+        for at in places:
+            word += self.spaced.count(" ", before, at)
+            before = at
+            yield self.starts[word] + at - (self.spaced.rfind(" ", 0, at) + 1)

@@ -1,5 +1,6 @@
 """Questions as people write them down, and where in a library their passages stand."""
 
+import time
 from typing import Any
 
 import pytest
@@ -65,6 +66,14 @@ def test_a_passage_may_have_other_white_space() -> None:
     assert find(text, "two three\tfour") == [(4, 20), (26, 40)]
     assert find(text, "two (three") == []
     assert find("aXbXa", "a") == [(0, 1), (4, 5)]
+    assert find("  one  two\u2003\nthree  one\ttwo three", "one two  three") == [(2, 17), (19, 32)]
+    assert find("concat  satin", "cat sat") == [(3, 11)]
+
+
+def test_a_text_of_one_word_takes_no_longer_than_another() -> None:
+    began = time.process_time()
+    assert find("a  " * 300_000, "a " * 5_000 + "b") == []
+    assert time.process_time() - began < 2
 
 
 @pytest.fixture
