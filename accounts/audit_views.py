@@ -1,6 +1,5 @@
 """The page of the audit trail."""
 
-from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -13,8 +12,8 @@ from accounts.models import AuditEntry, Membership
 from accounts.queries import SYSTEM, AuditFilters, audit_entries
 from accounts.web import ConsoleRequest, console_view
 from accounts.wording import differences, sentence_of
+from gateway_project.lib.days import DaysFilter
 from gateway_project.lib.errors import InvalidRequest
-from gateway_project.lib.forms import ConsoleForm
 from gateway_project.lib.htmx import render_part
 from gateway_project.lib.pagination import Page, paginate
 
@@ -22,17 +21,8 @@ PAGE_SIZE = 50
 OFFERED = 200
 
 
-def _day(label: str) -> forms.DateField:
-    return forms.DateField(
-        label=label,
-        required=False,
-        widget=forms.DateInput(attrs={"type": "date"}),
-        error_messages={"invalid": f"{label}: not a day."},
-    )
-
-
-class AuditFilter(ConsoleForm):
-    """Filters from the URL. Days are UTC days, both inclusive."""
+class AuditFilter(DaysFilter):
+    """Filters of the trail."""
 
     # Not a select: addresses are as long as people like, and there may be thousands.
     actor = forms.CharField(
@@ -51,31 +41,10 @@ class AuditFilter(ConsoleForm):
         widget=forms.TextInput(attrs={"placeholder": "Any", "autocomplete": "off", "spellcheck": "false"}),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields |= {"from": _day("From day"), "to": _day("To day")}  # `from` cannot be a name in a class
-        self._dress()
-
-    def clean(self) -> None:
-        since, until = self.cleaned_data.get("from"), self.cleaned_data.get("to")
-        if since and until and until < since:
-            self.add_error("to", "To day: is before the first day.")
-
-    @property
-    def active(self) -> bool:
-        """Whether any filter is set."""
-        return any(self.cleaned_data.get(name) for name in self.fields)
-
     def filters(self) -> AuditFilters:
         data = self.cleaned_data
-        since, until = data["from"], data["to"]
-        return AuditFilters(
-            actor=data["actor"],
-            action=data["action"],
-            object=data["object"],
-            since=datetime.combine(since, time(), UTC) if since else None,
-            until=datetime.combine(until + timedelta(days=1), time(), UTC) if until else None,
-        )
+        since, until = self.ends()
+        return AuditFilters(actor=data["actor"], action=data["action"], object=data["object"], since=since, until=until)
 
 
 @require_safe

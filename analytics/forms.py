@@ -1,18 +1,17 @@
 """The filters of the pages of requests and of analytics."""
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import Q
 
 from analytics.charts import MEASURES
-from analytics.period import DAY, PRESETS, YEARS, Period, midnight, period, preset
+from analytics.period import PRESETS, Period, period, preset
 from analytics.queries import Filters
-from gateway_project.lib.forms import ConsoleForm
+from gateway_project.lib.days import DaysFilter
 
 STATUSES = {
     "ok": ("Answered", Q(status__lt=400)),
@@ -28,28 +27,12 @@ CUSTOM = "custom"
 GROUPS = {"model": "Model", "provider": "Provider", "key": "Key", "policy": "Policy", "user": "Member"}
 
 
-def _day(label: str) -> forms.DateField:
-    return forms.DateField(
-        label=label,
-        required=False,
-        widget=forms.DateInput(attrs={"type": "date"}),
-        error_messages={"invalid": f"{label}: not a day."},
-        validators=[
-            MinValueValidator(date(YEARS[0], 1, 1), f"{label}: is too long ago."),
-            MaxValueValidator(date(YEARS[1], 12, 31), f"{label}: is too far away."),
-        ],
-    )
-
-
 def _choice(label: str, choices: Mapping[str, str] | None = None) -> forms.ChoiceField:
     return forms.ChoiceField(label=label, required=False, choices=[("", "Any"), *(choices or {}).items()])
 
 
-class _Filter(ConsoleForm):
-    """Filters from the URL. Days are UTC days, both inclusive.
-
-    `names` are what there is to choose from, by field: a value that is named in the URL is always among them.
-    """
+class _Filter(DaysFilter):
+    """`names` are what there is to choose from, by field: a value that is named in the URL is always among them."""
 
     provider = _choice("Provider")
     key = _choice("Key")
@@ -57,26 +40,10 @@ class _Filter(ConsoleForm):
 
     def __init__(self, *args: Any, names: Mapping[str, Mapping[Any, str] | Iterable[str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields |= {"from": _day("From day"), "to": _day("To day")}  # `from` cannot be a name in a class
-        self._dress()
         for name, found in names.items():
             labels = found if isinstance(found, Mapping) else {value: value for value in found}
             choices = [("", "Any"), *((str(value), label) for value, label in labels.items())]
             self.fields[name].choices = choices  # type: ignore[attr-defined]
-
-    def clean(self) -> None:
-        since, until = self.cleaned_data.get("from"), self.cleaned_data.get("to")
-        if since and until and until < since:
-            self.add_error("to", "To day: is before the first day.")
-
-    @property
-    def active(self) -> bool:
-        """Whether any filter is set."""
-        return any(self.cleaned_data.get(name) for name, field in self.fields.items() if not field.widget.is_hidden)
-
-    def _ends(self) -> tuple[datetime | None, datetime | None]:
-        since, until = self.cleaned_data["from"], self.cleaned_data["to"]
-        return midnight(since) if since else None, midnight(until + DAY) if until else None
 
     def _id(self, name: str) -> UUID | None:
         return UUID(self.cleaned_data[name]) if self.cleaned_data[name] else None
@@ -115,7 +82,7 @@ class RequestFilter(_Filter):
     def filters(self) -> Filters:
         """What a valid form asks for."""
         data = self.cleaned_data
-        since, until = self._ends()
+        since, until = self.ends()
         return Filters(
             model_like=data["model"], provider=data["provider"], policy=data["policy"], privacy=data["privacy"],
             cache=data["cache"], complexity=data["complexity"], key=self._id("key"), user=self._id("user"),
@@ -162,7 +129,7 @@ class AnalyticsFilter(_Filter):
 
     def span(self, now: datetime) -> Period:
         """The period of a valid form. Raises InvalidRequest naming `from` or `to`."""
-        return period(*self._ends(), now) if self.custom else preset(self.chosen_period, now)
+        return period(*self.ends(), now) if self.custom else preset(self.chosen_period, now)
 
     def filters(self) -> Filters:
         """What a valid form asks for, without the period."""

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+from gateway_project.lib.days import DAY, YEARS, midnight
 from gateway_project.lib.errors import InvalidRequest
 from gateway_project.lib.moments import in_order
 
-DAY = timedelta(days=1)
 # What sums span at most: a year, and the month before it to compare with.
 MAX_DAYS = 400
 DEFAULT_DAYS = 30
-# Far from where a day more or less is no date.
-YEARS = (2000, 2999)
 
 # The span that pages show hour by hour.
 BY_HOUR = "24h"
@@ -60,11 +58,6 @@ class Period:
         begin = self.since.replace(minute=0, second=0, microsecond=0)
         last = self.until - timedelta(microseconds=1) if self.until else now
         return [begin + timedelta(hours=count) for count in range((last - begin) // timedelta(hours=1) + 1)]
-
-
-def midnight(day: date) -> datetime:
-    """When `day` begins, in UTC."""
-    return datetime.combine(day, time(), UTC)
 
 
 def period(since: datetime | None, until: datetime | None, now: datetime) -> Period:

@@ -13,9 +13,10 @@ from psycopg import sql
 
 from accounts.access import Caller
 from analytics.models import DailyTotal, DailyUsage, LedgerClock, UsageRecord
-from analytics.period import Period, midnight
+from analytics.period import Period
 from analytics.queries import Filters
 from analytics.rollups import BOUNDS, DIMENSIONS, MEASURES
+from gateway_project.lib.days import midnight
 from gateway_project.lib.errors import InvalidRequest
 
 

@@ -18,10 +18,11 @@ from analytics.export import csv_response
 from analytics.forms import CUSTOM, GROUPS, AnalyticsFilter, RequestFilter
 from analytics.models import UsageRecord
 from analytics.params import MAX_EXPORT
-from analytics.period import BY_HOUR, DAY, PRESETS
+from analytics.period import BY_HOUR, PRESETS
 from analytics.pricing import as_text
 from analytics.sums_sql import Question
 from gateway_project.lib import format as text
+from gateway_project.lib.days import DAY
 from gateway_project.lib.errors import InvalidRequest
 from gateway_project.lib.htmx import render_part
 from gateway_project.lib.pagination import Page, paginate

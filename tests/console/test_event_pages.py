@@ -216,6 +216,8 @@ def test_the_trail_is_filtered(browser: Browser, owner: Caller, key: GatewayKey)
     wrong = browser.get("audit", **{"from": "2026-02-02", "to": "2026-01-01"}, htmx=True)
     assert (wrong.status, "before the first day" in wrong) == (422, True)
     assert browser.get("audit", action="party").status == 422
+    for day in ("9999-12-31", "0001-01-01"):
+        assert browser.get("audit", to=day, htmx=True).status == 422
     assert "chatbot" in browser.get("audit", to=timezone.now().date().isoformat())
 
 
