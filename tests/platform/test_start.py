@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.installation import furnish
 from tests.platform.conftest import Start
 from tests.platform.gateway import Gateway, running, wait_until
 
@@ -75,6 +76,7 @@ def test_two_run_side_by_side(start: Start, gateway: Gateway) -> None:
 
 def test_a_path_too_long_for_a_socket_is_no_obstacle(start: Start, tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 60) / ("e" * 60)
+    furnish(deep)
     gateway = start(DATA_DIR=str(deep)).ready()
     assert gateway.get("/health").status_code == 200
 
@@ -168,6 +170,7 @@ def test_a_wrong_variable(start: Start, name: str, value: str) -> None:
 
 
 def test_a_management_command_starts_the_database_and_stops_it(tmp_path: Path) -> None:
+    furnish(tmp_path / "data")
     run = subprocess.run(
         [sys.executable, "manage.py", "migrate", "--verbosity=0"],
         env={**os.environ, "DATA_DIR": str(tmp_path / "data")},
