@@ -240,7 +240,7 @@ def _give_up(exchange: Exchange, tour: _Tour) -> NoReturn:
     said = tour.passed_by | {attempt.target.id: attempt.error for attempt in attempts}
     for name, why in tour.too_dear.items():
         said[name] = f"{said[name]}, and it was not asked again, as {why}" if name in said else why
-    told = "; ".join(f"{name}: {error}" for name, error in said.items())
+    told = "; ".join(f"{name}: {error.rstrip('.')}" for name, error in said.items())
     headers: dict[str, str] = {}
     if last is not None and last.retry_after is not None:
         headers["retry-after"] = str(min(max(1, round(last.retry_after)), LONGEST_TOLD))

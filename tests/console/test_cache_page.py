@@ -33,6 +33,7 @@ def test_it_shows_what_each_policy_holds_and_saved(browser: Browser, owner: Call
     assert "Balanced (built in) 0" in page
     assert "former Renamed or removed since 1" in page
     assert f"policy={policy.pk}" in page.html
+    assert 'href="/console/routing/policies/" aria-current="page"' in page.html
     assert not page.inline
 
 
