@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from accounts.access import Caller
+from gateway_project.lib.database import connect
 from rag import services
 from rag.ingest import claims, documents, embedding, parsing, publishing, rounds, staging
 from rag.ingest.lease import Lost
@@ -210,6 +211,17 @@ def test_workspaces_take_turns(owner: Caller, stranger: Caller) -> None:
         order.append("owner" if claim.workspace_id == owner.workspace.pk else "stranger")
     assert order[:4].count("stranger") == 2
     assert len(order) == 8
+
+
+def test_who_comes_second_takes_the_next_of_the_same_workspace(actor: Actor) -> None:
+    library = services.default_library(actor.workspace_id)
+    first, second = (services.upload_text(actor, library, text=f"Text {number}.")[0] for number in range(2))
+    with connect("test") as other, other.transaction():
+        # As it is while another worker claims it.
+        other.execute("SELECT FROM rag_document WHERE id = %s FOR UPDATE", [first.pk])
+        taken = [claims.next_claim(), claims.next_claim()]
+    taken.append(claims.next_claim())
+    assert [claim and claim.id for claim in taken] == [second.pk, None, first.pk]
 
 
 def test_a_long_document_makes_room_for_another_workspace(
