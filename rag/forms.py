@@ -1,5 +1,6 @@
 """The forms of the pages for libraries and documents."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -28,36 +29,71 @@ DEFAULT_TOP_K = 10
 MOST_CHOICES = 200
 
 
+def _line(
+    label: str = "",
+    *,
+    longest: int,
+    hint: str = "",
+    required: bool = False,
+    initial: str = "",
+    attrs: Mapping[str, str] = PLAIN,
+) -> forms.CharField:
+    """One line of text that browsers neither complete nor correct."""
+    return forms.CharField(
+        max_length=longest,
+        required=required,
+        label=label or None,
+        help_text=hint,
+        initial=initial or None,
+        widget=forms.TextInput(attrs=dict(attrs)),
+    )
+
+
+def _number(label: str, *, least: int, most: int, usual: int, hint: str = "") -> forms.IntegerField:
+    """A number that may be left out; `usual` holds then."""
+    return forms.IntegerField(
+        required=False,
+        min_value=least,
+        max_value=most,
+        label=label,
+        help_text=hint,
+        widget=forms.NumberInput(attrs={"placeholder": str(usual)}),
+    )
+
+
+def _json(hint: str, rows: int) -> forms.CharField:
+    """A JSON object, which the form's `clean_…` reads."""
+    return forms.CharField(
+        max_length=LONGEST_JSON,
+        required=False,
+        help_text=hint,
+        widget=forms.Textarea(attrs={"rows": rows, "spellcheck": "false", "class": "form-control mono"}),
+    )
+
+
 class LibraryForm(ConsoleForm):
     """A library, new or changed. What made the vectors of one that has some is changed by re-embedding alone."""
 
-    name = forms.CharField(
-        max_length=120,
-        help_text="What requests call it: <code>rag.library</code>.",
-        widget=forms.TextInput(attrs=PLAIN),
+    name = _line(longest=120, required=True, hint="What requests call it: <code>rag.library</code>.")
+    model = _line(
+        "Embedding model",
+        longest=300,
+        hint="Empty: the installation's. With documents in it, a library changes its model by re-embedding.",
+        attrs=MODELS,
     )
-    model = forms.CharField(
-        max_length=300,
-        required=False,
-        label="Embedding model",
-        help_text="Empty: the installation's. With documents in it, a library changes its model by re-embedding.",
-        widget=forms.TextInput(attrs=MODELS),
+    chunk_tokens = _number(
+        "Chunk size, in tokens",
+        least=CHUNK_TOKENS[0],
+        most=CHUNK_TOKENS[1],
+        usual=DEFAULTS[0],
+        hint="Of what is added from now on.",
     )
-    chunk_tokens = forms.IntegerField(
-        required=False,
-        min_value=CHUNK_TOKENS[0],
-        max_value=CHUNK_TOKENS[1],
-        label="Chunk size, in tokens",
-        help_text="Of what is added from now on.",
-        widget=forms.NumberInput(attrs={"placeholder": str(DEFAULTS[0])}),
-    )
-    overlap = forms.IntegerField(
-        required=False,
-        min_value=0,
-        max_value=CHUNK_TOKENS[1] // 2,
-        label="Overlap, in tokens",
-        help_text="At most half of a chunk.",
-        widget=forms.NumberInput(attrs={"placeholder": str(DEFAULTS[1])}),
+    overlap = _number(
+        "Overlap, in tokens",
+        least=0,
+        most=CHUNK_TOKENS[1] // 2,
+        usual=DEFAULTS[1],
+        hint="At most half of a chunk.",
     )
     contextual_header = forms.BooleanField(
         required=False,
@@ -65,27 +101,19 @@ class LibraryForm(ConsoleForm):
         label="Embed each chunk with its document's title and section before it",
         help_text="Finds a passage that does not name what it is about. Citations do not show it.",
     )
-    language = forms.CharField(
-        max_length=2,
-        required=False,
-        label="Language",
-        help_text="Two letters, such as <code>en</code>. Empty: found out for each document.",
-        widget=forms.TextInput(attrs=PLAIN),
-    )
+    language = _line(longest=2, hint="Two letters, such as <code>en</code>. Empty: found out for each document.")
     privacy_mode = forms.ChoiceField(
         choices=PRIVACY_CHOICES,
         required=False,
         label="Privacy",
         help_text="Holds for every answer from its documents, beside what the request, key and policy ask for.",
     )
-    ocr = forms.CharField(
-        max_length=300,
-        required=False,
+    ocr = _line(
+        "Who reads pages that are pictures",
+        longest=300,
         initial=OCR_AUTO,
-        label="Who reads pages that are pictures",
-        help_text="<code>auto</code>: tesseract, or where it is not installed a model that sees; <code>off</code>: "
-        "nobody; or a model, as a request names one, such as <code>policy/Balanced</code>.",
-        widget=forms.TextInput(attrs=PLAIN),
+        hint="<code>auto</code>: tesseract, or where it is not installed a model that sees; <code>off</code>: nobody; "
+        "or a model, as a request names one, such as <code>policy/Balanced</code>.",
     )
 
     def __init__(self, *args: Any, library: Library | None = None, **kwargs: Any) -> None:
@@ -119,16 +147,9 @@ class DocumentsForm(ConsoleForm):
 class TextForm(ConsoleForm):
     """A text that is pasted in."""
 
-    title = forms.CharField(
-        max_length=500, required=False, help_text="Empty: its first line.", widget=forms.TextInput(attrs=PLAIN)
-    )
+    title = _line(longest=500, hint="Empty: its first line.")
     text = forms.CharField(label="Text", strip=False, widget=forms.Textarea(attrs={"rows": 14, "spellcheck": "false"}))
-    source = forms.CharField(
-        max_length=1000,
-        required=False,
-        help_text="What it is a version of: a later text of the same source takes its place.",
-        widget=forms.TextInput(attrs=PLAIN),
-    )
+    source = _line(longest=1000, hint="What it is a version of: a later text of the same source takes its place.")
 
     def clean_text(self) -> str:
         text = str(self.cleaned_data["text"])
@@ -140,27 +161,21 @@ class TextForm(ConsoleForm):
 class UrlForm(ConsoleForm):
     """A page or file on the web, which the gateway fetches once."""
 
-    url = forms.CharField(
-        max_length=1000,
-        label="URL",
-        help_text="Fetched once, now. Adding it again fetches its next version.",
-        widget=forms.TextInput(attrs={**PLAIN, "inputmode": "url", "placeholder": "https://"}),
+    url = _line(
+        "URL",
+        longest=1000,
+        required=True,
+        hint="Fetched once, now. Adding it again fetches its next version.",
+        attrs={**PLAIN, "inputmode": "url", "placeholder": "https://"},
     )
-    title = forms.CharField(
-        max_length=500, required=False, help_text="Empty: what it calls itself.", widget=forms.TextInput(attrs=PLAIN)
-    )
+    title = _line(longest=500, hint="Empty: what it calls itself.")
 
 
 class DocumentForm(ConsoleForm):
     """A document's title and metadata."""
 
-    title = forms.CharField(max_length=500, widget=forms.TextInput(attrs=PLAIN))
-    metadata = forms.CharField(
-        max_length=LONGEST_JSON,
-        required=False,
-        help_text="A JSON object; searches filter by it.",
-        widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "class": "form-control mono"}),
-    )
+    title = _line(longest=500, required=True)
+    metadata = _json("A JSON object; searches filter by it.", rows=6)
 
     def clean_metadata(self) -> dict[str, Any]:
         return json_object(self.cleaned_data["metadata"])
@@ -169,26 +184,16 @@ class DocumentForm(ConsoleForm):
 class SearchForm(ConsoleForm):
     """What is looked for, where and how. In the URL, so that a search can be shared."""
 
-    q = forms.CharField(
-        max_length=LONGEST_QUERY,
-        label="Question or words",
-        widget=forms.TextInput(attrs={**PLAIN, "type": "search", "class": "form-control"}),
+    q = _line(
+        "Question or words",
+        longest=LONGEST_QUERY,
+        required=True,
+        attrs={**PLAIN, "type": "search", "class": "form-control"},
     )
     library = forms.ChoiceField(required=False, label="In")
     mode = forms.ChoiceField(choices=MODES, required=False, label="Search by")
-    top_k = forms.IntegerField(
-        required=False,
-        min_value=1,
-        max_value=MOST_RESULTS,
-        label="Passages",
-        widget=forms.NumberInput(attrs={"placeholder": str(DEFAULT_TOP_K)}),
-    )
-    filters = forms.CharField(
-        max_length=LONGEST_JSON,
-        required=False,
-        help_text='JSON, such as <code>{"year": {"gte": 2020}}</code>.',
-        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false", "class": "form-control mono"}),
-    )
+    top_k = _number("Passages", least=1, most=MOST_RESULTS, usual=DEFAULT_TOP_K)
+    filters = _json('JSON, such as <code>{"year": {"gte": 2020}}</code>.', rows=2)
 
     def __init__(self, *args: Any, libraries: list[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -206,13 +211,7 @@ class SearchForm(ConsoleForm):
 class ReembedForm(ConsoleForm):
     """The model that a library goes to."""
 
-    model = forms.CharField(
-        max_length=300,
-        required=False,
-        label="Embedding model",
-        help_text="Empty: the installation's.",
-        widget=forms.TextInput(attrs=MODELS),
-    )
+    model = _line("Embedding model", longest=300, hint="Empty: the installation's.", attrs=MODELS)
 
 
 def json_object(text: str) -> dict[str, Any]:
