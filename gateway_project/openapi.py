@@ -46,7 +46,10 @@ def document(schema: dict[str, Any]) -> None:
             # django-ninja has them as numbers; beside a text of the same digits, JSON would have the member twice.
             operation["responses"] = {str(status): answer for status, answer in operation["responses"].items()}
             if serves(path):
-                operation["responses"].setdefault("200", {"description": "OK"})["headers"] = _headers()
+                if not operation["responses"]:
+                    operation["responses"]["200"] = {"description": "OK"}
+                for answer in operation["responses"].values():
+                    answer["headers"] = _headers()
             for status in sorted(set(_expected(path, method, operation))):
                 operation["responses"][str(status)] = _error(responses, status, gateway=serves(path))
             operation["responses"]["default"] = _error(responses, None, gateway=serves(path))
@@ -85,6 +88,8 @@ def _expected(path: str, method: str, operation: Operation) -> Iterator[int]:
             yield from (404, 503)
         if IDEMPOTENCY_KEY in operation.get("parameters", []):  # a provider is asked, and paid
             yield from (402, 409, 429, 501, 504)
+        elif method != "get" and path.startswith(("/documents", "/search")):  # within the key's limits
+            yield 429
     elif method != "get":
         yield 409
     if path.startswith("/api/auth/") and "requestBody" in operation:

@@ -56,6 +56,7 @@ def list_libraries(request: Authenticated, page: Query[PageQuery]) -> dict[str, 
 
 @router.post("", response={201: LibraryOut}, summary="Create a library")
 def create_library(request: Authenticated, payload: NewLibrary) -> Status[dict[str, Any]]:
+    """Its model is settled with its first document, and must be one that can be used here."""
     require(request.auth, Action.USE_LIBRARIES)
     return Status(201, _show(services.create_library(Actor.of(request.auth), payload)))
 
@@ -103,6 +104,7 @@ def reembed(request: Authenticated, library_id: str, payload: ReembedIn) -> Stat
 
 @router.post("/{library_id}/reembed/cancel", response=ReembeddingOut, summary="Give up a re-embedding")
 def cancel_reembedding(request: Authenticated, library_id: str) -> dict[str, Any]:
+    """The library stays as it is."""
     library = _library(request, library_id, change=True)
     return show_reembedding(services.cancel_reembedding(Actor.of(request.auth), library))
 
@@ -229,6 +231,7 @@ def get_document(request: Authenticated, library_id: str, document_id: str) -> d
 def change_document(
     request: Authenticated, library_id: str, document_id: str, payload: DocumentChange
 ) -> dict[str, Any]:
+    """Filters see the metadata at once; `metadata` takes the place of what was there."""
     document = _document(request, library_id, document_id, change=True)
     return show_document(
         services.change_document(Actor.of(request.auth), document, title=payload.title, metadata=payload.metadata)

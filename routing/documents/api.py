@@ -14,7 +14,7 @@ from gateway_project.lib.wire import WireRequest, WireResponse
 from rag import queries, searching, services
 from rag import uploads as uploading
 from rag.models import Document, Library, Status
-from rag.schemas import LONGEST_QUERY, MOST_RESULTS, DocumentOut, FoundOut, show_document
+from rag.schemas import LONGEST_QUERY, MOST_RESULTS, DocumentOut, FoundOut, Uploaded, show_document
 from rag.services import Actor
 from routing.documents import bodies
 from routing.documents.reference import INGEST, LIST, SEARCH, SIMPLE_SEARCH, FoundSimply
@@ -26,7 +26,12 @@ KEY: dict[str, Any] = {"security": [{"GatewayKey": []}]}
 DEFAULT_RESULTS = 5
 
 
-@router.post("/documents/ingest", summary="Ingest a document", response={202: DocumentOut}, openapi_extra=INGEST)
+@router.post(
+    "/documents/ingest",
+    summary="Ingest a document",
+    response={200: DocumentOut | Uploaded, 202: DocumentOut | Uploaded},
+    openapi_extra=INGEST,
+)
 async def ingest(request: HttpRequest) -> WireResponse:
     """A file, several or a ZIP of them as a form; a text or a URL as JSON. Same bytes twice: 200, the same document."""
     wire = cast(WireRequest, request)

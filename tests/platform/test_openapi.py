@@ -61,6 +61,8 @@ def test_every_operation_documents_the_contracts_error(document: dict[str, Any])
             {"400", "401", "402", "403", "404", "409", "413", "429", "501", "503", "504"},
         ),
         ("/v1/feedback", "post", {"400", "401", "403", "404", "413", "503"}),
+        ("/documents/search", "post", {"400", "401", "403", "404", "413", "429", "503"}),
+        ("/documents/{document_id}", "delete", {"400", "401", "403", "404", "429"}),
         ("/v1/models", "get", {"400", "401", "403"}),
         ("/api/auth/login", "post", {"400", "401", "403", "409", "413", "429"}),
         ("/api/keys/providers/{provider_id}", "patch", {"400", "401", "403", "404", "409", "413"}),
@@ -71,6 +73,20 @@ def test_the_statuses_to_expect(document: dict[str, Any], path: str, method: str
     assert {status for status in documented if status >= "400"} - {"default"} == statuses
     assert "`invalid_api_key`" not in resolved(document, documented["400"])["description"]
     assert "`invalid_api_key`" in resolved(document, documented["401"])["description"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "statuses"),
+    [
+        ("/documents/ingest", "post", {"200", "202"}),
+        ("/documents/{document_id}", "delete", {"204"}),
+        ("/v1/models", "get", {"200"}),
+    ],
+)
+def test_the_statuses_of_what_was_done(document: dict[str, Any], path: str, method: str, statuses: set[str]) -> None:
+    documented = document["paths"][path][method]["responses"]
+    assert {status for status in documented if status < "400"} == statuses
+    assert all("x-request-id" in documented[status]["headers"] for status in statuses)
 
 
 def test_real_errors_are_as_documented(document: dict[str, Any], anonymous: ApiClient, api: ApiClient) -> None:
