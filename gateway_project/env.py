@@ -104,6 +104,13 @@ class Environment:
         """True when the product runs its own Postgres in `data_dir`."""
         return not self.database_url
 
+    @property
+    def own_url(self) -> str:
+        """Where this machine finds the web process."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        return f"http://{host}:{self.port}"
+
 
 class _Reader:
     """Reads one variable after the other and names the one that is wrong."""

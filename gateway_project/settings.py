@@ -154,7 +154,7 @@ else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 # Where this machine's web process answers its workers.
-OWN_URL = f"http://{ {'0.0.0.0': '127.0.0.1', '::': '[::1]'}.get(ENV.host, ENV.host) }:{ENV.port}"  # noqa: S104
+OWN_URL = ENV.own_url
 REDIS_URL = ENV.redis_url
 WEB_WORKERS = ENV.web_workers
 

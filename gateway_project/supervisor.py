@@ -202,11 +202,7 @@ def _celery(env: Environment, queue: str, threads: int, *options: str) -> list[s
 
 def console_url(env: Environment) -> str:
     """Where a browser on this machine finds the console."""
-    if env.public_url:
-        return f"{env.public_url}/console/"
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(env.host, env.host)  # noqa: S104
-    host = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return f"http://{host}:{env.port}/console/"
+    return f"{env.public_url or env.own_url}/console/"
 
 
 @contextlib.contextmanager

@@ -75,9 +75,10 @@ class Reader:
             logger.warning("a page could not be handed to the gateway: %s", error)
             return None, True
         finally:
-            if connection.sock is not None:  # nobody waits for it any more
+            open_socket = connection.sock  # the other thread may close it in this moment
+            if open_socket is not None:  # nobody waits for it any more
                 with contextlib.suppress(OSError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
+                    open_socket.shutdown(socket.SHUT_RDWR)
             thread.shutdown(wait=False)
 
     def _ticket(self, page: int) -> Ticket:

@@ -169,3 +169,14 @@ def test_checks_name_the_variable(folder: Path, variables: dict[str, str], messa
 def test_a_plain_environment_passes_every_check(folder: Path) -> None:
     assert findings(read(folder)) == []
     assert findings(read(folder, BACKEND_KIND="vllm", BACKEND_BASE_URL="http://localhost:8001/v1")) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8123"), ("::", "http://[::1]:8123"), ("::1", "http://[::1]:8123"),
+        ("gateway.internal", "http://gateway.internal:8123"),
+    ],
+)  # fmt: skip
+def test_this_machine_finds_the_web_process(folder: Path, host: str, url: str) -> None:
+    assert read(folder, HOST=host, PORT="8123").own_url == url
