@@ -1,5 +1,7 @@
 """The gates of the semantic cache: which prompts that look alike ask something else, and which are the same."""
 
+import time
+
 import pytest
 
 from routing.cache.semantic.gates import refusal
@@ -135,3 +137,12 @@ def test_another_language_is_another_question() -> None:
 def test_odd_texts_raise_nothing_and_take_no_time(text: str) -> None:
     assert refusal(text, text) == ""
     refusal(text, "What is the capital of France?")
+
+
+@pytest.mark.parametrize("word", ["the ", "\u6f22\uff0c", "a b ", "x, y. "])
+def test_long_prompts_of_few_words_are_compared_in_no_time(word: str) -> None:
+    stored = (word * 1000)[:2000]
+    began = time.process_time()
+    for asked in (stored[:-1] + "q", "q " + stored[:-2], stored[:700] + " q " + stored[703:]):
+        refusal(stored, asked)
+    assert time.process_time() - began < 3

@@ -63,6 +63,10 @@ def test_the_last_user_turn_is_what_may_differ() -> None:
         {"role": "user", "content": None},
         {"role": "user"},
         {"role": "user", "content": "long " * 1000},
+        # What the gates would be at for seconds.
+        {"role": "user", "content": "\u2167 " * 900},
+        {"role": "user", "content": "What is " + "a" * 300},
+        {"role": "user", "content": "f(x)[1]." * 50},
     ],
 )
 def test_only_a_users_text_is_looked_for(last: dict[str, Any]) -> None:

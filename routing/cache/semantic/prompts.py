@@ -1,5 +1,7 @@
 """Which requests use the semantic cache, and what of them must be equal: all but the last user turn's text."""
 
+import re
+import unicodedata
 from typing import Any
 
 from routing.cache.keys import scope_of
@@ -9,6 +11,8 @@ from routing.snapshot import WorkspaceTargets
 
 # Characters of a prompt. Of a longer one a vector says too little: half a page may differ and leave it as it is.
 LONGEST = 2000
+# What no sentence has: the gates look for code, which takes time by the square of it.
+_ENDLESS = re.compile(r"[\w.\[\]()/-]{256}")
 
 
 def prompt_of(exchange: Exchange) -> str:
@@ -19,7 +23,14 @@ def prompt_of(exchange: Exchange) -> str:
     if last.get("role") != "user":
         return ""
     text = _text(last.get("content"))
-    return text if len(text) <= LONGEST and text.strip() else ""
+    return text if text.strip() and _can_be_compared(text) else ""
+
+
+def _can_be_compared(text: str) -> bool:
+    """Whether the gates read it in a few milliseconds. Some characters are up to eighteen when they are normalised."""
+    if len(text) > LONGEST or (not text.isascii() and len(unicodedata.normalize("NFKC", text)) > LONGEST):
+        return False
+    return _ENDLESS.search(text) is None
 
 
 def scope(exchange: Exchange, view: WorkspaceTargets) -> bytes | None:

@@ -18,6 +18,8 @@ MOST = 3
 # Where each character is a word, as many as make a name.
 MOST_CHARACTERS = 8
 UNSPACED = frozenset({"zh", "ja"})
+# Words that are compared with each other; of longer texts, those between what both begin and end with.
+COMPARED = 400
 
 
 def differ(stored: Prompt, asked: Prompt) -> bool:
@@ -26,11 +28,24 @@ def differ(stored: Prompt, asked: Prompt) -> bool:
     most = MOST_CHARACTERS if stored.language in UNSPACED else MOST
     if abs(len(mine) - len(theirs)) > most or _content(stored) == _content(asked):
         return False
+    if max(len(mine), len(theirs)) > COMPARED:
+        mine, theirs = _between(mine, theirs)
+        if max(len(mine), len(theirs)) > COMPARED:
+            return True  # nobody looks that closely, and a miss does no harm
     gone = new = 0
     for change, start, end, other_start, other_end in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
         if change != "equal":
             gone, new = gone + end - start, new + other_end - other_start
     return gone <= most and new <= most
+
+
+def _between(mine: list[str], theirs: list[str]) -> tuple[list[str], list[str]]:
+    """What is between the words that both begin with and those that both end with."""
+    shorter = min(len(mine), len(theirs))
+    start = next((at for at in range(shorter) if mine[at] != theirs[at]), shorter)
+    left = shorter - start
+    end = next((at for at in range(left) if mine[-1 - at] != theirs[-1 - at]), left)
+    return mine[start : len(mine) - end], theirs[start : len(theirs) - end]
 
 
 def _content(prompt: Prompt) -> Counter[str]:
