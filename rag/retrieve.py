@@ -273,6 +273,8 @@ def _result(row: dict[str, Any], hit: Hit, shelf: Shelf) -> Result:
 
 def _reranked(text: str, results: list[Result], clock: _Clock) -> tuple[list[Result], str]:
     """In the order that a cross-encoder gives them; as they were, and why, when there is none."""
+    if not settings.EMBEDDING_RERANK_MODEL:
+        return results, "Not reranked: this installation has no reranker (EMBEDDING_RERANK_MODEL)."
     with clock.step("rerank"):
         try:
             scores = client.current.rerank_sync(text, [result.content for result in results], timeout=RERANK_SECONDS)

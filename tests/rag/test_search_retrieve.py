@@ -120,13 +120,23 @@ def test_without_the_worker_words_are_searched_and_a_note_says_so(
     assert found.note == "Searched by words alone: The embedding worker does not answer."
 
 
-def test_a_reranker_that_is_not_there_leaves_the_order(nobody: None, workspace: Workspace) -> None:
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        ("", "this installation has no reranker (EMBEDDING_RERANK_MODEL)."),
+        ("BAAI/bge-reranker-base", "The embedding worker does not answer."),
+    ],
+)
+def test_a_reranker_that_is_not_there_leaves_the_order(
+    nobody: None, workspace: Workspace, settings: Any, model: str, why: str
+) -> None:
+    settings.EMBEDDING_RERANK_MODEL = model
     make_document(make_library(workspace), PASSAGES)
 
     found = search(workspace.pk, Query("glaciers", mode="text", rerank=True))
 
     assert contents(found) == [PASSAGES[2]]
-    assert found.note == "Not reranked: The embedding worker does not answer."
+    assert found.note == f"Not reranked: {why}"
 
 
 def test_a_result_tells_where_it_is_from(workspace: Workspace) -> None:
