@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,18 @@ if TYPE_CHECKING:
 
 # Chunks that are handed to the engine at once: enough to sort them by length, few enough to hold.
 WINDOW = 4096
-# Batches of vectors that may wait to be written, and chunks that one transaction takes of them.
-WAITING, TRANSACTION = 64, 512
+# Batches of vectors that may wait to be written; chunks that one transaction takes of them, and seconds in which they
+# gather, so that the database's work is little beside the model's.
+WAITING, TRANSACTION, GATHERED = 64, 512, 0.5
 
 _COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END = b"\xff\xff"
+# By their ids alone: with `=` Postgres may read all of the document's chunks, if it believes these to be few.
+_WRITE = """
+UPDATE rag_stagedchunk s SET embedding = (SELECT m.embedding FROM rag_made m WHERE m.id = s.id)
+WHERE s.id = ANY(%s) AND s.embedding IS NULL
+    AND s.document_id IS NOT DISTINCT FROM %s AND s.version IS NOT DISTINCT FROM %s
+"""
 Made = tuple[Sequence[int], Sequence[bytes]]
 
 
@@ -134,23 +142,20 @@ class Writer:
         """Write what has come until now. False after the last."""
         ids: list[int] = []
         vectors: list[bytes] = []
-        goes_on = True
         item = self._made.get()
-        while True:
-            if item is None:
-                goes_on = False
-                break
+        ends = time.monotonic() + GATHERED
+        while item is not None:
             ids += item[0]
             vectors += item[1]
             if len(ids) >= TRANSACTION:
                 break
             try:
-                item = self._made.get_nowait()
+                item = self._made.get(timeout=max(0.0, ends - time.monotonic()))
             except queue.Empty:
                 break
         if ids:
             write(self._document, self._lease, ids, vectors)
-        return goes_on
+        return item is not None
 
 
 def write(document: Document, lease: Lease, ids: Sequence[int], vectors: Sequence[bytes]) -> None:
@@ -162,11 +167,7 @@ def write(document: Document, lease: Lease, ids: Sequence[int], vectors: Sequenc
             )
             with cursor.copy("COPY rag_made FROM STDIN (FORMAT BINARY)") as copy:
                 copy.write(_copied(ids, vectors))
-            cursor.execute(
-                "UPDATE rag_stagedchunk s SET embedding = m.embedding FROM rag_made m"
-                " WHERE s.id = m.id AND s.document_id = %s AND s.version = %s AND s.embedding IS NULL",
-                [document.pk, document.version],
-            )
+            cursor.execute(_WRITE, [list(ids), document.pk, document.version])
             if cursor.rowcount != len(ids):
                 raise Lost
             cursor.execute(

@@ -35,19 +35,18 @@ WHERE c.document_id = %(document)s AND c.workspace_id = %(workspace)s AND s.spac
     AND s.embedding IS NOT NULL
 """  # noqa: S608  (constants)
 
-# One entry of several with the same hash: they are equal.
-_COPIED = """
-UPDATE rag_stagedchunk s SET embedding = known.embedding, space_id = %(space)s
-FROM (
-    SELECT DISTINCT ON (c.hash) c.hash, e.embedding
-    FROM rag_stagedchunk t
-    JOIN rag_chunk c ON c.workspace_id = %(workspace)s AND c.hash = t.hash
-    JOIN rag_entry e ON e.document_id = c.document_id AND e.chunk_id = c.id AND e.space_id = %(space)s
-        AND e.workspace_id = %(workspace)s
-    WHERE t.document_id = %(document)s AND t.version = %(version)s AND t.embedding IS NULL
-) known
-WHERE s.document_id = %(document)s AND s.version = %(version)s AND s.embedding IS NULL AND s.hash = known.hash
+# One entry of several with the same hash: they are equal. Each is looked up by its hash, whatever Postgres believes to
+# know of tables that have just been filled: hence the OFFSET, which forbids it to turn the lookup into a join.
+_EQUAL = """
+FROM rag_chunk c JOIN rag_entry e ON e.document_id = c.document_id AND e.chunk_id = c.id AND e.space_id = %(space)s
+    AND e.workspace_id = %(workspace)s
+WHERE c.workspace_id = %(workspace)s AND c.hash = s.hash OFFSET 0
 """
+_COPIED = f"""
+UPDATE rag_stagedchunk s SET embedding = (SELECT e.embedding {_EQUAL} LIMIT 1), space_id = %(space)s
+WHERE s.document_id = %(document)s AND s.version = %(version)s AND s.embedding IS NULL
+    AND EXISTS (SELECT {_EQUAL})
+"""  # noqa: S608  (constants)
 
 # `real[]` is what psycopg reads without knowing pgvector's types.
 _KNOWN = """
