@@ -130,7 +130,7 @@ def _arguments() -> argparse.Namespace:
     searching.set_defaults(action=_rag_search)
 
     ingesting = actions.add_parser("ingest-speed", help="ingestion beside the embedding in it")
-    ingesting.add_argument("--pages", type=int, default=80)
+    ingesting.add_argument("--pages", type=int, default=160)
     ingesting.add_argument("--rounds", type=int, default=5)
     ingesting.set_defaults(action=_ingest_speed)
 
