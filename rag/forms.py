@@ -109,7 +109,7 @@ class LibraryForm(ConsoleForm):
         help_text="Holds for every answer from its documents, beside what the request, key and policy ask for.",
     )
     ocr = _line(
-        "Who reads pages that are pictures",
+        "OCR: who reads pages that are pictures",
         longest=300,
         initial=OCR_AUTO,
         hint="<code>auto</code>: tesseract, or where it is not installed a model that sees; <code>off</code>: nobody; "

@@ -54,6 +54,9 @@ def test_a_library_is_made_changed_and_deleted(api: ApiClient) -> None:
     changed = api.patch(path, chunk_tokens=None, contextual_header=False, privacy_mode=None)
     assert (changed.json["chunk_tokens"], changed.json["contextual_header"]) == (None, False)
     assert changed.json["privacy_mode"] is None
+    assert (made.json["ocr"], api.patch(path, ocr=" OFF ").json["ocr"]) == ("auto", "off")
+    changed = api.patch(path, ocr="house/qwen3-vl:8b")
+    assert changed.json["ocr"] == "house/qwen3-vl:8b"
     assert api.get(path).json == changed.json
     assert api.delete(path).status == 204
     assert api.get(path).status == 404
@@ -75,6 +78,10 @@ def test_a_library_is_made_changed_and_deleted(api: ApiClient) -> None:
         ({"name": "a", "language": "english"}, 400, "language"),
         ({"name": "a", "language": "zz"}, 400, "language"),
         ({"name": "a", "privacy_mode": "secret"}, 400, "privacy_mode"),
+        ({"name": "a", "ocr": ""}, 400, "ocr"),
+        ({"name": "a", "ocr": None}, 400, "ocr"),
+        ({"name": "a", "ocr": "x" * 301}, 400, "ocr"),
+        ({"name": "a", "ocr": "a\u0000b"}, 400, "ocr"),
         ({"name": "a", "colour": "red"}, 400, "colour"),
         ({"name": "stories"}, 409, "name"),
     ],

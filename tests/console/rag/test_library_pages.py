@@ -82,7 +82,11 @@ def test_changing_settings(browser: Browser, library: Library) -> None:
 
     assert "The changes are saved" in browser.follow(answer)
     library.refresh_from_db()
-    assert (library.name, library.privacy_mode) == ("Guide", "strict")
+    assert (library.name, library.privacy_mode, library.ocr) == ("Guide", "strict", "auto")
+    browser.post("library-settings", library.pk, **SETTINGS, ocr="house/qwen3-vl:8b")
+    library.refresh_from_db()
+    assert library.ocr == "house/qwen3-vl:8b"
+    assert 'value="house/qwen3-vl:8b"' in browser.get("library-settings", library.pk).html
 
 
 def test_documents_are_cut_again_when_chunks_change(browser: Browser, owner: Caller) -> None:
