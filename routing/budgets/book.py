@@ -10,8 +10,10 @@ Amounts are held by scope and by the day of the request, as the ledger's sums ar
 today or after a change, what is held counts in the periods whose spending it will come to be.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
 
 from keys.limits import Scope
@@ -122,6 +124,9 @@ def _add(amounts: dict[int, int], day: int, more: int) -> None:
         amounts.pop(day, None)
 
 
+_WHOSE, _AMOUNT = attrgetter("day", "budgets"), attrgetter("amount")
+
+
 class Book:
     """The reservations of this process, and the pages of the scopes that they are on."""
 
@@ -219,18 +224,22 @@ class Book:
     def land(self, batch: int, ids: Iterable[str]) -> list[Reservation]:
         """The ledger has the records of these requests, since `batch`: what they hold is spent now. Which they were."""
         landed: list[Reservation] = []
-        # What they cost together, by day and by their budgets, which the requests of one key have as one object.
+        for request in ids:
+            reservation = self.reservations.pop(request, None)
+            if reservation is None:
+                continue
+            if reservation.settled:
+                landed.append(reservation)
+            else:
+                self.reservations[request] = reservation
+        # What they cost together, by day and by their budgets: the requests of one key have those as one object, and
+        # come in runs.
         totals: dict[tuple[int, int], int] = {}
         budgets: dict[int, tuple[Scope, ...]] = {}
-        for request in ids:
-            reservation = self.reservations.get(request)
-            if reservation is None or not reservation.settled:
-                continue
-            del self.reservations[request]
-            landed.append(reservation)
-            whose, day = id(reservation.budgets), reservation.day
-            budgets[whose] = reservation.budgets
-            totals[day, whose] = totals.get((day, whose), 0) + reservation.amount
+        for (day, found), run in itertools.groupby(landed, _WHOSE):
+            place = day, id(found)
+            budgets[id(found)] = found
+            totals[place] = totals.get(place, 0) + sum(map(_AMOUNT, run))
         for (day, whose), amount in totals.items():
             for scope in budgets[whose]:
                 page = self.pages[scope.account]

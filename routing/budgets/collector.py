@@ -1,8 +1,10 @@
 """Follows the ledger: what has landed there is spent, and held no more; and its sums are read again now and then."""
 
 import asyncio
+import itertools
 import logging
 import time
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 EVERY: Final = 2.0
 # Readings between two tidyings.
 TIDY: Final = 300
+_BUDGETS: Final = attrgetter("budgets")
 
 
 class Collector:
@@ -49,8 +52,9 @@ class Collector:
 
     def _land(self, batch: int, ids: list[str]) -> None:
         landed = self._till.land(batch, ids)
-        budgets = {id(reservation.budgets): reservation.budgets for reservation in landed}
-        self._touched.update([scope.account for scopes in budgets.values() for scope in scopes])
+        # Those of one key have the same budgets, and come in runs.
+        for scopes, _ in itertools.groupby(map(_BUDGETS, landed)):
+            self._touched.update([scope.account for scope in scopes])
 
     async def _run(self) -> None:
         book = self._till.book

@@ -27,7 +27,7 @@ SCOPE = -1
 DIGEST_SIZE = 20
 SHAPED = frozenset({dict, list})
 # Who asks, and how the answer is to be sent: nothing that changes what it says.
-BESIDE = ("user", "stream", "stream_options")
+BESIDE = frozenset({"user", "stream", "stream_options"})
 
 
 def key_of(exchange: Exchange, view: WorkspaceTargets) -> tuple[bytes, bool] | None:
@@ -57,9 +57,13 @@ def _digest(
         return None
     content = exchange.endpoint.content
     asked = body.copy()
-    for name in BESIDE:
-        asked.pop(name, None)
-    shaped = {name: value for name, value in asked.items() if type(value) in SHAPED and name != content}
+    if not BESIDE.isdisjoint(asked):
+        for name in BESIDE:
+            asked.pop(name, None)
+    shaped: dict[str, Any] = {}
+    types = [*map(type, asked.values())]
+    if dict in types or types.count(list) > (type(asked.get(content)) is list):
+        shaped = {name: value for name, value in asked.items() if type(value) in SHAPED and name != content}
     material = [
         form,
         caller.workspace_id,

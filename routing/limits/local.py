@@ -103,21 +103,31 @@ class Counts:
 
     def count(self, scopes: Scopes, id_: str, tokens: int, *, stream: bool) -> Callable[[int], None] | None:
         """Count a request in every scope. What tells its end, where any of it depends on that."""
+        return self.take(scopes, id_, tokens, stream=stream)[0]
+
+    def take(
+        self, scopes: Scopes, id_: str, tokens: int, *, stream: bool
+    ) -> tuple[Callable[[int], None] | None, Standing | None]:
+        """As `count`, and where the caller stands then, as `standing` tells it where nothing is shared."""
         now = self.clock()
+        tightest: Standing | None = None
         reserved: list[tuple[Log, Entry, int]] = []
         streaming: list[set[str]] = []
         for scope in scopes:
-            counted = self.of(scope)
-            if scope.requests is not None:
-                counted.requests.add(now, 1, scope.window, id_)
+            counted, window, limit = self.of(scope), scope.window, scope.requests
+            if limit is not None:
+                log = counted.requests
+                reset = log.add(now, 1, window, id_).at + window - now
+                found = Standing(limit, max(0, limit - log.total), min(reset, window))
+                tightest = found if tightest is None else tighter(tightest, found)
             if scope.tokens is not None:
                 weight = min(tokens, scope.tokens)
-                reserved.append((counted.tokens, counted.tokens.add(now, weight, scope.window, id_), weight))
+                reserved.append((counted.tokens, counted.tokens.add(now, weight, window, id_), weight))
             if stream and scope.streams is not None:
                 counted.streams.add(id_)
                 streaming.append(counted.streams)
         if not reserved and not streaming:
-            return None
+            return None, tightest
 
         def end(used: int) -> None:
             for log, entry, weight in reserved:
@@ -125,7 +135,7 @@ class Counts:
             for running in streaming:
                 running.discard(id_)
 
-        return end
+        return end, tightest
 
     def standing(self, scopes: Scopes, share: Share | None = None) -> Standing | None:
         """Where the caller stands now; None when no scope limits requests."""
@@ -178,10 +188,10 @@ class LocalLimits:
             return None
         tokens = wanted_tokens(exchange, scopes)
         refusal = self._counts.refusal(scopes, tokens, stream=exchange.stream)
-        end = None if refusal else self._counts.count(scopes, exchange.id, tokens, stream=exchange.stream)
-        exchange.standing = self._counts.standing(scopes)
         if refusal is not None:
+            exchange.standing = self._counts.standing(scopes)
             raise refusal.error()
+        end, exchange.standing = self._counts.take(scopes, exchange.id, tokens, stream=exchange.stream)
         return None if end is None else Permit(end)
 
     async def standing(self, caller: Caller) -> Standing | None:
