@@ -25,6 +25,8 @@ from routing.endpoints import Endpoint
 from routing.exchange import Exchange
 from routing.http import JSON, describe, error_answer, with_standing
 from routing.identify import identified
+from routing.limits import Permit
+from routing.limits.estimate import reserved
 from routing.settle import settle
 from routing.snapshot import Caller
 
@@ -42,6 +44,8 @@ searches, uploads = FairShare(lookups, of_one=2), FairShare(arrivals, of_one=2)
 fetches = FairShare(ThreadPoolExecutor(max_workers=8, thread_name_prefix="fetches"), of_one=2)
 # Calls that may be on their way at a time, and of one workspace, which must not be in the way of all others.
 MOST_WAITING, MOST_OF_ONE = 256, 64
+# Bytes of a call that count towards limits of tokens.
+MOST_COUNTED = 1_000_000
 
 # By workspace.
 _waiting: Counter[UUID] = Counter()
@@ -70,9 +74,14 @@ async def counted(request: WireRequest, path: str, scope: str, answer: Answer) -
     try:
         ledger.require_room()
         exchange.caller = await identified(request.wire_headers, snapshot.current, scope=scope)
-        declared = request.wire_headers.get(b"content-length", b"0")
-        exchange.length = min(int(declared), 1_000_000) if declared.isdigit() else 0
-        exchange.permit = await limits.current.admit(exchange)
+        declared = request.wire_headers.get(b"content-length", b"")
+        exchange.length = min(int(declared), MOST_COUNTED) if declared.isdigit() else 0
+        permit = await limits.current.admit(exchange)
+        if permit is not None:
+            # No model counts it: what was sent is what it used.
+            exchange.permit = Permit(lambda _: permit.settle(reserved(exchange)))
+        if not declared:
+            _count_what_comes(request, exchange)
         actor = actor_of(exchange.caller)
         with _place(actor):
             made = await answer(actor)
@@ -104,6 +113,18 @@ async def looked_up(request: WireRequest, scope: str, answer: Callable[[Actor], 
     except Exception as raised:  # noqa: BLE001  (as above)
         response = error_answer(as_api_error(raised))
     return await with_standing(response, caller)
+
+
+def _count_what_comes(request: WireRequest, exchange: Exchange) -> None:
+    """Have the request's length be what came of it: nobody said before how much it would be."""
+    receive = request.receive
+
+    async def counted() -> Any:
+        message = await receive()
+        exchange.length = min(exchange.length + len(message.get("body", b"")), MOST_COUNTED)
+        return message
+
+    request.receive = counted
 
 
 def _settle(exchange: Exchange, status: int, code: str = "", told: str = "") -> None:

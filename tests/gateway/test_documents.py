@@ -1,6 +1,7 @@
 """Documents as a gateway key sees them, in the whole product: ingested by its worker, found, and gone again."""
 
 import io
+import json
 import socket
 import time
 import zipfile
@@ -251,3 +252,14 @@ def test_limits_hold_and_the_ledger_knows(gateway: Process, account: Account) ->
     assert slow.http.get("/documents").status_code == 200
     record = account.record(first.headers["x-request-id"])
     assert (record["status"], record["cost_usd"], record["key_id"]) == (200, "0", key["id"])
+
+
+def test_what_is_sent_counts_towards_limits_of_tokens(gateway: Process, account: Account) -> None:
+    """Whether its length is told before or not."""
+    query = json.dumps({"query": "word " * 150}).encode()  # some 190 tokens
+    for content in (lambda: query, lambda: iter([query])):
+        key = account.create_key(name="few", rate_limit_tokens=500)
+        few = Desk(gateway, key["key"])
+        few.http.headers["content-type"] = "application/json"
+        told = [few.http.post("/documents/search", content=content()).status_code for _ in range(4)]
+        assert (told[0], told[-1]) == (200, 429)
