@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
 
 from accounts.access import Caller
 from accounts.models import Workspace
@@ -168,3 +168,27 @@ def test_staged_chunks_become_entries_within_the_database(library: Library) -> N
     assert contents(near(library, 1.0)) == ["new passage", "kept passage"]
     assert contents(near(library, 0.0, 0.0, 1.0))[0] == "kept passage"
     assert sorted(words(library, "passages")) == ["kept passage", "new passage"]
+
+
+def test_equal_chunks_are_looked_up_each_by_its_hash(library: Library) -> None:
+    """Not all with all, which is what Postgres would do with tables that were empty when it last looked."""
+    space = library.space
+    assert space is not None
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE rag_chunk, rag_stagedchunk, rag_entry")
+    document = make_document(library, [f"passage {number}" for number in range(400)])
+    hashes = Chunk.objects.order_by("ordinal").values_list("hash", flat=True)
+    StagedChunk.objects.bulk_create(
+        StagedChunk(
+            document=document, version=2, ordinal=number, content="", start=0, end=1, tokens=1, space=space,
+            hash=bytes(digest) if number < 10 else bytes(digest)[::-1],
+        )
+        for number, digest in enumerate(hashes)
+    )  # fmt: skip
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_get_xact_tuples_fetched('rag_chunk'::regclass)")
+        before = cursor.fetchone()[0]
+        assert store.current.copy_vectors(space, document.pk, 2) == 10
+        cursor.execute("SELECT pg_stat_get_xact_tuples_fetched('rag_chunk'::regclass)")
+        assert cursor.fetchone()[0] - before <= 100
