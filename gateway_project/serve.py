@@ -27,6 +27,8 @@ def tell_ready() -> None:
 
 def load_application() -> Any:
     """The ASGI application with its URLs, all imported now, so that no request waits for it."""
+    # Imports make what stays: the collector would look at all of it again and again.
+    gc.disable()
     from django.urls import get_resolver
 
     from gateway_project.asgi import application
@@ -37,6 +39,7 @@ def load_application() -> Any:
     # What is loaded now stays; the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
+    gc.enable()
     # A request makes some hundred objects and leaves no cycles to speak of, so there is little to look for.
     gc.set_threshold(10_000, 10, 10)
     return application
