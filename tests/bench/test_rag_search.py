@@ -10,6 +10,7 @@ from bench.processes import ROOT
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_small_store_is_built_searched_and_used_again(tmp_path: Path) -> None:
     command = [
         sys.executable,

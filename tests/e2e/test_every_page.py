@@ -139,5 +139,5 @@ def test_the_administration_keeps_the_policy(visitor: Page) -> None:
 def test_the_api_reference_renders_offline(visitor: Page, path: str, ready: str) -> None:
     visitor.goto(path)
 
-    visitor.locator(ready).first.wait_for()
+    visitor.locator(ready).first.wait_for(timeout=40_000)  # megabytes of script, on a busy machine
     visitor.wait_for_timeout(500)  # Redoc's badge comes last

@@ -16,7 +16,7 @@ from tests.gateway.process import ROOT, free_port
 from tests.gateway.scene import MESSAGES, Scene
 
 MAKER = ROOT.parent / "shared" / "tools" / "tiny_chat_model.py"
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def model() -> Iterator[str]:
     if not MAKER.exists():
         pytest.skip(f"no {MAKER} to make a model with")
     with tempfile.TemporaryDirectory() as directory:
-        subprocess.run([sys.executable, str(MAKER), directory], check=True, capture_output=True, timeout=120)
+        subprocess.run([sys.executable, str(MAKER), directory], check=True, capture_output=True, timeout=240)
         yield directory
 
 
@@ -57,7 +57,7 @@ def server(model: str) -> Iterator[str]:
                 process.wait()
 
 
-def wait_until_up(url: str, process: subprocess.Popen[bytes], within: float = 120) -> None:
+def wait_until_up(url: str, process: subprocess.Popen[bytes], within: float = 240) -> None:
     end = time.monotonic() + within
     while time.monotonic() < end and process.poll() is None:
         try:
