@@ -215,7 +215,7 @@ def test_runserver_works_on_the_embedded_database(tmp_path: Path) -> None:
         return True
 
     try:
-        wait_until(answers, 30, "runserver")
+        wait_until(answers, 60, "runserver")
     finally:
         server.terminate()
         server.wait(10)
