@@ -1,5 +1,6 @@
 """Fixtures of every application's tests: people, their workspaces, and clients of the JSON API."""
 
+import gc
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -21,6 +22,13 @@ hypothesis.settings.register_profile(
     "shared machine", hypothesis.settings(), deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("shared machine")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the collector need not look at it with every few hundred objects of a test."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)
