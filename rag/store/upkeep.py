@@ -222,4 +222,7 @@ def _drop(connection: Connection, name: str) -> None:
             is not None
         ):
             connection.execute(sql.SQL("ALTER TABLE rag_entry DETACH PARTITION {} CONCURRENTLY").format(part))
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(part))
+    with connection.transaction():
+        # In the order in which who deletes a document takes them: the part's foreign key goes with it.
+        connection.execute("LOCK TABLE rag_document IN ACCESS EXCLUSIVE MODE")
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(part))
