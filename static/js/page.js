@@ -27,6 +27,11 @@ dialog?.addEventListener("click", (event) => {
 });
 dialog?.addEventListener("close", () => dialog.replaceChildren());
 
+// --- An answer for a part of the page that another answer has replaced meanwhile comes too late ---
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (!detail.target.isConnected) detail.shouldSwap = false;
+});
+
 // --- Focus: the first wrong field, or what the answer marks with data-focus ---
 document.addEventListener("htmx:afterSettle", (event) => {
   const target = event.detail.elt.isConnected ? event.detail.elt : document.getElementById(event.detail.elt.id);
