@@ -27,10 +27,16 @@ dialog?.addEventListener("click", (event) => {
 });
 dialog?.addEventListener("close", () => dialog.replaceChildren());
 
-// --- An answer for a part of the page that another answer has replaced meanwhile comes too late ---
-document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  if (!detail.target.isConnected) detail.shouldSwap = false;
-});
+// --- Late answers: another one replaced the target meanwhile ---
+// Who asked is still there: the answer is for what took the target's place. Who asked is gone as well: it is dropped.
+const late = ({ detail }) => {
+  if (detail.target.isConnected) return;
+  const successor = detail.requestConfig.elt.isConnected && document.getElementById(detail.target.id);
+  if (successor) detail.target = successor;
+  else detail.shouldSwap = false;
+};
+// The target itself listens: what happens to an element that is out of the page does not reach the document.
+document.addEventListener("htmx:beforeRequest", ({ detail }) => detail.target.addEventListener("htmx:beforeSwap", late));
 
 // --- Focus: the first wrong field, or what the answer marks with data-focus ---
 document.addEventListener("htmx:afterSettle", (event) => {
