@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 from django.middleware.csrf import CsrfViewMiddleware
 from ninja.security.base import AuthBase
@@ -69,6 +72,25 @@ def signed_in(request: HttpRequest) -> SignIn:
 
     Raises NotAuthenticated, and PermissionDenied for a cookie without CSRF token.
     """
+    found = _found(request)
+    if found.session is None:
+        _check_csrf(request)
+    return found
+
+
+def is_signed_in(request: HttpRequest) -> bool:
+    """Whether somebody sent this request, which no middleware has seen yet. Reads nothing of its body."""
+    SessionMiddleware(_no_view).process_request(request)
+    AuthenticationMiddleware(_no_view).process_request(request)
+    try:
+        _found(request)
+    except (NotAuthenticated, DatabaseError):  # where the database is away, the view says so
+        return False
+    return True
+
+
+def _found(request: HttpRequest) -> SignIn:
+    """Who is named by the request's token or cookie. Raises NotAuthenticated."""
     header = request.headers.get("authorization", "")
     scheme, _, credentials = header.partition(" ")
     credentials = credentials.strip()
@@ -87,7 +109,6 @@ def signed_in(request: HttpRequest) -> SignIn:
             "Send an access token as 'Authorization: Bearer …', or log in to the console.",
             headers={"www-authenticate": "Bearer"},
         )
-    _check_csrf(request)
     return SignIn(request.user, None)
 
 

@@ -1,6 +1,7 @@
 """The ASGI application: what gateway keys call behind the hop-free handler, everything else behind Django's own."""
 
 import os
+from io import BytesIO
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
@@ -9,11 +10,14 @@ import django
 
 django.setup()
 
+from channels.db import database_sync_to_async
 from channels.routing import ProtocolTypeRouter
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.core.handlers.asgi import ASGIRequest
 
+from accounts.auth import is_signed_in
 from gateway_project.lib import redis_link
 from gateway_project.lib.wire import Receive, Send, bounded
 from gateway_project.v1 import V1Handler, serves
@@ -33,17 +37,25 @@ FORM_BYTES = 1024 * 1024
 
 async def _everything_else(scope: Any, receive: Receive, send: Send) -> None:
     """Django's stock handler, which would write a body of any length to disk before a view is asked about it."""
-    await _stock(scope, bounded(receive, _longest(scope)), send)
+    await _stock(scope, bounded(receive, await _longest(scope)), send)
 
 
-def _longest(scope: Any) -> int:
-    """Bytes that a request's body may have. Only somebody who says who they are may send a file."""
+async def _longest(scope: Any) -> int:
+    """Bytes that a request's body may have. Only somebody who is signed in may send a file of some size."""
     if scope["method"] == "POST" and scope["path"].startswith(UPLOADS):
-        headers = dict(scope["headers"])
-        is_form = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
-        if is_form and (b"authorization" in headers or b"cookie" in headers):
+        request = ASGIRequest(scope, BytesIO())
+        if request.content_type == "multipart/form-data" and not _is_short(request) and await _is_signed_in(request):
             return settings.MAX_UPLOAD_BYTES + FORM_BYTES
     return settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+
+def _is_short(request: ASGIRequest) -> bool:
+    """Whether its body says that it is no longer than anybody's may be: then nobody need be asked who sends it."""
+    length = request.META.get("CONTENT_LENGTH", "")
+    return length.isdecimal() and int(length) <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+
+_is_signed_in = database_sync_to_async(is_signed_in, thread_sensitive=False)
 
 
 PREFLIGHT = b"access-control-request-method"
