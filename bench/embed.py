@@ -105,10 +105,17 @@ def _bulk(rounds: int, passages: int) -> list[Figure]:
 
 def _encode(model: Any, given: str | list[str], size: int = 32) -> Any:
     """Raw encode, with as many threads as the worker takes on a machine that is as busy."""
+    share_cores()
+    return model.encode(given, batch_size=size, normalize_embeddings=True, show_progress_bar=False)
+
+
+def share_cores() -> None:
+    """Let this thread use all cores, and one while others want these, too."""
+    import torch
+
     from rag.embedding.engine import device
 
-    device.share_cores()
-    return model.encode(given, batch_size=size, normalize_embeddings=True, show_progress_bar=False)
+    torch.set_num_threads(1 if device.is_crowded() else device.threads(alone=True))
 
 
 def _ratio(upper: Sequence[float], lower: Sequence[float]) -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import report
-from bench.embed import Took, taken
+from bench.embed import Took, share_cores, taken
 from bench.ingest_kill import django_on, pages
 
 BATCHES = (16, 32, 64)
@@ -56,9 +56,7 @@ def _run(count: int, rounds: int) -> int:
 
 
 def _encoded(raw: Any, texts: list[str], size: int) -> Took:
-    from rag.embedding.engine import device
-
-    device.share_cores()  # of this thread: torch keeps their number for each
+    share_cores()  # of this thread: torch keeps their number for each
     return taken(lambda: raw.encode(texts, batch_size=size, normalize_embeddings=True, show_progress_bar=False))
 
 

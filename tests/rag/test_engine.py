@@ -231,7 +231,7 @@ def test_sounds_of_any_rate_and_length_the_same_each_time(engine: Engine) -> Non
     made = engine.embed_media(files, "audio").result.result(60)
     again = engine.embed_media(files, "audio").result.result(60)
     assert made.dimension == 32
-    assert made.vectors[0] == made.vectors[1]
+    assert cosine(made.vectors[0], made.vectors[1]) > 0.99999
     assert all(cosine(a, b) > 0.99999 for a, b in zip(made.vectors, again.vectors, strict=True))
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
 
-    from rag.embedding.engine.runner import Job, Runner
+    from rag.embedding.engine.jobs import Job
+    from rag.embedding.engine.runner import Runner
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ class Engine:
 
         Raises EmbeddingError; BadVector names the text's index. Closing the iterator gives up the rest.
         """
-        from rag.embedding.engine.runner import Job
+        from rag.embedding.engine.jobs import Job
 
         loaded = self._get(model, "text")
         runner = self._running()
@@ -330,7 +331,7 @@ class Engine:
         dimension: int,
         finish: Callable[[Sequence[int], "torch.Tensor"], list[bytes]],
     ) -> Call:
-        from rag.embedding.engine.runner import Job
+        from rag.embedding.engine.jobs import Job
 
         lengths = loaded.model.lengths(inputs)
         model = loaded.model

@@ -14,8 +14,9 @@ from rag.embedding.catalog import ModelCard
 
 logger = logging.getLogger(__name__)
 
-# Two threads of our own press a little, too.
+# Threads of our own press a little, too.
 CROWDED = 0.5
+MOST_LANES = 8
 
 
 @cache
@@ -36,15 +37,26 @@ def current() -> torch.device:
     return torch.device(name)
 
 
-def share_cores() -> None:
-    """Use as many threads as there are cores, and one while others want these, too.
+def lanes() -> int:
+    """How many batches run at once: one on a GPU; on a CPU as many as leave no core idle, `MOST_LANES` at most."""
+    if current().type != "cpu":
+        return 1
+    cores = _cores()
+    return max(range(1, min(cores, MOST_LANES) + 1), key=lambda count: (cores // count * count, count))
 
-    Threads that wait for each other after every operation are slower than one where each wait is for a core.
-    """
-    cores = len(os.sched_getaffinity(0))
-    threads = 1 if cores > 1 and pressure() > CROWDED else cores
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
+
+def threads(*, alone: bool) -> int:
+    """How many threads of torch a batch takes: all cores when it is `alone`, else its lane's."""
+    return _cores() if alone else max(1, _cores() // lanes())
+
+
+def is_crowded() -> bool:
+    """Whether others want the cores, too."""
+    return pressure() > CROWDED
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def pressure() -> float:
