@@ -3,21 +3,24 @@
 Ciphertext is made and opened by functions of the vault's that `routing` hands in, since `analytics` does not import
 `keys`. A content has a line of its own in the spool, behind its request's record, a table of its own, and its
 workspace's own retention. Reading obeys that to the second; the rows go with the next round of `analytics.tasks`.
+One that was made from documents quotes them, and goes with the first of them that is deleted.
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
 import psycopg
+from django.apps import apps
 from django.utils import timezone
 from psycopg import sql
 
 from accounts.models import Workspace
-from analytics import tokens
+from analytics import clock, tokens
 from analytics.models import RequestContent, UsageRecord
 
 # What a line of content begins with, so that it is told from a record without reading it.
@@ -29,15 +32,24 @@ BATCH = 5000
 
 _opener: Callable[[bytes], bytes] | None = None
 
+_TABLE = sql.Identifier(RequestContent._meta.db_table)
+# The documents' table is of an application that this one does not import.
+_ALL_THERE = sql.SQL(
+    """
+    NOT EXISTS (SELECT FROM unnest(documents) AS named (id)
+                WHERE NOT EXISTS (SELECT FROM rag_document document WHERE document.id = named.id))
+    """
+)
 _ENTER = sql.SQL(
     """
-    INSERT INTO {table} (id, workspace_id, created_at, sealed)
-    SELECT id, workspace_id, created_at, convert_to(content, 'UTF8')
+    INSERT INTO {table} (id, workspace_id, created_at, sealed, documents)
+    SELECT id, workspace_id, created_at, convert_to(content, 'UTF8'), documents
     FROM spooled_content, jsonb_to_record(doc::jsonb) AS line (id uuid, workspace_id uuid, created_at timestamptz,
-                                                               content text)
+                                                               content text, documents uuid[])
+    WHERE {all_there}
     ON CONFLICT (id) DO NOTHING
     """
-).format(table=sql.Identifier(RequestContent._meta.db_table))
+).format(table=_TABLE, all_there=_ALL_THERE)
 STAGE = "CREATE TEMP TABLE IF NOT EXISTS spooled_content (doc text) ON COMMIT DELETE ROWS"
 COPY = "COPY spooled_content FROM STDIN (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')"
 _EXPIRED = sql.SQL(
@@ -49,7 +61,11 @@ _EXPIRED = sql.SQL(
         LIMIT %s
     )
     """
-).format(table=sql.Identifier(RequestContent._meta.db_table))
+).format(table=_TABLE)
+_QUOTING = sql.SQL("DELETE FROM {table} WHERE workspace_id = %s AND documents IS NOT NULL AND NOT {all_there}").format(
+    table=_TABLE, all_there=_ALL_THERE
+)
+_QUOTING_ANY_OF = _QUOTING + sql.SQL(" AND documents && %s::uuid[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +111,8 @@ def packed(request: dict[str, Any], answer: bytes) -> bytes:
 def line(record: dict[str, Any], sealed: bytes) -> bytes:
     """A line of the spool with the content of `record`'s request; `sealed` is ASCII."""
     about = {name: record[name] for name in ("id", "workspace_id", "created_at")}
+    if record.get("grounding"):
+        about["documents"] = record["grounding"]["documents"]
     return orjson.dumps({"content": sealed.decode("ascii"), **about}, option=orjson.OPT_APPEND_NEWLINE)
 
 
@@ -109,7 +127,10 @@ def split(lines: bytes) -> tuple[bytes, bytes]:
 
 
 def enter(cursor: "psycopg.Cursor[Any]", contents: bytes) -> None:
-    """Enter lines of content, each once. For the ledger's writer, in its transaction."""
+    """Enter lines of content, each once, but for what quotes a document that is gone by now.
+
+    For the ledger's writer, in its transaction.
+    """
     with cursor.copy(COPY) as copy:
         copy.write(contents)
     cursor.execute(_ENTER)
@@ -124,13 +145,20 @@ def of(record: UsageRecord, workspace: Workspace) -> Content | None:
     if not workspace.store_content or record.created_at < oldest:
         return None
     row = RequestContent.objects.filter(pk=record.pk, workspace=workspace).first()
-    if row is None or _opener is None:
+    if row is None or _opener is None or not _has_all_documents(row):
         return None
     try:
         kept = orjson.loads(zlib.decompress(_opener(bytes(row.sealed))))
     except Unreadable:
         return Content(note="It was encrypted with a key that is no longer part of ENCRYPTION_KEY.")
     return _shown(kept["request"], kept["answer"])
+
+
+def _has_all_documents(row: RequestContent) -> bool:
+    """Whether nothing that it quotes was deleted."""
+    wanted = row.documents or []
+    # Asked of the model by name, since `analytics` does not import `rag`.
+    return not wanted or apps.get_model("rag", "Document")._default_manager.filter(pk__in=wanted).count() == len(wanted)
 
 
 def _shown(request: dict[str, Any] | None, raw: str | None) -> Content:
@@ -141,6 +169,19 @@ def _shown(request: dict[str, Any] | None, raw: str | None) -> Content:
     except ValueError:  # a stream's events
         answer = None
     return Content(request, answer, tokens.completion_text((raw or "").encode()), note)
+
+
+def delete_quoting(connection: "psycopg.Connection[Any]", workspace_id: UUID, documents: Collection[UUID] = ()) -> int:
+    """Delete what quotes any of `documents` that is gone, or without them any document at all that is; how many.
+
+    `connection` is in autocommit mode.
+    """
+    with connection.transaction():
+        # A batch that is being entered may have found them there still: it is seen below. A later one does not.
+        clock.hold(connection)
+    if not documents:
+        return connection.execute(_QUOTING, [workspace_id]).rowcount
+    return connection.execute(_QUOTING_ANY_OF, [workspace_id, list(documents)]).rowcount
 
 
 def delete_expired(connection: "psycopg.Connection[Any]") -> int:

@@ -1,6 +1,7 @@
 """The ledger: one record for each request, written once and never changed, and what the records of a day come to."""
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 
 from accounts.models import Workspace
@@ -91,9 +92,15 @@ class RequestContent(models.Model):
     created_at = models.DateTimeField()
     # Ciphertext; only keys/vault.py turns it back.
     sealed = models.BinaryField(editable=False)
+    documents = ArrayField(
+        models.UUIDField(), null=True, help_text="Those that the model was shown of: it goes with any of them."
+    )
 
     class Meta:
-        indexes = [models.Index(fields=["workspace", "created_at"], name="content_by_age")]
+        indexes = [
+            models.Index(fields=["workspace", "created_at"], name="content_by_age"),
+            GinIndex(fields=["documents"], name="content_by_document", condition=models.Q(documents__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)

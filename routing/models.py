@@ -3,6 +3,7 @@
 Triggers announce every change of these rows to the processes that keep a picture of them (routing/snapshot.py).
 """
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -162,8 +163,10 @@ class IdempotentRequest(models.Model):
     status = models.PositiveSmallIntegerField(null=True, blank=True)
     error_code = models.CharField(max_length=60, blank=True)
     headers = models.JSONField(null=True, blank=True)
-    # The body, compressed and sealed; null of an answer that was too large to be kept.
+    # The body, compressed and sealed; null of an answer that was too large to be kept, or quotes what was deleted.
     sealed = models.BinaryField(null=True, blank=True)
+    # Those that it was made from, if any was.
+    documents = ArrayField(models.UUIDField(), null=True, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["key_id", "name"], name="idempotency_key_once")]

@@ -1,7 +1,8 @@
-"""Takes back cached answers that quote what is not there any more: documents that were deleted, or changed.
+"""Takes back answers that quote what is not there any more: documents that were deleted, or (in the cache) changed.
 
-Nobody would be given them: what is found for the same question now is part of a cached answer's key. But what was
-deleted shall be gone.
+Nobody would be given them: what is found for the same question now is part of a cached answer's key, and what is kept
+for an idempotency key, or with a request, is only read while its documents are there. But what was deleted shall be
+gone.
 """
 
 import logging
@@ -9,10 +10,13 @@ from uuid import UUID
 
 import orjson
 
+from analytics import content
+from gateway_project.lib import database
 from routing import snapshot
 from routing.cache import stored
 from routing.cache.answer import KeptAnswer
 from routing.cache.lookup import current
+from routing.idempotency import store
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +37,16 @@ class Quotes:
 
 
 def forget(workspace_id: UUID, _libraries: frozenset[UUID], documents: frozenset[UUID]) -> None:
-    """They are gone: in this process, in Redis, and in every other process. For `services.on_documents_gone`.
+    """They are gone: in this process, in every other process, in Postgres and in Redis.
 
-    Raises `ServiceUnavailable` where Redis is away.
+    For `services.on_documents_gone`. Raises `ServiceUnavailable` where Redis is away.
     """
     quotes = Quotes(frozenset(map(str, documents)))
     current.forget(str(workspace_id), quotes)
     snapshot.announce(ANNOUNCED, orjson.dumps([str(workspace_id), sorted(quotes.documents)]).decode())
+    with database.connect("gateway documents") as connection:
+        store.forget(connection, workspace_id)
+        content.delete_quoting(connection, workspace_id, documents)
     stored.remove(str(workspace_id), None, quotes)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -75,7 +75,8 @@ async def first_answer(exchange: Exchange, raw: bytes, headers: Mapping[bytes, b
         case Kept(body=None):
             raise KeyReused(
                 f"The first answer to this Idempotency-Key (request {found.request_id}) is not there to be replayed: "
-                "it was too large to be kept, or can no longer be read. Use another key to ask again.",
+                "it was too large to be kept, quotes a document that was deleted, or can no longer be read. "
+                "Use another key to ask again.",
                 headers=NO_RETRY,
             )
         case Running():
@@ -147,11 +148,11 @@ async def _released(request_id: str) -> None:
         logger.warning("an idempotency key stays claimed until its lease ends: %s", type(error).__name__)
 
 
-async def _kept(kept: Kept, body: bytes | None) -> None:
+async def _kept(kept: Kept, body: bytes | None, documents: Sequence[str]) -> None:
     """Keep the answer, whose body is packed; while the database is away, as soon as it is back."""
     for _ in range(round(KEEP_TRYING / RETRY_EVERY)):
         try:
-            return await _in_thread(store.keep, kept, body)
+            return await _in_thread(store.keep, kept, body, documents)
         except psycopg.OperationalError as error:
             logger.warning("an answer waits to be kept for its Idempotency-Key: %s", type(error).__name__)
             await asyncio.sleep(RETRY_EVERY)
@@ -227,7 +228,8 @@ class Claim:
         )
         try:
             body = await _in_thread(pack)
-            await _kept(Kept(exchange.id, exchange.status, exchange.error_code, headers), body)
+            documents = exchange.grounding.documents if exchange.grounding is not None else ()
+            await _kept(Kept(exchange.id, exchange.status, exchange.error_code, headers), body, documents)
         finally:
             self._renewing.cancel()
 

@@ -7,11 +7,12 @@ died is free again within a minute. Every time is the database's own.
 import logging
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import unquote
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
@@ -19,6 +20,7 @@ from psycopg.types.json import Jsonb
 
 from gateway_project.lib import database
 from keys import vault
+from rag.models import Document
 from routing.models import IdempotentRequest
 
 logger = logging.getLogger(__name__)
@@ -43,6 +45,13 @@ STATEMENT_MS = 5000
 ANSWERED_BY = ("provider", "model", "privacy")
 
 TABLE = sql.Identifier(IdempotentRequest._meta.db_table)
+# Whether none of the documents that an answer quotes was deleted: to be asked as late as possible.
+ALL_THERE = sql.SQL(
+    """
+    NOT EXISTS (SELECT FROM unnest(documents) AS named (id)
+                WHERE NOT EXISTS (SELECT FROM {} document WHERE document.id = named.id))
+    """
+).format(sql.Identifier(Document._meta.db_table))
 CLAIM = sql.SQL(
     """
     INSERT INTO {table} AS held
@@ -52,7 +61,7 @@ CLAIM = sql.SQL(
     ON CONFLICT (key_id, name) DO UPDATE SET
         id = EXCLUDED.id, fingerprint = EXCLUDED.fingerprint, created_at = EXCLUDED.created_at,
         expires_at = EXCLUDED.expires_at, lease_until = EXCLUDED.lease_until,
-        status = NULL, error_code = '', headers = NULL, sealed = NULL
+        status = NULL, error_code = '', headers = NULL, sealed = NULL, documents = NULL
     WHERE held.expires_at <= now()
         OR held.lease_until <= now() AND held.fingerprint = EXCLUDED.fingerprint
             AND pg_postmaster_start_time() <= now() - %(grace)s
@@ -62,14 +71,14 @@ CLAIM = sql.SQL(
 FIND = sql.SQL(
     """
     SELECT id::text, fingerprint = %(fingerprint)s, extract(epoch FROM now() - created_at)::float, status, error_code,
-        headers, CASE WHEN fingerprint = %(fingerprint)s THEN sealed END
+        headers, CASE WHEN fingerprint = %(fingerprint)s AND {all_there} THEN sealed END
     FROM {table} WHERE key_id = %(key_id)s AND name = %(name)s
     """
-).format(table=TABLE)
+).format(table=TABLE, all_there=ALL_THERE)
 KEEP = sql.SQL(
     """
     UPDATE {table} SET lease_until = NULL, status = %(status)s, error_code = %(error_code)s, headers = %(headers)s,
-        sealed = %(sealed)s
+        sealed = %(sealed)s, documents = %(documents)s
     WHERE id = %(id)s AND status IS NULL
     """
 ).format(table=TABLE)
@@ -77,6 +86,9 @@ RENEW = sql.SQL("UPDATE {table} SET lease_until = now() + %(lease)s WHERE id = %
     table=TABLE
 )
 RELEASE = sql.SQL("DELETE FROM {table} WHERE id = %(id)s AND status IS NULL").format(table=TABLE)
+FORGET = sql.SQL(
+    "UPDATE {table} SET sealed = NULL WHERE workspace_id = %s AND sealed IS NOT NULL AND NOT {all_there}"
+).format(table=TABLE, all_there=ALL_THERE)
 PURGE = sql.SQL(
     "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE expires_at <= now() ORDER BY expires_at LIMIT %s)"
 ).format(table=TABLE)
@@ -95,7 +107,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A first answer as it was sent. `body` is None where it was too large to be kept, or cannot be read any more."""
+    """A first answer as it was sent.
+
+    `body` is None where it was too large to be kept, cannot be read any more, or quotes a document that was deleted.
+    """
 
     request_id: str
     status: int
@@ -187,9 +202,10 @@ def _opened(request_id: str, sealed: bytes) -> bytes | None:
         return None
 
 
-def keep(kept: Kept, packed: bytes | None) -> None:
-    """Keep the answer of the request that holds its key. `packed` is its body, compressed; None: too large.
+def keep(kept: Kept, packed: bytes | None, documents: Sequence[str] = ()) -> None:
+    """Keep the answer of the request that holds its key, made from `documents`.
 
+    `packed` is its body, compressed; None: too large.
     Nothing is kept for a request that has lost its key meanwhile.
     """
     values = {
@@ -198,6 +214,7 @@ def keep(kept: Kept, packed: bytes | None) -> None:
         "error_code": kept.error_code,
         "headers": Jsonb(kept.headers),
         "sealed": None if packed is None else vault.seal_bytes(packed),
+        "documents": list(map(UUID, documents)) or None,
     }
     _with_connection(lambda connection: connection.execute(KEEP, values))
 
@@ -211,6 +228,11 @@ def renew(request_id: str) -> bool:
 def release(request_id: str) -> None:
     """There will be no answer to keep: the key is free again."""
     _with_connection(lambda connection: connection.execute(RELEASE, {"id": request_id}))
+
+
+def forget(connection: psycopg.Connection[Any], workspace_id: UUID) -> None:
+    """Drop the bodies of the workspace's answers that quote a document which was deleted; their keys stay used."""
+    connection.execute(FORGET, (workspace_id,))
 
 
 def purge() -> int:

@@ -19,6 +19,9 @@ from gateway_project.lib import database
 from gateway_project.lib.ids import uuid7
 from keys import vault
 from keys.models import GatewayKey
+from rag import services as rag
+from rag.models import Document
+from rag.services import Actor
 from tests.analytics.ledger import line, spooled
 from tests.api_client import ApiClient
 from tests.console.browser import Browser
@@ -44,6 +47,19 @@ def keeping(workspace: Workspace) -> Workspace:
     workspace.store_content = True
     workspace.save()
     return workspace
+
+
+@pytest.fixture
+def documents(owner: Caller) -> list[Document]:
+    actor = Actor.of(owner)
+    library = rag.create_library(actor, {"name": "shelf"})
+    return [rag.upload_text(actor, library, text=f"The {colour} fox.")[0] for colour in ("quick", "brown")]
+
+
+def made_from(*documents: Document) -> dict[str, Any]:
+    """What the ledger keeps of the documents that an answer was made from."""
+    ids = [str(document.pk) for document in documents]
+    return {"library": "shelf", "documents": ids, "passages": len(ids), "mode": "hybrid"}
 
 
 def entered(key: GatewayKey, request: dict[str, Any] = PROMPT, answer: bytes = ANSWER, **columns: Any) -> UsageRecord:
@@ -169,6 +185,39 @@ def test_it_is_gone_when_its_time_is_over(
     assert content.delete_expired(connection) == 1
     assert [row.pk for row in RequestContent.objects.all()] == [young.pk]
     assert UsageRecord.objects.count() == 2
+
+
+def test_it_is_gone_with_the_first_document_that_it_quotes(
+    api: ApiClient, keeping: Workspace, key: GatewayKey, documents: list[Document]
+) -> None:
+    first, second = documents
+    both, one, none = (entered(key, grounding=of) for of in (made_from(first, second), made_from(second), None))
+    assert shown(api, both) is not None
+    Document.objects.filter(pk=first.pk).delete()  # nobody has tidied up yet
+    assert shown(api, both) is None
+    assert None not in (shown(api, one), shown(api, none))
+    # A request that was under way meanwhile, or waited in the spool.
+    late = entered(key, grounding=made_from(first))
+    assert late.grounding == made_from(first)
+    assert not RequestContent.objects.filter(pk=late.pk).exists()
+
+
+def test_it_is_deleted_and_what_quotes_other_documents_stays(
+    owner: Caller, keeping: Workspace, key: GatewayKey, documents: list[Document],
+    connection: "psycopg.Connection[Any]",
+) -> None:  # fmt: skip
+    first, second = documents
+    _, one, none = (entered(key, grounding=of).pk for of in (made_from(first, second), made_from(second), None))
+
+    def left() -> set[Any]:
+        return set(RequestContent.objects.values_list("pk", flat=True))
+
+    # A new version of a document is announced, too.
+    assert content.delete_quoting(connection, keeping.pk, [first.pk]) == 0
+    rag.delete_document(Actor.of(owner), first)
+    assert left() == {one, none}
+    rag.delete_library(Actor.of(owner), second.library)
+    assert left() == {none}
 
 
 def test_turned_off_it_is_not_read_and_deleted(

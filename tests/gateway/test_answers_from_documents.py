@@ -9,7 +9,9 @@ import pytest
 
 from tests.gateway.account import Account
 from tests.gateway.conftest import MakeScene
+from tests.gateway.process import Process
 from tests.gateway.scene import Scene, payloads_of
+from tests.upstream import Upstream
 
 # Seconds: for the first document the worker has to read torch and the model from the disk.
 WITHIN = 300
@@ -181,6 +183,39 @@ def test_a_deleted_document_is_quoted_no_more(scene: Scene) -> None:
     after = ask(scene, shelf, temperature=0)
     assert after.headers["x-gateway-cache"] == "miss"
     assert "Winstanley" not in shown(scene)
+
+
+def test_what_was_kept_of_an_answer_goes_with_the_document_that_it_quotes(gateway: Process, upstream: Upstream) -> None:
+    account = Account(gateway.url, "archivist")
+    account.call("PATCH", f"/api/workspaces/{account.workspace['id']}", 200, store_content=True)
+    scene = Scene(gateway.url, upstream, account, account.create_key()["key"])
+    shelf = Shelf(scene)
+    lighthouse, bakery = shelf.add(LIGHTHOUSE, "Lighthouses"), shelf.add(BAKERY, "Shops")
+
+    def once(document: str) -> httpx.Response:
+        """Asked with an idempotency key, and answered from one document alone."""
+        wanted = "towers" if document == lighthouse else "shops"
+        filters = {"filters": {"title": {"eq": "Lighthouses" if wanted == "towers" else "Shops"}}}
+        body = scene.body(messages=[{"role": "user", "content": QUESTION}], rag={"library": shelf.name, **filters})
+        return scene.http.post("/v1/chat/completions", json=body, headers={"idempotency-key": document})
+
+    answers = {document: once(document) for document in (lighthouse, bakery)}
+    for answer in answers.values():
+        assert scene.record(answer)["content"]["request"]["messages"]
+    assert once(lighthouse).json() == answers[lighthouse].json()
+
+    assert scene.http.delete(f"/documents/{lighthouse}").status_code == 204
+    refused = once(lighthouse)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "idempotency_key_reused")
+    assert "Winstanley" not in refused.text
+    assert scene.record(answers[lighthouse])["content"] is None
+    assert once(bakery).json() == answers[bakery].json()
+    assert "Rye bread" in str(scene.record(answers[bakery])["content"])
+
+    account.call("DELETE", f"/api/libraries/{shelf.library['id']}", 204)
+    assert once(bakery).status_code == 409
+    assert scene.record(answers[bakery])["content"] is None
+    scene.close()
 
 
 def test_another_workspace_has_no_such_library(scene: Scene, shelf: Shelf, other_account: Account) -> None:

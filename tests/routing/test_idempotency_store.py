@@ -3,15 +3,22 @@
 import zlib
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
+import psycopg
 import pytest
 from cryptography.fernet import Fernet
 from django.db.models import F
 from pytest_django import Settings
 
+from accounts.access import Caller
 from accounts.models import Workspace
+from gateway_project.lib import database
 from gateway_project.lib.ids import uuid7_text
 from keys import vault
+from rag import services as rag
+from rag.models import Document
+from rag.services import Actor
 from routing import tasks
 from routing.idempotency import store
 from routing.idempotency.packing import packed
@@ -34,6 +41,12 @@ def _own_connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     connection = getattr(store._own, "connection", None)
     if connection is not None:
         connection.close()
+
+
+@pytest.fixture
+def db_connection(db: None) -> Iterator["psycopg.Connection[Any]"]:
+    with database.connect("test") as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -133,6 +146,39 @@ def test_the_beat_removes_what_is_a_day_old(
     store.claim(asked)
     tasks.delete_expired_answers()
     assert [str(row.id) for row in IdempotentRequest.objects.all()] == [asked.id]
+
+
+@pytest.fixture
+def document(owner: Caller) -> Document:
+    actor = Actor.of(owner)
+    library = rag.create_library(actor, {"name": "shelf"})
+    return rag.upload_text(actor, library, text="The quick brown fox.")[0]
+
+
+def test_an_answer_is_kept_for_as_long_as_the_documents_that_it_quotes(
+    workspace: Workspace, asked: Asked, document: Document
+) -> None:
+    store.claim(asked)
+    store.keep(kept(asked), packed(ANSWER), [str(document.pk)])
+    assert store.claim(request(workspace)) == kept(asked)
+    Document.objects.filter(pk=document.pk).delete()  # nobody has tidied up yet
+    found = store.claim(request(workspace))
+    assert isinstance(found, Kept)
+    assert found.body is None
+
+
+def test_what_quotes_a_deleted_document_is_dropped_and_its_key_stays_used(
+    workspace: Workspace, owner: Caller, asked: Asked, document: Document, db_connection: "psycopg.Connection[Any]"
+) -> None:
+    other = Asked(uuid7_text(), str(workspace.id), KEY, b"o" * 32, BODY)
+    for each, documents in ((asked, [str(document.pk)]), (other, [])):
+        store.claim(each)
+        store.keep(kept(each), packed(ANSWER), documents)
+    store.forget(db_connection, workspace.pk)
+    assert not IdempotentRequest.objects.filter(sealed=None).exists()
+    rag.delete_document(Actor.of(owner), document)
+    assert [str(row.pk) for row in IdempotentRequest.objects.filter(sealed=None)] == [asked.id]
+    assert isinstance(store.claim(request(workspace, OTHER)), OtherRequest)
 
 
 def test_a_workspaces_answers_go_with_it(workspace: Workspace, asked: Asked) -> None:
