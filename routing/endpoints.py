@@ -1,7 +1,7 @@
 """The endpoints that share one way through the pipeline, and what sets them apart."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ class Endpoint:
     # The path that the gateway's own clients call.
     public_path: str
     dialect: Dialect | None = None
+    # Whether what comes back are vectors, and no text of a model.
+    embeds: bool = field(init=False)
 
-    @property
-    def embeds(self) -> bool:
-        """Whether what comes back are vectors, and no text of a model."""
-        return self.capability == "embeddings"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "embeds", self.capability == "embeddings")
 
 
 CHAT = Endpoint("/chat/completions", "chat", "messages", "/v1/chat/completions")

@@ -25,7 +25,7 @@ from routing.endpoints import Endpoint
 from routing.exchange import Exchange
 from routing.http import JSON, describe, error_answer, with_standing
 from routing.identify import identified
-from routing.limits import Permit
+from routing.limits import PermitWith
 from routing.limits.estimate import reserved
 from routing.settle import settle
 from routing.snapshot import Caller
@@ -79,7 +79,7 @@ async def counted(request: WireRequest, path: str, scope: str, answer: Answer) -
         permit = await limits.current.admit(exchange)
         if permit is not None:
             # No model counts it: what was sent is what it used.
-            exchange.permit = Permit(lambda _: permit.settle(reserved(exchange)))
+            exchange.permit = PermitWith(lambda _: permit.settle(reserved(exchange)))
         if not declared:
             _count_what_comes(request, exchange)
         actor = actor_of(exchange.caller)

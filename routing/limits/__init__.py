@@ -9,10 +9,10 @@ from django.conf import settings
 from gateway_project.lib import redis_link
 from routing import share
 from routing.limits.local import LocalLimits
-from routing.limits.permit import Permit, Standing
+from routing.limits.permit import Permit, PermitWith, Standing
 from routing.limits.shared import SharedLimits
 
-__all__ = ["LocalLimits", "Permit", "SharedLimits", "Standing", "current"]
+__all__ = ["LocalLimits", "Permit", "PermitWith", "SharedLimits", "Standing", "current"]
 
 current: LocalLimits | SharedLimits = (
     LocalLimits()

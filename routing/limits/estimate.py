@@ -16,12 +16,16 @@ def reserved(exchange: Exchange) -> int:
     body = exchange.body
     expected = 0 if exchange.endpoint.embeds else ANSWER
     answer = _number(body.get("max_completion_tokens", body.get("max_tokens")), expected, MOST)
-    return exchange.length // BYTES_PER_TOKEN + 1 + answer * _number(body.get("n"), 1, MOST_ANSWERS)
+    if "n" in body:
+        answer *= _number(body["n"], 1, MOST_ANSWERS)
+    return exchange.length // BYTES_PER_TOKEN + 1 + answer
 
 
 def _number(given: object, otherwise: int, most: int) -> int:
     """What a client named, as far as it is a number of anything."""
-    return min(given, most) if type(given) is int and given > 0 else otherwise
+    if type(given) is not int or given <= 0:
+        return otherwise
+    return given if given < most else most
 
 
 def used(exchange: Exchange) -> int:

@@ -15,22 +15,60 @@ Clock = Callable[[], float]
 Scopes = tuple[Scope, ...]
 
 
-class Counted:
+class Counted(Log):
     """What a scope has used: its requests and tokens of the last window, and its streams that run."""
 
-    __slots__ = ("requests", "streams", "tokens")
+    __slots__ = ("streams",)
 
     def __init__(self) -> None:
-        self.requests = Log()
-        self.tokens = Log()
+        super().__init__()
         # By request id.
         self.streams: set[str] = set()
 
-    def expire(self, before: float) -> bool:
-        """Forget what is older. True when nothing is left."""
-        self.requests.expire(before)
-        self.tokens.expire(before)
-        return not (self.requests.entries or self.tokens.entries or self.streams)
+    def full(self, limits: Scope, tokens: int, *, stream: bool) -> list[Unit]:
+        """Which of `limits` have no room for one more request. One of more tokens than they allow needs all of them."""
+        full: list[Unit] = []
+        if limits.requests is not None and self.requests >= limits.requests:
+            full.append("requests")
+        if limits.tokens is not None:
+            weight = tokens if tokens < limits.tokens else limits.tokens
+            if not weight or self.tokens + weight > limits.tokens:
+                full.append("tokens")
+        if stream and limits.streams is not None and len(self.streams) >= limits.streams:
+            full.append("streams")
+        return full
+
+    def wait(self, unit: Unit, limits: Scope, tokens: int, now: float) -> float:
+        """Seconds until one of `limits` that is full has room; 0 for streams, of which nobody knows when they end."""
+        if unit == "requests":
+            return self.until(unit, 1, limits.requests or 0, limits.window, now)
+        if unit == "tokens":
+            most = limits.tokens or 0
+            return self.until(unit, min(tokens, most), most, limits.window, now)
+        return 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it is left."""
+        return not (self.entries or self.streams)
+
+
+class Held:
+    """The `Permit` of a request that was counted here: the tokens that it reserved, and its stream's slots."""
+
+    __slots__ = ("id", "reserved", "streaming")
+
+    def __init__(self, id_: str, reserved: list[tuple[Log, Entry, int]], streaming: list[set[str]]) -> None:
+        self.id = id_
+        self.reserved = reserved
+        self.streaming = streaming
+
+    def settle(self, tokens: int) -> None:
+        """It used so many tokens, and its stream has ended."""
+        for log, entry, weight in self.reserved:
+            log.correct(entry, tokens - weight)
+        for running in self.streaming:
+            running.discard(self.id)
 
 
 class Share(Protocol):
@@ -50,7 +88,7 @@ class Counts:
         self._counted: dict[str, tuple[Counted, Scope]] = {}
 
     def of(self, scope: Scope) -> Counted:
-        """What `scope` has used, counted from now on if it was not."""
+        """What `scope` has used, counted from now on if it was not; what is older than its window included."""
         known = self._counted.get(scope.ref)
         if known is not None:
             if known[1] is not scope:  # it was changed
@@ -61,12 +99,20 @@ class Counts:
         self._counted[scope.ref] = (made, scope)
         return made
 
+    def within(self, scope: Scope, now: float) -> Counted:
+        """What `scope` has used in the window that ends now."""
+        counted, since = self.of(scope), now - scope.window
+        if counted.entries and counted.entries[0].at < since:
+            counted.expire(since)
+        return counted
+
     def _forget_idle(self) -> None:
         """Look at the two that were longest not looked at, so that as many are forgotten as are made."""
         now = self.clock()
         for ref in [ref for ref, _ in zip(self._counted, range(2), strict=False)]:
             counted, scope = self._counted.pop(ref)
-            if not counted.expire(now - scope.window):
+            counted.expire(now - scope.window)
+            if not counted.idle:
                 self._counted[ref] = (counted, scope)
 
     def all(self) -> Iterator[tuple[Scope, Counted]]:
@@ -82,60 +128,54 @@ class Counts:
         now = self.clock()
         worst: Refusal | None = None
         for scope in scopes:
-            counted, window = self.of(scope), scope.window
+            counted = self.within(scope, now)
             most = scope if share is None else share.of(scope, now)
-            if most.requests is not None:
-                log = counted.requests
-                if log.entries and log.entries[0].at < now - window:
-                    log.expire(now - window)
-                if log.total >= most.requests:
-                    worst = _longer(worst, scope, "requests", log.wait(1, most.requests, window, now))
-            if most.tokens is not None:
-                log = counted.tokens
-                if log.entries and log.entries[0].at < now - window:
-                    log.expire(now - window)
-                weight = min(tokens, most.tokens)
-                if not weight or log.total + weight > most.tokens:
-                    worst = _longer(worst, scope, "tokens", log.wait(weight, most.tokens, window, now))
-            if stream and most.streams is not None and len(counted.streams) >= most.streams:
-                worst = _longer(worst, scope, "streams", 0.0)
+            for unit in counted.full(most, tokens, stream=stream):
+                wait = counted.wait(unit, most, tokens, now)
+                if worst is None or worst.wait < wait:  # when the longer one is over, so is the other
+                    worst = Refusal(scope, unit, wait)
         return worst
-
-    def count(self, scopes: Scopes, id_: str, tokens: int, *, stream: bool) -> Callable[[int], None] | None:
-        """Count a request in every scope. What tells its end, where any of it depends on that."""
-        return self.take(scopes, id_, tokens, stream=stream)[0]
 
     def take(
         self, scopes: Scopes, id_: str, tokens: int, *, stream: bool
-    ) -> tuple[Callable[[int], None] | None, Standing | None]:
-        """As `count`, and where the caller stands then, as `standing` tells it where nothing is shared."""
+    ) -> tuple[Held | None, Standing | None] | None:
+        """Count a request in every scope, as `count`, if it has room in all of them; if not, in none, and None."""
         now = self.clock()
+        for scope in scopes:
+            if self.within(scope, now).full(scope, tokens, stream=stream):
+                return None
+        return self._count(scopes, id_, tokens, now, stream=stream)
+
+    def count(self, scopes: Scopes, id_: str, tokens: int, *, stream: bool) -> Held | None:
+        """Count a request in every scope. What it holds until its end, if anything depends on that."""
+        now = self.clock()
+        for scope in scopes:
+            self.within(scope, now)
+        return self._count(scopes, id_, tokens, now, stream=stream)[0]
+
+    def _count(
+        self, scopes: Scopes, id_: str, tokens: int, now: float, *, stream: bool
+    ) -> tuple[Held | None, Standing | None]:
+        """What the request holds, and where its caller stands then, as `standing` tells it where nothing is shared."""
         tightest: Standing | None = None
         reserved: list[tuple[Log, Entry, int]] = []
         streaming: list[set[str]] = []
         for scope in scopes:
-            counted, window, limit = self.of(scope), scope.window, scope.requests
+            counted, limit, most, window = self.of(scope), scope.requests, scope.tokens, scope.window
+            if most is None:
+                counted.add(now, 0, window, id_)
+            else:
+                weight = tokens if tokens < most else most
+                reserved.append((counted, counted.add(now, weight, window, id_), weight))
             if limit is not None:
-                log = counted.requests
-                reset = log.add(now, 1, window, id_).at + window - now
-                found = Standing(limit, max(0, limit - log.total), min(reset, window))
+                left = limit - counted.requests
+                # The request that was just counted is there for a whole window.
+                found = Standing(limit, left if left > 0 else 0, window)
                 tightest = found if tightest is None else tighter(tightest, found)
-            if scope.tokens is not None:
-                weight = min(tokens, scope.tokens)
-                reserved.append((counted.tokens, counted.tokens.add(now, weight, window, id_), weight))
             if stream and scope.streams is not None:
                 counted.streams.add(id_)
                 streaming.append(counted.streams)
-        if not reserved and not streaming:
-            return None, tightest
-
-        def end(used: int) -> None:
-            for log, entry, weight in reserved:
-                log.correct(entry, used - weight)
-            for running in streaming:
-                running.discard(id_)
-
-        return end, tightest
+        return Held(id_, reserved, streaming) if reserved or streaming else None, tightest
 
     def standing(self, scopes: Scopes, share: Share | None = None) -> Standing | None:
         """Where the caller stands now; None when no scope limits requests."""
@@ -145,20 +185,12 @@ class Counts:
             limit = scope.requests
             if limit is None:
                 continue
-            log, window = self.of(scope).requests, scope.window
-            entries = log.entries
-            if entries and entries[0].at < now - window:
-                log.expire(now - window)
+            counted = self.within(scope, now)
             most = limit if share is None else share.of(scope, now).requests or 0
-            reset = entries[-1].at + window - now if entries else 0.0
-            found = Standing(limit, max(0, most - log.total), min(reset, window))
+            reset = counted.entries[-1].at + scope.window - now if counted.entries else 0.0
+            found = Standing(limit, max(0, most - counted.requests), min(reset, scope.window))
             tightest = found if tightest is None else tighter(tightest, found)
         return tightest
-
-
-def _longer(worst: Refusal | None, scope: Scope, unit: Unit, wait: float) -> Refusal:
-    """The one that is in the way for longer: when it is over, so is the other."""
-    return worst if worst is not None and worst.wait >= wait else Refusal(scope, unit, wait)
 
 
 def wanted_tokens(exchange: Exchange, scopes: Scopes) -> int:
@@ -187,12 +219,13 @@ class LocalLimits:
         if not scopes:
             return None
         tokens = wanted_tokens(exchange, scopes)
-        refusal = self._counts.refusal(scopes, tokens, stream=exchange.stream)
-        if refusal is not None:
-            exchange.standing = self._counts.standing(scopes)
-            raise refusal.error()
-        end, exchange.standing = self._counts.take(scopes, exchange.id, tokens, stream=exchange.stream)
-        return None if end is None else Permit(end)
+        while (taken := self._counts.take(scopes, exchange.id, tokens, stream=exchange.stream)) is None:
+            refusal = self._counts.refusal(scopes, tokens, stream=exchange.stream)
+            if refusal is not None:  # or what was in the way has expired just now
+                exchange.standing = self._counts.standing(scopes)
+                raise refusal.error()
+        permit, exchange.standing = taken
+        return permit
 
     async def standing(self, caller: Caller) -> Standing | None:
         """Where `caller` stands, without counting anything."""

@@ -134,9 +134,8 @@ class Outage:
 
     def _first(self, scope: Scope, unit: Unit, whole: int) -> int:
         """What it had of `whole` itself, and its part of what nobody had."""
-        counted = self._counts.of(scope)
-        counted.expire(self._counts.clock() - scope.window)
-        own = len(counted.streams) if unit == "streams" else getattr(counted, unit).total
+        counted = self._counts.within(scope, self._counts.clock())
+        own = len(counted.streams) if unit == "streams" else getattr(counted, unit)
         used = self._peers.used(scope.ref)
         known = used is not None and used.at > self.began - scope.window
         total = max(own, getattr(used, unit) if known else 0)

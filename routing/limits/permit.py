@@ -1,9 +1,10 @@
 """What came of asking for a place: where the caller stands, what is held until the request ends, or the refusal."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal, NamedTuple
+from typing import Literal, Protocol
 
 from gateway_project.lib.errors import RateLimitExceeded
 from keys.limits import Scope
@@ -15,7 +16,8 @@ UNITS: tuple[Unit, ...] = ("requests", "tokens", "streams")
 STREAM_RETRY = 1
 
 
-class Standing(NamedTuple):
+@dataclass(slots=True)
+class Standing:
     """Where a caller stands with its tightest limit of requests. `reset`: seconds until all of it is there again."""
 
     limit: int
@@ -24,11 +26,14 @@ class Standing(NamedTuple):
 
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """As the contract names them, in whole seconds."""
-        return (
-            (b"x-ratelimit-limit-requests", b"%d" % self.limit),
-            (b"x-ratelimit-remaining-requests", b"%d" % self.remaining),
-            (b"x-ratelimit-reset-requests", b"%d" % _ceil(self.reset)),
-        )
+        limit, reset = _steady(self.limit, _ceil(self.reset))
+        return limit, (b"x-ratelimit-remaining-requests", b"%d" % self.remaining), reset
+
+
+@functools.lru_cache(maxsize=1024)
+def _steady(limit: int, reset: int) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers of a limit and of its reset: for nearly all of a limit's requests the same, a whole window."""
+    return (b"x-ratelimit-limit-requests", b"%d" % limit), (b"x-ratelimit-reset-requests", b"%d" % reset)
 
 
 def tighter(one: Standing | None, other: Standing) -> Standing:
@@ -48,9 +53,17 @@ def _ceil(seconds: float) -> int:
     return ceil(seconds - 1e-6)
 
 
-@dataclass(slots=True)
-class Permit:
+class Permit(Protocol):
     """What a request holds until it is settled: a stream's slots, and tokens that were reserved by estimate."""
+
+    def settle(self, tokens: int) -> None:
+        """It used so many tokens, and its stream has ended."""
+        ...
+
+
+@dataclass(slots=True)
+class PermitWith:
+    """A `Permit` by what gives it back."""
 
     give_back: Callable[[int], None]
 

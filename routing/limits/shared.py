@@ -20,9 +20,9 @@ from gateway_project.lib.resp import Part
 from keys.limits import Scope
 from routing.exchange import Exchange
 from routing.limits.local import Clock, Counts, Scopes, wanted_tokens
-from routing.limits.log import Log
+from routing.limits.log import Entry, Weighed
 from routing.limits.outage import Outage, Peers
-from routing.limits.permit import UNITS, Permit, Refusal, Standing, tighter
+from routing.limits.permit import UNITS, Permit, PermitWith, Refusal, Standing, tighter
 from routing.limits.scripts import ADMIT, RECORD, RENEW, SETTLE
 from routing.share import Channel
 from routing.snapshot import Caller
@@ -143,20 +143,20 @@ class SharedLimits:
         self, id_: str, scopes: Scopes, tokens: int, entries: Sequence[Part] = (), *, stream: bool
     ) -> Permit | None:
         """Count here, too, what is counted in Redis; what is to be given back there and here."""
-        end = self._counts.count(scopes, id_, tokens, stream=stream)
-        if end is None:
+        here = self._counts.count(scopes, id_, tokens, stream=stream)
+        if here is None:
             return None
         if stream:
             self._run_stream(id_, scopes)
 
         def give_back(used: int) -> None:
-            end(used)
+            here.settle(used)
             self._streams.pop(id_, None)
             self._link.send_script(
                 SETTLE, [_base(s) for s in scopes], [id_, *_spent(id_, scopes, tokens, used, entries)]
             )
 
-        return Permit(give_back)
+        return PermitWith(give_back)
 
     def _run_stream(self, id_: str, scopes: Scopes) -> None:
         """Renew the stream's slots until it ends."""
@@ -263,20 +263,22 @@ class SharedLimits:
         now = self._counts.clock()
         for scope, counted in self._counts.all():
             counted.expire(now - scope.window)
-            for kind, log in (("r", counted.requests), ("t", counted.tokens)):
-                await self._hand_over_log(scope, kind, log, since)
+            entries = counted.since(since)
+            if scope.requests is not None:
+                await self._hand_over_entries(scope, "r", "requests", entries)
+            if scope.tokens is not None:
+                await self._hand_over_entries(scope, "t", "tokens", entries)
         self._renew()
         await self._link.call("SET", self._here_key, 1, "EX", REMEMBERED)
 
-    async def _hand_over_log(self, scope: Scope, kind: str, log: Log, since: float) -> None:
-        entries = log.since(since)
+    async def _hand_over_entries(self, scope: Scope, kind: str, what: Weighed, entries: list[Entry]) -> None:
         for start in range(0, len(entries), CHUNK):
             args: list[Part] = [scope.window * MICRO]
             now = self._counts.clock()
             for entry in entries[start : start + CHUNK]:
                 # One that stands for several gets a name, so that it is not counted again the next time.
                 entry.id = entry.id or f"{self._process}.{next(self._numbers)}"
-                args += (kind, round((now - entry.at) * MICRO), entry.id, entry.weight)
+                args += (kind, round((now - entry.at) * MICRO), entry.id, getattr(entry, what))
             await self._link.run(RECORD, [self._clock_key, _base(scope)], args)
 
 
