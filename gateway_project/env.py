@@ -93,6 +93,7 @@ class Environment:
     retention_days: int
     spool_max_bytes: int
     max_upload_bytes: int
+    max_workspace_bytes: int
     metrics_token: str
     trusted_proxies: tuple[str, ...]
     cors_allowed_origins: tuple[str, ...]
@@ -271,6 +272,7 @@ def load(source: Mapping[str, str], base_dir: Path) -> Environment:
         retention_days=read("RETENTION_DAYS", "0", values.integer(0, 36_500)),
         spool_max_bytes=read("SPOOL_MAX_BYTES", str(1024**3), values.integer(1024**2, 2**50)),
         max_upload_bytes=read("MAX_UPLOAD_BYTES", str(100 * 1024**2), values.integer(1024, 2**40)),
+        max_workspace_bytes=read("MAX_WORKSPACE_BYTES", str(10 * 1024**3), values.integer(0, 2**50)),
         metrics_token=read("METRICS_TOKEN", "", values.credential),
         trusted_proxies=read("TRUSTED_PROXIES", "", values.networks),
         cors_allowed_origins=read("CORS_ALLOWED_ORIGINS", "", values.origins),

@@ -247,6 +247,8 @@ EMBED_SOCKET = embed_socket(ENV.data_dir)
 
 # Of one uploaded file, or of what a URL leads to.
 MAX_UPLOAD_BYTES = ENV.max_upload_bytes
+# Of all uploaded files of one workspace; 0: as many as there are.
+MAX_WORKSPACE_BYTES = ENV.max_workspace_bytes
 UPLOADS_DIR = ENV.data_dir / "uploads"
 STORAGES["documents"] = {
     "BACKEND": "django.core.files.storage.FileSystemStorage",

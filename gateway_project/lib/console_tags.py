@@ -42,6 +42,11 @@ def share(part: float | None, whole: float | None) -> str:
     return text.share(part or 0, whole or 0)
 
 
+@register.filter
+def size(length: int) -> str:
+    return text.size(length)
+
+
 @register.simple_tag
 def moment(when: datetime | None, empty: str = "never", form: str = "full") -> SafeString | str:
     """A `<time>` that static/js/time.js turns into the reader's own time zone; UTC stays in its title.

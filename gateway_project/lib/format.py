@@ -2,6 +2,8 @@
 
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
+from django.template.defaultfilters import filesizeformat
+
 SIGNIFICANT = 3
 # The policy that holds where a workspace has none: its name in requests, which nobody else's can be.
 BUILT_IN_POLICY = "Balanced"
@@ -35,6 +37,11 @@ def money(usd: Decimal) -> str:
 def count(number: int) -> str:
     """A whole number with thousands separators."""
     return f"{number:,}"
+
+
+def size(length: int) -> str:
+    """Bytes as people say them: `840 bytes`, `3.4 MB`, `10 GB`."""
+    return filesizeformat(length).replace("\xa0", " ").replace(".0 ", " ")
 
 
 def duration(ms: float) -> str:

@@ -17,6 +17,7 @@ from rag.schemas import CONTROL, checked_metadata
 from rag.services.actor import Actor
 from rag.services.gone import tell
 from rag.services.hints import work_is_there
+from rag.services.room import require_room
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +184,10 @@ def _enter(actor: Actor, library: Library, stored: storage.Stored, facts: _Facts
         transaction.on_commit(lambda: storage.remove(stored.name), robust=True)
         return same, False
     former = documents.filter(library=library, source=facts.source).order_by("created_at").first()
-    if former is not None and facts.source:
+    if not facts.source:
+        former = None
+    require_room(actor.workspace_id, stored.size, freed=former.size if former is not None else 0)
+    if former is not None:
         return _next_version(actor, former, stored, facts), True
     document = Document(
         workspace_id=actor.workspace_id,

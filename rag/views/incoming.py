@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import Action
 from accounts.web import ConsoleRequest, console_view
+from gateway_project.lib import format as words
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.forms import ConsoleForm
 from gateway_project.lib.htmx import render_part, say_and_go
@@ -67,8 +68,7 @@ def url(request: ConsoleRequest, id: str) -> HttpResponse:
 
 def most_in_words() -> str:
     """What a file may have at most, as people say it."""
-    size = settings.MAX_UPLOAD_BYTES
-    return f"{size / 1024**2:,.0f} MB" if size >= 1024**2 else f"{size / 1024:,.0f} KB"
+    return words.size(settings.MAX_UPLOAD_BYTES)
 
 
 # --- Parts ---------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from rag import queries, services
 from rag.forms import LibraryForm
 from rag.models import DEFAULT_LIBRARY, Library
 from rag.services import Actor
+from rag.services.room import room_of
 from rag.views.models import models_for, text_models
 
 
@@ -37,6 +38,7 @@ def index(request: ConsoleRequest) -> HttpResponse:
         "next_cursor": page.next_cursor,
         "models": text_models(),
         "can_change": request.caller.may(Action.USE_LIBRARIES),
+        "room": room_of(request.caller.workspace.pk),
     }
     return render(request, "rag/libraries.html", context)
 

@@ -1,10 +1,12 @@
 """Libraries in the console: the list, a new one, its settings, its end, and who sees which of it."""
 
+from typing import Any
+
 import pytest
 
 from accounts.access import Caller
 from rag import services
-from rag.models import Library
+from rag.models import Document, Library
 from rag.services import Actor
 from tests.console.browser import Browser
 from tests.console.conftest import queries_of
@@ -40,6 +42,16 @@ def test_the_list_says_what_each_holds_in_as_many_queries_as_for_one(browser: Br
     assert "library 9" in page
     assert "No documents yet" not in page
     assert "test/model" in page
+
+
+def test_the_list_says_how_much_room_is_taken(browser: Browser, owner: Caller, settings: Any) -> None:
+    settings.MAX_WORKSPACE_BYTES = 10 * 1024**2
+    make_document(make_library(owner.workspace), ["one"])
+    Document.objects.update(size=3 * 1024**2 + 1)
+
+    assert "take 3 MB of 10 MB" in browser.get("libraries")
+    settings.MAX_WORKSPACE_BYTES = 0
+    assert "Documents of this workspace take" not in browser.get("libraries")
 
 
 def test_a_worker_that_is_away_is_said_and_waited_for_by_nobody(browser: Browser) -> None:
