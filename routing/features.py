@@ -5,7 +5,6 @@ closely, by methods of str and bytes that run in C. Of the rest of the conversat
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -26,8 +25,9 @@ FOLLOW_UP = 28
 SYSTEM_WINDOW = 400
 
 _DIGITS, _CODE, _COMMA, _FORMULA = b"0123456789", b"{}[]();=<>_|`", b",;:", b"=^+"
-# All but these: taken out first, since a text has few of them, and each is counted in what is left.
+# A text has few of these, so all else is taken out, and those that count alike become one. `=` and `;` count twice.
 _NO_SIGNS = bytes(sorted(frozenset(range(256)) - frozenset(_DIGITS + _CODE + _COMMA + _FORMULA)))
+_ALIKE = bytes.maketrans(b"123456789" b"}[]()<>_|`" b":" b"^", b"000000000" b"{{{{{{{{{{" b"," b"+")
 # Signs of formulas outside ASCII: Greek, arrows, operators, indices, squares.
 _NOTATION = (
     b"\xce",
@@ -137,7 +137,7 @@ def _read_messages(found: Features, messages: Any) -> tuple[str, str, str]:
     """The system prompt, the user's last turn and the one before it; and the sizes of the whole conversation."""
     if type(messages) is not list:
         return "", "", ""
-    system = ""
+    system = last = before = ""
     found.messages = len(messages)
     characters, tokens = 0, 0
     for message in messages:
@@ -152,24 +152,17 @@ def _read_messages(found: Features, messages: Any) -> tuple[str, str, str]:
             tokens += estimate_tokens(text)
         if "tool_calls" in message:
             characters += _call_characters(message["tool_calls"])
-        if message.get("role") in ("system", "developer"):
+        role = message.get("role")
+        if role == "user":
+            if text:
+                before, last = last, text
+        elif role in ("system", "developer"):
             found.system_tokens += estimate_tokens(text)
             system = text
     if system:  # the last one: there is no end of how many a body may have
         found.system_simple = _wants_a_value(system[:SYSTEM_WINDOW])
     found.prompt_tokens = tokens + (characters + 3) // CHARACTERS_PER_TOKEN + found.images * IMAGE_TOKENS
-    turns = _user_turns(messages)
-    return system, next(turns, ""), next(turns, "")
-
-
-def _user_turns(messages: list[Any]) -> Iterator[str]:
-    """The texts of the user's turns, the last first."""
-    for message in reversed(messages):
-        if type(message) is dict and message.get("role") == "user":
-            content = message.get("content")
-            text = content if type(content) is str else _joined(content)
-            if text:
-                yield text
+    return system, last, before
 
 
 def _parts(found: Features, parts: Any) -> str:
@@ -241,28 +234,29 @@ def _read_ask(found: Features, ask: str, material: str) -> bool:
         material += ask
         ask = f"{ask.partition('```')[0]}\n{ask.rpartition('```')[2]}"
     whole = ask.encode("utf-8", "replace")
-    found.word_length = len(whole) / (whole.count(b" ") + whole.count(b"\n") + 1) - 1
-    signs = whole.translate(None, _NO_SIGNS)
-    found.digits = _count(signs, _DIGITS)
-    found.code_signs = _count(signs, _CODE)
-    found.indented = _indented(whole) if b"\n" in whole else 0
-    ask, choices = without_choices(ask)
+    line_ends = whole.count(b"\n")
+    found.word_length = len(whole) / (whole.count(b" ") + line_ends + 1) - 1
+    found.indented = _indented(whole) if line_ends else 0
+    signs = whole.translate(_ALIKE, _NO_SIGNS)
+    found.digits, found.code_signs = signs.count(b"0"), _code_signs(signs)
+    ask, choices = without_choices(ask) if line_ends > 1 else (ask, "")
     spaced = words_of(ask, found.language)
+    hits = hits_of(ask, found.language, spaced)
     found.ask_tokens, found.choice_tokens = estimate_tokens(ask), estimate_tokens(choices)
-    _count_words(found, hits_of(ask, found.language, spaced), spaced[:LEAD])
+    _count_words(found, hits, spaced[:LEAD])
     if choices:
         whole = whole[: len(whole) - len(choices)]
-        signs = whole.translate(None, _NO_SIGNS)
+        signs = whole.translate(_ALIKE, _NO_SIGNS)
     _count_signs(found, ask, whole, signs)
     if material:
         pasted = material.encode("utf-8", "replace")
-        found.code_signs += _count(pasted, _CODE)
+        found.code_signs += _code_signs(pasted.translate(_ALIKE, _NO_SIGNS))
         found.indented += _indented(pasted)
-    return may_claim(spaced)
+    return may_claim(hits)
 
 
-def _count(text: bytes, signs: bytes) -> int:
-    return len(text) - len(text.translate(None, signs))
+def _code_signs(signs: bytes) -> int:
+    return signs.count(b"{") + signs.count(b"=") + signs.count(b";")
 
 
 def _indented(text: bytes) -> int:
@@ -273,8 +267,8 @@ def _indented(text: bytes) -> int:
 
 def _count_signs(found: Features, ask: str, encoded: bytes, signs: bytes) -> None:
     found.questions = encoded.count(b"?")
-    found.commas = _count(signs, _COMMA)
-    found.notation = _count(signs, _FORMULA)
+    found.commas = signs.count(b",") + signs.count(b";")
+    found.notation = signs.count(b"+") + signs.count(b"=")
     if found.language != "latin":
         found.questions += sum([ask.count(mark) for mark in QUESTIONS[1:]])
         found.commas += sum([ask.count(mark) for mark in _COMMAS.get(found.language, "")])

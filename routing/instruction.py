@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from routing.lexicon import ASKED, HARD, NEEDLES, OPENERS, unpacked
+from routing.lexicon import ASKED, HARD, HARD_WORDS, NEEDLES, OPENERS, TIER_NAMED, TIER_ORDERED, unpacked
 from routing.wording import hits_of, words_of
 
 # The most that is looked at of each of a text's two ends.
@@ -31,12 +31,6 @@ _CHOICES = (("\nA. ", "\nB. "), ("\nA) ", "\nB) "), ("\n(A) ", "\n(B) "), ("\na)
 _FIRST_CHOICE = re.compile(r"\n(?:A[.)]|\(A\)|a\)) ")
 
 # A tier claimed in the prompt is no evidence: the sentence is taken out.
-_CLAIM_WORDS = frozenset(
-    (b"expert", b"complex", b"difficult", b"hard", b"simple", b"moderate", b"reasoning", b"effort")
-)
-_CLAIMING = frozenset(
-    b"treat classify route rate mark label consider handle regard mode level tier complexity reasoning effort".split()
-)
 _TIER = r"(?:expert|complex|difficult|hard|simple|moderate)"
 _CLAIM = re.compile(
     r"(?:please )?\b(?:treat|classify|route|rate|mark|label|consider|handle|regard) (?:this|it|that|the|my)\b"
@@ -71,7 +65,7 @@ def split(text: str, language: str) -> tuple[str, str]:
         # The cheapest first: most sentences are no order.
         if len(short) * scale > SENTENCE or _questions(rest) or not commands(short, language):
             continue
-        if _only_looks_up(short, language) and not hits_of(rest, language) & HARD:
+        if _only_looks_up(short, language) and not _asks_much(rest, language):
             return short, rest
     short, rest = _first_question(head)
     if rest and _only_asks_a_fact(short, language) and not _orders(rest, language):
@@ -85,8 +79,10 @@ def _unquoted(text: str, scale: int) -> tuple[str, str]:
     """`text` without what it quotes at length, and the quotation."""
     for opening, closing in _QUOTATIONS if not text.isascii() else _QUOTATIONS[:1]:
         start = text.find(opening)
+        if start < 0:
+            continue
         end = text.rfind(closing)
-        if start >= 0 and (end - start) * scale >= QUOTED:
+        if (end - start) * scale >= QUOTED:
             return f"{text[:start]} {text[end + 1 :]}", text[start:end]
     return text, ""
 
@@ -121,6 +117,13 @@ def _only_looks_up(sentence: str, language: str) -> bool:
     simple, moderate, reasons = hits[1], hits[2], hits[15]
     # "What is the notice period in this contract?" is looked up; "How do I find out what was the cause?" is not.
     return not reasons and simple >= moderate and (simple > 0 or (hits[-1] > 0 and _questions(sentence)))
+
+
+def _asks_much(text: str, language: str) -> bool:
+    """Whether a text has a word that asks for engineering or more."""
+    if language == "latin":
+        return not HARD_WORDS.isdisjoint(words_of(text, language))
+    return hits_of(text, language) & HARD != 0
 
 
 def _first_question(head: str) -> tuple[str, str]:
@@ -161,7 +164,7 @@ def _questions(paragraph: str) -> bool:
 
 def without_choices(ask: str) -> tuple[str, str]:
     """What is asked, and the alternatives of a multiple choice: their words are not what is asked."""
-    if ask.count("\n") > 1 and _FIRST_CHOICE.search(ask):
+    if _FIRST_CHOICE.search(ask):
         for first, second in _CHOICES:
             start = ask.find(first)
             if start > 0 and ask.find(second, start) > 0:
@@ -169,9 +172,9 @@ def without_choices(ask: str) -> tuple[str, str]:
     return ask, ""
 
 
-def may_claim(words: list[bytes]) -> bool:
-    """Whether words stand in a text by which a tier may be claimed."""
-    return not (_CLAIM_WORDS.isdisjoint(words) or _CLAIMING.isdisjoint(words))
+def may_claim(hits: int) -> bool:
+    """Whether a text of these hits has the words by which a tier may be claimed."""
+    return hits & TIER_NAMED != 0 and hits & TIER_ORDERED != 0
 
 
 def without_claims(text: str) -> str:

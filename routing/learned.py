@@ -5,15 +5,14 @@ they were learnt from. It is read on first use; nothing but the standard library
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from math import exp
 from operator import mul
 from pathlib import Path
 from typing import Final
 
 from routing.features import Features
-from routing.rules import CASE_WORD, WEIGHTS, damped, signals
+from routing.rules import CASE_WORD, WEIGHTS, answered, damped, signals
 
 FILE: Final = Path(__file__).with_name("learned.json")
 # The signs of form that exams are read by: none is a word of a subject.
@@ -39,6 +38,11 @@ class Model:
 
     exam: tuple[float, ...]
     ladder: tuple[tuple[float, ...], ...]
+    # The ladder by signal: what each says to the three questions.
+    rows: tuple[tuple[float, ...], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", tuple(zip(*self.ladder, strict=True)))
 
 
 def form(found: Features) -> tuple[float, ...]:
@@ -61,12 +65,8 @@ def form(found: Features) -> tuple[float, ...]:
 def score(found: Features, model: Model | None = None) -> float:
     """How hard the request is, 0 to 1, by the shipped model or by `model`."""
     model = model or shipped()
-    numbers = signals(found)
     usual = sum(map(mul, model.exam, (1.0, *form(found))))
-    total = 0.0
-    for column in model.ladder:
-        total += 1.0 / (1.0 + exp(-usual - sum(map(mul, column, numbers))))
-    return total / len(model.ladder)
+    return answered(usual, signals(found), model.rows)
 
 
 @cache

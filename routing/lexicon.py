@@ -30,6 +30,12 @@ CLASSES = (
         )
     ),
 )
+# A tier that a prompt claims for itself is no evidence. Some words name one, some order it to be taken for that.
+CLAIMS = {
+    "names_tier": "expert complex difficult hard simple moderate reasoning effort",
+    "orders_tier": "treat classify route rate mark label consider handle regard mode level tier complexity reasoning"
+    " effort",
+}
 ASKS = tuple(name for name in CLASSES if name.startswith("asks_"))
 # "mul": any other in Latin script. "other": any in an alphabet without a list of its own.
 SPACED = ("en", "de", "es", "fr", "mul")
@@ -148,7 +154,7 @@ def _part(name: str) -> str:
 
 def _one(name: str) -> int:
     """One hit of the class: hits are added up in one integer, 16 bits to a class."""
-    return 1 << 16 * CLASSES.index(name)
+    return 1 << 16 * _COUNTED.index(name)
 
 
 def _all(*names: str) -> int:
@@ -156,16 +162,26 @@ def _all(*names: str) -> int:
     return sum(0xFFFF * _one(name) for name in names)
 
 
+def _count_claims(counts: dict[bytes, int]) -> None:
+    """Have the words of claims counted, too."""
+    for name, words in CLAIMS.items():
+        for word in words.encode().split():
+            counts[word] = counts.get(word, 0) + _one(name)
+
+
 def unpacked(hits: int) -> tuple[int, ...]:
     """The number of hits of each class, in the order of `CLASSES`."""
     return _COUNTS.unpack(hits.to_bytes(_COUNTS.size, "little"))
 
 
-_COUNTS = struct.Struct(f"<{len(CLASSES)}H")
+# The words of claims are counted beside the classes, which `unpacked` gives alone.
+_COUNTED = (*CLASSES, *CLAIMS)
+_COUNTS = struct.Struct(f"<{len(CLASSES)}H{2 * len(CLAIMS)}x")
 STEM = 7
 BEGINNING = 2
 SHORTEST = {"zh": 1, "ja": 1, "ar": 4, "other": 1}
 WORDS = _spaced_words()
+_count_claims(WORDS)
 KNOWN = frozenset(WORDS)
 STEMS = _stems()
 NEEDLES = {language: _needles(language) for language in UNSPACED}
@@ -188,3 +204,5 @@ OPENERS = (frozenset(LEADS) | frozenset(word for word, hits in WORDS.items() if 
 # The hits of everything that asks for something, and of what asks for much.
 ASKED = _all("asks_plain", "asks_simple", "asks_moderate", "asks_complex", "asks_expert")
 HARD = _all("asks_complex", "asks_expert")
+HARD_WORDS = frozenset(word for word, hits in WORDS.items() if hits & HARD)
+TIER_NAMED, TIER_ORDERED = _all("names_tier"), _all("orders_tier")

@@ -6,8 +6,8 @@ answers. So evidence of a proof says much about the third question and little ab
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from math import exp, log1p
-from operator import mul
 from typing import Final
 
 from routing.features import Features
@@ -70,7 +70,7 @@ WEIGHTS: Final = {
     # Nothing is known of the words: neither simple nor hard.
     "unknown_language": (1.50, 1.45, 1.80),
 }
-_COLUMNS = tuple(zip(*WEIGHTS.values(), strict=True))
+_ROWS = tuple(WEIGHTS.values())
 
 # The second of something says less than the first: counts enter by the logarithm of one more. No count of a window
 # exceeds its bytes.
@@ -159,12 +159,22 @@ def signals(found: Features) -> tuple[float, ...]:
 
 def score(found: Features) -> float:
     """How hard the request is, 0 to 1."""
-    numbers = signals(found)
-    usual = case(found)
-    total = 0.0
-    for column in _COLUMNS:
-        total += 1.0 / (1.0 + exp(-usual - sum(map(mul, column, numbers))))
-    return total / len(_COLUMNS)
+    return answered(case(found), signals(found), _ROWS)
+
+
+def answered(usual: float, numbers: Sequence[float], rows: Sequence[tuple[float, ...]]) -> float:
+    """The mean of the answers to the three questions, 0 to 1, by the signals and what each says to the questions."""
+    lookup = routine = engineering = 0.0
+    for position, number in enumerate(numbers):
+        if number:  # a text shows few of the signals
+            first, second, third = rows[position]
+            lookup += first * number
+            routine += second * number
+            engineering += third * number
+    answers = 0.0
+    for evidence in (lookup, routine, engineering):
+        answers += 1.0 / (1.0 + exp(-usual - evidence))
+    return answers / 3
 
 
 def tier(hardness: float) -> str:
