@@ -27,7 +27,7 @@ SYSTEM_WINDOW = 400
 _DIGITS, _CODE, _COMMA, _FORMULA = b"0123456789", b"{}[]();=<>_|`", b",;:", b"=^+"
 # A text has few of these, so all else is taken out, and those that count alike become one. `=` and `;` count twice.
 _NO_SIGNS = bytes(sorted(frozenset(range(256)) - frozenset(_DIGITS + _CODE + _COMMA + _FORMULA)))
-_ALIKE = bytes.maketrans(b"123456789" b"}[]()<>_|`" b":" b"^", b"000000000" b"{{{{{{{{{{" b"," b"+")
+_ALIKE = bytes.maketrans(_DIGITS + b"}[]()<>_|`" + b":" + b"^", b"0" * 10 + b"{" * 10 + b"," + b"+")
 # Signs of formulas outside ASCII: Greek, arrows, operators, indices, squares.
 _NOTATION = (
     b"\xce",

@@ -54,6 +54,10 @@ class Question(NamedTuple):
     budgeted: bool
 
 
+# The members of a `Question`, in their order: requests look a plan up by them, and only a new plan needs their names.
+Asked = tuple[str, frozenset[str] | None, str, int, Privacy, str, str, bool]
+
+
 def names(listed: frozenset[str] | Mapping[str, object], target: Target) -> bool:
     """Whether `listed` names `target`: by its bare model id, or as `<provider>/<model>`."""
     return target.model in listed or target.id in listed

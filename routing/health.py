@@ -7,7 +7,7 @@ Redis, `routing.health_sharing` tells the other processes, and this one what the
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from analytics import metrics
 from keys.vault import Secret
@@ -49,6 +49,14 @@ class Health:
         if state is not None and state.switch.denied is not None:
             self._look_again(state)
         return state
+
+    def states_of(self, keys: Iterable[Key]) -> list[TargetState | None]:
+        """What `state` says of each of these."""
+        found = list(map(self._states.get, keys))
+        for state in found:
+            if state is not None and state.switch.denied is not None:
+                self._look_again(state)
+        return found
 
     def states(self) -> list[TargetState]:
         """All of them."""

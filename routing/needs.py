@@ -48,11 +48,9 @@ def needs_of(exchange: Exchange, label: Label) -> Needs:
         bits |= VISION
     if not _TELLING.isdisjoint(body):
         bits |= _in_fields(body)
-    if exchange.endpoint.content == "messages":  # elsewhere it is any unknown field, of any shape
-        for message in body["messages"]:
-            content = message.get("content")
-            if type(content) is list:
-                bits |= _in_parts(content)
+    found = label.features
+    if found is None or found.images or found.attachments:
+        bits |= _in_messages(exchange)
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     most = limit if type(limit) is int and limit > 0 else 0
     expected = EXPECTED_OUTPUT[label.complexity]
@@ -75,6 +73,16 @@ def _in_fields(body: dict[str, Any]) -> int:
 
 def _asks_for_json(response_format: Any) -> bool:
     return type(response_format) is dict and response_format.get("type") in _JSON_FORMATS
+
+
+def _in_messages(exchange: Exchange) -> int:
+    bits = 0
+    if exchange.endpoint.content == "messages":  # elsewhere it is any unknown field, of any shape
+        for message in exchange.body["messages"]:
+            content = message.get("content")
+            if type(content) is list:
+                bits |= _in_parts(content)
+    return bits
 
 
 def _in_parts(content: list[Any]) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gateway_project.lib.errors import NoAvailableModel
 from routing import calibration, catalog, naming
 from routing.endpoints import EMBEDDINGS
-from routing.filters import Exclusion, Question, Why, exclusion, names
+from routing.filters import Asked, Exclusion, Question, Why, exclusion, names
 from routing.needs import LARGE_WINDOW
 from routing.policies import TASK_MODELS, PolicyFacts
 from routing.privacy import Privacy
@@ -54,6 +54,8 @@ class Plan:
     rows: list[Row]
     excluded: list[Exclusion]
     notes: list[str]
+    # The one target that the client named, where the policy has no fallback for it: there is nothing to choose.
+    only: Row | None = field(init=False)
     keys: list[Key] = field(init=False)
     quality_scores: list[float] = field(init=False)
     smallest_window: float = field(init=False)
@@ -71,6 +73,7 @@ class Plan:
         rows.sort(key=lambda row: row.target.id)
         for index, row in enumerate(rows):
             row.index = index
+        self.only = rows[0] if self.named and len(rows) == 1 else None
         self.keys = [row.key for row in rows]
         self.quality_scores = rising([row.quality for row in rows]) if rows else []
         self.smallest_window = min((row.window for row in rows if row.window is not None), default=float("inf"))
@@ -140,12 +143,15 @@ class Plan:
         return task != "chat" or self.policy.tasks.get(task) != TASK_MODELS[task]
 
 
-def plan_for(view: WorkspaceTargets, policy: PolicyFacts, question: Question) -> Plan:
-    """The plan that answers `question`; made when there is none yet. Raises what `naming` and `_candidates` raise."""
-    key = (id(policy), question)
+def plan_for(view: WorkspaceTargets, policy: PolicyFacts, asked: Asked) -> Plan:
+    """The plan that answers the question `asked`; made when there is none yet.
+
+    Raises what `naming` and `_candidates` raise.
+    """
+    key = (id(policy), asked)
     plan = view.plans.get(key)
     if plan is None:
-        plan = _made(view, policy, question)
+        plan = _made(view, policy, Question(*asked))
         if len(view.plans) >= MANY:
             view.plans.clear()
         view.plans[key] = plan

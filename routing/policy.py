@@ -4,12 +4,13 @@
 targets. Explain and the request run it alike; `decide` adds the refusal when nobody is left.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from analytics.pricing import as_text
 from routing.decision import Candidate, Decision
 from routing.exchange import Exchange
-from routing.filters import Exclusion, Question, Why
+from routing.filters import Exclusion, Why
 from routing.health import Health
 from routing.naming import AUTO, chosen
 from routing.needs import LONG_PROMPT, Needs, needs_of
@@ -19,7 +20,7 @@ from routing.providers.base import Target
 from routing.refusals import refused
 from routing.replicas import STEP, idler
 from routing.rows import Row
-from routing.scores import FAILS_OFTEN, Sheet, cost_of, costs, falling, measured, rising, slowed
+from routing.scores import FAILS_OFTEN, Pace, Sheet, cost_of, costs, falling, pace, rising
 from routing.sticky import Conversations
 from routing.target_state import TargetState
 from routing.targets import WorkspaceTargets
@@ -35,13 +36,12 @@ class Table:
     """The reckoning for one request, column by column: position n of each list is about `rows[n]`."""
 
     __slots__ = (
-        "caller", "excluded", "idler", "logs", "needs", "order", "plan", "ranks", "rates", "reliabilities", "resting",
-        "rows", "scored", "scores", "seconds", "sheet", "states",
+        "caller", "excluded", "idler", "needs", "order", "pace", "plan", "ranks", "rates", "reliabilities", "resting",
+        "rows", "scores", "sheet", "states",
     )  # fmt: skip
 
     sheet: Sheet
-    seconds: list[float]
-    logs: list[float]
+    pace: Pace
     # With reliability in them.
     scores: list[float]
     ranks: list[int]
@@ -55,7 +55,6 @@ class Table:
         self.resting: list[Target] = []
         # By position, the share of requests that fail of those that do; and what follows from it.
         self.rates: dict[int, float] = {}
-        self.scored = False
         self.reliabilities: dict[int, float] = {}
         self.idler: list[int] | None = None
         # Positions, the first choice first.
@@ -71,9 +70,15 @@ def decide(
     has a known price), `UnsupportedByBackend` (none can do what is asked), `NoAvailableModel` (nothing is enabled, or
     no target passes the policy's filters).
     """
-    decision, table = weigh(exchange, view, health, conversations)
+    plan, needs = _planned(exchange, view)
+    only = plan.only
+    if only is not None and not _may_be_too_much(plan, needs):
+        state = health.state(only.key)
+        if state is None or state.switch.state == CLOSED:
+            return _decided(plan, [only.target], plan.notes, lambda: _recalled(plan, needs, state))
+    decision, table = _weighed(exchange, plan, needs, health, conversations)
     if not decision.targets:
-        raise refused(exchange, table.plan, table.excluded, table.needs)
+        raise refused(exchange, plan, table.excluded, needs)
     return decision
 
 
@@ -84,37 +89,46 @@ def weigh(
 
     Raises `ModelNotFound` and `NoAvailableModel` where there is nothing to weigh.
     """
-    label, caller, policy = exchange.label, exchange.caller, exchange.policy
+    return _weighed(exchange, *_planned(exchange, view), health, conversations)
+
+
+def _planned(exchange: Exchange, view: WorkspaceTargets) -> tuple[Plan, Needs]:
+    label, caller = exchange.label, exchange.caller
     if label is None:
         raise ValueError("a request is classified before it is routed")
     needs = needs_of(exchange, label)
     privacy = privacy_of(exchange, view)
     allowed, budgeted = (caller.allowed_models, caller.budgeted) if caller is not None else (None, False)
-    question = Question(
-        exchange.model, allowed, needs.capability, needs.bits, privacy, label.complexity, label.task, budgeted
-    )
-    plan = plan_for(view, policy, question)
-    table = Table(plan, needs, caller.id if caller is not None else "", list(map(health.state, plan.keys)))
+    asked = (exchange.model, allowed, needs.capability, needs.bits, privacy, label.complexity, label.task, budgeted)
+    return plan_for(view, exchange.policy, asked), needs
+
+
+def _weighed(
+    exchange: Exchange, plan: Plan, needs: Needs, health: Health, conversations: Conversations | None
+) -> tuple[Decision, Table]:
+    caller = exchange.caller
+    table = Table(plan, needs, caller.id if caller is not None else "", health.states_of(plan.keys))
     notes = plan.notes
     table.rates, one_rests = _failures(table.states)
     if one_rests or _may_be_too_much(plan, needs):
         notes = _narrow(table, health)
         table.rates, _ = _failures(table.states)
     rows = table.rows
-    # One model was named, and there is nothing to compare it with: it has scores when explain asks for them.
-    is_given = plan.named and len(plan.rows) == 1
-    if rows and not is_given:
+    if rows and plan.only is None:
         _score(table)
         _order(table)
     else:
         table.order = list(range(len(rows)))
     targets = [rows[position].target for position in table.order]
-    if conversations is not None and targets and not is_given:
+    if conversations is not None and targets and plan.only is None:
         notes = _keep_to_conversation(exchange, table, targets, conversations, notes)
     targets += table.resting
-    local_only = privacy is Privacy.LOCAL_ONLY
-    decision = Decision(targets, plan.named, policy, local_only, notes, plan.fallbacks, lambda: _candidates(table))
-    return decision, table
+    return _decided(plan, targets, notes, lambda: _candidates(table)), table
+
+
+def _decided(plan: Plan, targets: list[Target], notes: list[str], recall: Callable[[], list[Candidate]]) -> Decision:
+    local_only = plan.question.privacy is Privacy.LOCAL_ONLY
+    return Decision(targets, plan.named, plan.policy, local_only, notes, plan.fallbacks, recall)
 
 
 # --- Filter --------------------------------------------------------------------------------------
@@ -130,9 +144,9 @@ def _failures(states: list[TargetState | None]) -> tuple[dict[int, float], bool]
     for position, state in enumerate(states):
         if state is None:
             continue
-        if state.breaker != CLOSED:
+        if state.switch.state != CLOSED:
             one_rests = True
-        elif rate := state.risk:
+        elif state.rate.any and (rate := state.risk):
             rates[position] = rate
     return rates, one_rests
 
@@ -195,8 +209,7 @@ def _usd(amount: float) -> str:
 # --- Score ---------------------------------------------------------------------------------------
 def _score(table: Table) -> None:
     """Fill the table's columns: from the plan's sheet, and from what was measured."""
-    plan, needs, rows, states, rates = table.plan, table.needs, table.rows, table.states, table.rates
-    table.scored = True
+    plan, needs, rows, states = table.plan, table.needs, table.rows, table.states
     long = needs.prompt > LONG_PROMPT
     if rows is plan.rows:
         sheet = plan.sheet(needs.prompt, needs.output)
@@ -204,14 +217,13 @@ def _score(table: Table) -> None:
     else:
         sheet = plan.sheet_for(rows, rising([row.quality for row in rows]), needs.prompt, needs.output)
         table.ranks = plan.ranks_of(rows, long=long)
-    table.sheet, table.seconds, table.logs, table.scores = sheet, sheet.seconds, sheet.logs, sheet.scores
-    if any(states):
-        table.seconds, table.logs = measured(sheet, rows, states, pooled=plan.pooled)
-        table.scores = slowed(sheet.at_best, table.logs, sheet.by_speed)
-    if rates:
-        _rely(table, rates)
+    speeds = [None if state is None else state.speeds for state in states]
+    table.sheet, table.pace = sheet, pace(sheet, rows, speeds, pooled=plan.pooled)
+    table.scores = table.pace.scores
+    if table.rates:
+        _rely(table, table.rates)
     if plan.pooled:
-        table.idler = idler(rows, states, rates, needs, table.caller)
+        table.idler = idler(rows, states, table.rates, needs, table.caller)
 
 
 def _rely(table: Table, rates: dict[int, float]) -> None:
@@ -229,11 +241,21 @@ def _rely(table: Table, rates: dict[int, float]) -> None:
 
 def _order(table: Table) -> None:
     """Rank first, then score; equal ones by id, which is the order of the rows and which a sort keeps."""
+    if table.rates or table.idler is not None:
+        table.order = _sorted(table)
+        return
+    orders, long = table.pace.orders, table.needs.prompt > LONG_PROMPT
+    if long not in orders:
+        orders[long] = _sorted(table)
+    table.order = orders[long].copy()
+
+
+def _sorted(table: Table) -> list[int]:
     scores = table.scores
     if table.idler is not None:
         scores = [score - STEP * before for score, before in zip(scores, table.idler, strict=True)]
     keys = [score - APART * rank for score, rank in zip(scores, table.ranks, strict=True)]
-    table.order = sorted(range(len(keys)), key=keys.__getitem__, reverse=True)
+    return sorted(range(len(keys)), key=keys.__getitem__, reverse=True)
 
 
 def _keep_to_conversation(
@@ -258,13 +280,21 @@ def _keep_to_conversation(
 # --- Recall --------------------------------------------------------------------------------------
 
 
+def _recalled(plan: Plan, needs: Needs, state: TargetState | None) -> list[Candidate]:
+    """The one target that there was as explain shows it."""
+    table = Table(plan, needs, "", [state])
+    table.rates, _ = _failures(table.states)
+    table.order = [0]
+    return _candidates(table)
+
+
 def _candidates(table: Table) -> list[Candidate]:
     """The table as explain shows it: the targets in order, then those that were excluded."""
     if not table.rows:
         return [Candidate(each.target, excluded_because=each.because) for each in table.excluded]
-    if not table.scored:
+    if table.plan.only is not None:  # there was nothing to compare it with
         _score(table)
-    needs, sheet, speed_scores = table.needs, table.sheet, falling(table.logs)
+    needs, sheet, seconds, speed_scores = table.needs, table.sheet, table.pace.seconds, falling(table.pace.logs)
     best = min(table.ranks) & ~(-1 << SHIFT)
     found = []
     for position in table.order:
@@ -278,7 +308,7 @@ def _candidates(table: Table) -> list[Candidate]:
                 speed_score=speed_scores[position],
                 score=table.scores[position],
                 reliability=table.reliabilities.get(position, 1.0),
-                seconds=table.seconds[position],
+                seconds=seconds[position],
                 put_back=[told for bit, told in PUT_BACK.items() if rank & bit & ~best],
                 idler_replicas=table.idler[position] if table.idler is not None else 0,
             )

@@ -16,17 +16,17 @@ whoever is asked then.
 A rise of one candidate's price never raises its own score, nor lowers another's: `tests/routing` holds that.
 
 What does not depend on live state is a `Sheet`, kept by its plan for each size of prompt and answer. Sizes of prompts
-are estimates, so for scores they are rounded to a sixteenth.
+are estimates, so for scores they are rounded to a sixteenth. A sheet keeps its `Pace` for as long as no speed moves.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log
 
 from analytics.usage import Usage
 from routing.policies import Weights
 from routing.rows import Row
-from routing.target_state import TargetState
+from routing.target_state import Speeds
 
 COST_EPSILON = 0.0001
 TIME_EPSILON = 0.05
@@ -38,7 +38,18 @@ FAILS_OFTEN = 0.10
 # Prompts of so many tokens may have prices of their own.
 LADDER = 100_000
 
-States = Sequence[TargetState | None]
+
+@dataclass(slots=True)
+class Pace:
+    """What a sheet comes to with the `speeds` that were measured; None for a target of which nothing is known."""
+
+    speeds: Sequence[Speeds | None]
+    # Until each has answered in full, and its logarithm.
+    seconds: list[float]
+    logs: list[float]
+    scores: list[float]
+    # By whether the prompt is long: positions, the first choice first, where only ranks and these scores decide.
+    orders: dict[bool, list[int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -55,6 +66,8 @@ class Sheet:
     seconds: list[float]
     logs: list[float]
     scores: list[float]
+    # With the speeds that were asked for last.
+    pace: Pace | None = None
 
 
 def sheet_of(rows: Sequence[Row], qualities: Sequence[float], weights: Weights, prompt: int, output: int) -> Sheet:
@@ -117,37 +130,52 @@ def rising(values: Sequence[float]) -> list[float]:
     return [1.0 - (best - value) / span for value in values]
 
 
-def measured(sheet: Sheet, rows: Sequence[Row], states: States, *, pooled: bool) -> tuple[list[float], list[float]]:
+def pace(sheet: Sheet, rows: Sequence[Row], speeds: Sequence[Speeds | None], *, pooled: bool) -> Pace:
+    """The sheet's scores with what was measured of the targets' speeds. It keeps the last it made."""
+    kept = sheet.pace
+    if kept is not None and kept.speeds == speeds:
+        return kept
+    seconds, logs, scores = sheet.seconds, sheet.logs, sheet.scores
+    if any(speeds):
+        seconds, logs = measured(sheet, rows, speeds, pooled=pooled)
+        scores = slowed(sheet.at_best, logs, sheet.by_speed)
+    sheet.pace = made = Pace(speeds, seconds, logs, scores)
+    return made
+
+
+def measured(
+    sheet: Sheet, rows: Sequence[Row], speeds: Sequence[Speeds | None], *, pooled: bool
+) -> tuple[list[float], list[float]]:
     """The sheet's seconds and their logarithms, with what was measured of the targets."""
     output = sheet.output
     seconds, logs = sheet.seconds.copy(), sheet.logs.copy()
-    for position, state in enumerate(states):
-        if state is None:
+    for position, each in enumerate(speeds):
+        if each is None:
             continue
-        ttft, speed = state.ttft_s, state.tokens_per_s
-        if ttft is None and speed is None:
-            continue
+        ttft, speed = each
         row = rows[position]
         took = row.ttft if ttft is None else ttft + row.load
         took += output / speed if speed else output * row.seconds_per_token
         seconds[position], logs[position] = took, log(took + TIME_EPSILON)
     if pooled:
-        _share(rows, states, output, seconds, logs)
+        _share(rows, speeds, output, seconds, logs)
     return seconds, logs
 
 
-def _share(rows: Sequence[Row], states: States, output: int, seconds: list[float], logs: list[float]) -> None:
+def _share(
+    rows: Sequence[Row], speeds: Sequence[Speeds | None], output: int, seconds: list[float], logs: list[float]
+) -> None:
     """Replicas count as equally fast, so that who has less to do decides among them: the mean of what was measured."""
     pools: dict[int, list[int]] = {}
     for position, row in enumerate(rows):
         if row.pool is not None:
             pools.setdefault(id(row.pool), []).append(position)
     for members in pools.values():
-        known = [state for position in members if (state := states[position]) is not None]
-        first = [state.ttft_s for state in known if state.ttft_s is not None]
-        speeds = [state.tokens_per_s for state in known if state.tokens_per_s]
+        known = [each for position in members if (each := speeds[position]) is not None]
+        first = [each.ttft_s for each in known if each.ttft_s is not None]
+        rates = [each.tokens_per_s for each in known if each.tokens_per_s]
         for position in members:
             row = rows[position]
             ttft = sum(first) / len(first) + row.load if first else row.ttft
-            took = ttft + output * (len(speeds) / sum(speeds) if speeds else row.seconds_per_token)
+            took = ttft + output * (len(rates) / sum(rates) if rates else row.seconds_per_token)
             seconds[position], logs[position] = took, log(took + TIME_EPSILON)

@@ -82,9 +82,7 @@ class Conversations:
         Reasons are a policy that changed and a complexity above that of the choice. Changes nothing.
         """
         label = exchange.label
-        if label is None or not _has_turns(exchange):
-            return None
-        if not any(message["role"] == "assistant" for message in exchange.body["messages"]):
+        if label is None or not _goes_on(exchange):
             return None
         name = conversation(exchange)
         found = self._going.get(name) or self._begun.get(name)
@@ -126,6 +124,15 @@ class Conversations:
 def _has_turns(exchange: Exchange) -> bool:
     """Whether `messages` is the request's content, and so was checked; elsewhere it is any unknown field."""
     return exchange.endpoint.content == "messages"
+
+
+def _goes_on(exchange: Exchange) -> bool:
+    """Whether somebody has answered in it."""
+    if _has_turns(exchange):
+        for message in exchange.body["messages"]:
+            if message["role"] == "assistant":
+                return True
+    return False
 
 
 def conversation(exchange: Exchange) -> str:

@@ -1,6 +1,7 @@
 """What is known of one target from asking it: its breaker, and how often and how fast it answers."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from routing.breaker import CLOSED, Breaker
 from routing.measures import SILENT_REQUESTS, Mean, Rate, Window
@@ -18,6 +19,10 @@ RETEST_AFTER = 3.0
 # A late answer is raced for one request in ten at most, however late they all are; ten may be saved up.
 HEDGE_SHARE, HEDGES_SAVED = 0.1, 10.0
 
+# Policies are told of a speed that moved by this share of itself: less changes no score that anybody sees, and until
+# then the order of the targets can be kept.
+MOVED = 0.01
+
 
 class Outcomes:
     """What came of the requests since the other processes were last told: counts, and sums of so many values."""
@@ -30,12 +35,19 @@ class Outcomes:
         self.ttfts = self.speeds = 0
 
 
+class Speeds(NamedTuple):
+    """Seconds to the first token, and tokens a second from there on: decayed means, None until measured."""
+
+    ttft_s: float | None
+    tokens_per_s: float | None
+
+
 class TargetState:
     """One target's live state. The event loop's thread changes it; any may read."""
 
     __slots__ = (
         "_first_bytes", "_hedges", "_slow_probes", "_speed", "_ttft", "clock", "elsewhere", "key", "kind", "outcomes",
-        "rate", "switch", "under_way", "used_at",
+        "rate", "speeds", "switch", "under_way", "used_at",
     )  # fmt: skip
 
     def __init__(self, key: Key, kind: str, clock: Clock) -> None:
@@ -50,6 +62,8 @@ class TargetState:
         # Gathered only where other processes are told (`routing.health_sharing`).
         self.outcomes: Outcomes | None = None
         self._ttft, self._speed = Mean(), Mean()
+        # As policies know them.
+        self.speeds: Speeds | None = None
         # Of streams, and of whole answers: those have their first byte when the last token is made.
         self._first_bytes: dict[bool, Window] = {}
         self._hedges = 0.0
@@ -177,6 +191,7 @@ class TargetState:
             if outcomes is not None:
                 outcomes.speed += tokens_per_s
                 outcomes.speeds += 1
+        self._tell()
 
     def count(self, now: float, *, failed: bool) -> None:
         """A request came to its end."""
@@ -193,3 +208,15 @@ class TargetState:
             self._ttft.add(now, outcomes.ttft_s / outcomes.ttfts, outcomes.ttfts)
         if outcomes.speeds:
             self._speed.add(now, outcomes.speed / outcomes.speeds, outcomes.speeds)
+        self._tell()
+
+    def _tell(self) -> None:
+        ttft, speed, known = self._ttft.value, self._speed.value, self.speeds
+        if known is None or _moved(known.ttft_s, ttft) or _moved(known.tokens_per_s, speed):
+            self.speeds = Speeds(ttft, speed)
+
+
+def _moved(before: float | None, now: float | None) -> bool:
+    if before is None or now is None:
+        return before is not now
+    return abs(now - before) > MOVED * before
