@@ -6,6 +6,9 @@ from django.db import models
 
 from accounts.models import Workspace
 
+# What one request may cost, in USD; its column holds as much.
+MAX_USD = 10**12 - 1
+
 
 class UsageRecord(models.Model):
     """A request that was answered, failed or given up. Its id is the answer's `x-request-id`.
@@ -78,6 +81,13 @@ class UsageRecord(models.Model):
                 name="usage_by_client_id",
                 condition=~models.Q(client_request_id=""),
             ),
+        ]
+        constraints = [
+            # In a sum, one amount that is no number ("NaN" is the greatest to Postgres) leaves nothing to be told.
+            models.CheckConstraint(
+                name="usage_is_money",
+                condition=models.Q(cost_usd__range=(0, MAX_USD), saved_usd__range=(0, MAX_USD)),
+            )
         ]
 
     def __str__(self) -> str:

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from analytics import ledger
-from analytics.models import UsageRecord
+from analytics.models import DailyUsage, UsageRecord
 from analytics.spool import Spool
 from gateway_project.lib.ids import uuid7
 from keys.models import GatewayKey
@@ -92,6 +92,19 @@ def test_what_a_power_failure_left_of_a_line_is_set_aside_and_the_rest_entered(
     assert {str(row.id) for row in UsageRecord.objects.all()} == {content["id"] for content in good}
     assert (tmp_path / "spool" / "refused.txt").read_bytes() == damage.rstrip(b"\n") + b"\n"
     assert caplog.text.count("was refused") == 1
+
+
+@pytest.mark.parametrize("amount", ["NaN", "-0.000000000001", "Infinity", "1e12"])
+@pytest.mark.parametrize("column", ["cost_usd", "saved_usd"])
+def test_an_amount_that_is_none_spoils_no_sum(
+    key: GatewayKey, settings: Any, tmp_path: Path, column: str, amount: str
+) -> None:
+    settings.DATA_DIR = tmp_path
+    (tmp_path / "spool").mkdir()
+    good, bad = spooled(key), line(spooled(key, **{column: amount}))
+    ledger.move(bad + line(good))
+    assert (tmp_path / "spool" / "refused.txt").read_bytes() == bad
+    assert [row.cost_usd for row in DailyUsage.objects.all()] == [Decimal(good["cost_usd"])]
 
 
 def test_one_that_is_refused_among_thousands_costs_few_tries(
