@@ -27,15 +27,23 @@ logger = logging.getLogger(__name__)
 
 # An expired secret is kept for a while, so that its users are told that it was rotated.
 REMEMBER_EXPIRED = timedelta(days=30)
+# Each process keeps every key and its secrets in memory. Keys of a workspace that work, secrets of a key that do, and
+# those that do not any more and are remembered.
+MAX_KEYS, MAX_SECRETS, MAX_EXPIRED = 20_000, 10, 10
 # Columns that hold "" where the API says null.
 BLANK = ("policy", "privacy_mode")
 
 
 @transaction.atomic
 def create_key(caller: Caller, data: NewKey | Mapping[str, Any]) -> tuple[GatewayKey, str]:
-    """A new gateway key and its secret, which nobody can see again. Raises `InvalidRequest`."""
+    """A new gateway key and its secret, which nobody can see again.
+
+    Raises `InvalidRequest`, and `Conflict` when the workspace has `MAX_KEYS`.
+    """
     fields = parse(NewKey, data)
     _check_policy(caller, fields)
+    if scoped(GatewayKey.objects.filter(revoked_at=None), caller).count() >= MAX_KEYS:
+        raise Conflict(f"A workspace has at most {MAX_KEYS:,} keys that are not revoked; revoke one first.")
     key = GatewayKey(workspace=caller.workspace, created_by=caller.user, spent_usd=Decimal(0))
     _set(key, fields)
     key.save(force_insert=True)
@@ -68,14 +76,18 @@ def rotate_key(caller: Caller, key: GatewayKey, overlap_seconds: int = 0) -> tup
     """Give `key` a new secret, which is returned; the older ones work for another `overlap_seconds`.
 
     Who has the secret spends on the limits of whoever made the key, so a member rotates only the keys that they made.
-    Raises `PermissionDenied`, `InvalidRequest`, and `Conflict` for a revoked key.
+    Raises `PermissionDenied`, `InvalidRequest`, and `Conflict` for a revoked key or one with `MAX_SECRETS` that work.
     """
     if not may_rotate(caller, key):
         require(caller, Action.MANAGE_LIMITS)
     overlap = timedelta(seconds=parse(Rotation, {"overlap_seconds": overlap_seconds}).overlap_seconds)
     locked = _lock(key)
     now, former = timezone.now(), _secret_facts(locked)
-    locked.secrets.filter(expires_at__lt=now - REMEMBER_EXPIRED).delete()
+    _forget_expired(locked, now)
+    if overlap and locked.secrets.exclude(expires_at__lte=now).count() >= MAX_SECRETS:
+        raise Conflict(
+            f"This key has {MAX_SECRETS} secrets that still work. Wait for the first to end, or rotate without overlap."
+        )
     # A secret in its overlap already may end sooner, never later.
     locked.secrets.filter(Q(expires_at=None) | Q(expires_at__gt=now + overlap)).update(expires_at=now + overlap)
     secret = _add_secret(locked)
@@ -83,6 +95,13 @@ def rotate_key(caller: Caller, key: GatewayKey, overlap_seconds: int = 0) -> tup
     audit.record(caller, "key.rotated", locked, old=former, new={**_secret_facts(locked), **until})
     logger.info("gateway key %s rotated by user %s, overlap %s s", key.id, caller.user.pk, overlap_seconds)
     return locked, secret
+
+
+def _forget_expired(key: GatewayKey, now: datetime) -> None:
+    """Delete the secrets that ended long ago, and all that ended but for the last `MAX_EXPIRED`."""
+    expired = key.secrets.filter(expires_at__lte=now)
+    remembered = expired.filter(expires_at__gte=now - REMEMBER_EXPIRED).order_by("-expires_at", "-created_at")
+    expired.exclude(pk__in=list(remembered.values_list("pk", flat=True)[:MAX_EXPIRED])).delete()
 
 
 @transaction.atomic
