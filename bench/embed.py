@@ -214,7 +214,8 @@ def _on_gpu(name: str, folder: str, count: int) -> list[Figure]:
     engine = Engine()
     found = find(card(name))
     assert found is not None
-    model: TextModel = engine._get(name, "text").model
+    engine.describe(name)
+    model: TextModel = engine.memory.loaded()[name].model
     tokens = sum(model.lengths(model.prepare(documents, "document", truncate=True)))
     rounds: list[tuple[float, float]] = []
     for _ in range(4):

@@ -104,7 +104,7 @@ class Service:
                 logger.exception("idle models could not be looked through")
 
     def _tidy(self) -> None:
-        self.engine.unload_idle()
+        self.engine.memory.unload_idle()
         self.engine.chooser.refresh()
 
     # --- Operations: each begins something and awaits its end ---------------------------------------------------

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
 
 from tests.rag.embedder import EmbedderProcess
+
+if TYPE_CHECKING:
+    from rag.embedding.engine import Engine
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +42,19 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     tiny_models.make_all(folder)
     return folder
+
+
+@pytest.fixture
+def engine(tiny_models: Path, settings: Any) -> "Iterator[Engine]":
+    """An engine of this process, with a tiny model of every kind."""
+    from rag.embedding.engine import Engine
+
+    settings.MODELS_DIR = tiny_models
+    settings.EMBEDDING_DEVICE = "cpu"
+    settings.EMBEDDING_TEXT_MODEL = "text"
+    settings.EMBEDDING_IMAGE_MODEL = "siglip"
+    settings.EMBEDDING_AUDIO_MODEL = "clap"
+    settings.EMBEDDING_RERANK_MODEL = "rerank"
+    made = Engine()
+    yield made
+    made.stop()

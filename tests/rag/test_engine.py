@@ -1,57 +1,27 @@
-"""The engine on models of every kind: what comes out, what is refused, what happens when memory is short."""
+"""The engine on models of every kind: what comes out, and what is refused."""
 
 import io
 import math
-import threading
-import time
-import wave
 from array import array
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-import torch
 from PIL import Image
 from pytest_django.fixtures import Settings
 
-from rag.embedding.engine import Engine, runner
-from rag.embedding.engine.core import Made
+from rag.embedding.engine import Engine
 from rag.embedding.errors import (
     BadDimensions,
     BadInput,
     BadVector,
     ModelUnavailable,
-    Overloaded,
     TooLong,
     UnknownModel,
 )
 from rag.embedding.vectors import floats
-
-
-@pytest.fixture
-def engine(tiny_models: Path, settings: Settings) -> Iterator[Engine]:
-    settings.MODELS_DIR = tiny_models
-    settings.EMBEDDING_DEVICE = "cpu"
-    settings.EMBEDDING_TEXT_MODEL = "text"
-    settings.EMBEDDING_IMAGE_MODEL = "siglip"
-    settings.EMBEDDING_AUDIO_MODEL = "clap"
-    settings.EMBEDDING_RERANK_MODEL = "rerank"
-    made = Engine()
-    yield made
-    made.stop()
-
-
-def embedded(engine: Engine, texts: Sequence[str | Sequence[int]], **options: Any) -> Made:
-    return engine.embed(texts, **options).result.result(30)
-
-
-def cosine(one: bytes, other: bytes) -> float:
-    a, b = floats(one), floats(other)
-    return sum(x * y for x, y in zip(a, b, strict=True)) / math.hypot(*a) / math.hypot(*b)
-
+from tests.rag.engines import cosine, embedded, model_of, picture, sound
 
 # --- Vectors ----------------------------------------------------------------------------------------
 
@@ -114,7 +84,7 @@ def test_token_offsets_are_those_of_characters(engine: Engine) -> None:
 def test_matryoshka_vectors_are_cut_and_have_length_one_again(engine: Engine) -> None:
     from dataclasses import replace
 
-    model = engine._get("", "text").model
+    model = model_of(engine)
     model.card = replace(model.card, matryoshka=(8,))
     long, short = embedded(engine, ["paris"]), embedded(engine, ["paris"], dimensions=8)
     assert short.dimension == 8
@@ -145,7 +115,7 @@ def test_a_million_characters_are_counted_and_cut(engine: Engine) -> None:
 
 
 def test_token_arrays_are_the_models_own_ids(engine: Engine) -> None:
-    ids = engine._get("", "text").model.tokens.plain("capital of france")
+    ids = model_of(engine).tokens.plain("capital of france")
     as_text = embedded(engine, ["capital of france"], role="document").vectors
     assert embedded(engine, [ids], role="document").vectors == as_text
     for wrong in ([10**6], [-1], [True, "x"]):
@@ -188,12 +158,6 @@ def test_no_number_is_never_returned(engine: Engine) -> None:
 # --- Pictures, sounds, pairs ------------------------------------------------------------------------
 
 
-def picture(color: tuple[int, int, int], size: tuple[int, int] = (40, 30)) -> bytes:
-    data = io.BytesIO()
-    Image.new("RGB", size, color).save(data, "PNG")
-    return data.getvalue()
-
-
 def test_pictures(engine: Engine) -> None:
     red, again, green = (picture(c) for c in ((200, 0, 0), (200, 0, 0), (0, 200, 0)))
     made = engine.embed_media([red, again, green], "image").result.result(30)
@@ -213,17 +177,6 @@ def test_a_picture_that_claims_too_many_pixels(engine: Engine) -> None:
     Image.new("1", (20_000, 10_000)).save(data, "PNG")
     with pytest.raises(BadInput, match="pixels"):
         engine.embed_media([data.getvalue()], "image")
-
-
-def sound(seconds: float, hertz: float, rate: int = 16_000) -> bytes:
-    samples = array("h", (int(8000 * math.sin(2 * math.pi * hertz * n / rate)) for n in range(int(seconds * rate))))
-    data = io.BytesIO()
-    with wave.open(data, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(rate)
-        out.writeframes(samples.tobytes())
-    return data.getvalue()
 
 
 def test_sounds_of_any_rate_and_length_the_same_each_time(engine: Engine) -> None:
@@ -262,178 +215,3 @@ def test_pairs_are_scored_as_sentence_transformers_does(engine: Engine, tiny_mod
         [("what is the capital", text) for text in texts]
     )
     assert scores == pytest.approx(raw.tolist(), abs=1e-4)
-
-
-# --- Memory and turns -------------------------------------------------------------------------------
-
-
-class Short:
-    """A model's `run` on a device whose memory holds so many inputs."""
-
-    def __init__(self, run: Any, most: int) -> None:
-        self.run, self.most = run, most
-        self.sizes: list[int] = []
-
-    def __call__(self, inputs: Sequence[Any]) -> torch.Tensor:
-        self.sizes.append(len(inputs))
-        if len(inputs) > self.most:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        rows: torch.Tensor = self.run(inputs)
-        return rows
-
-
-def test_out_of_memory_halves_the_batch_and_goes_on(engine: Engine) -> None:
-    model = engine._get("", "text").model
-    texts = [f"answer {number}" for number in range(40)]
-    expected = embedded(engine, texts).vectors
-    short = model.run = Short(model.run, most=6)
-    assert all(cosine(a, b) > 0.9999 for a, b in zip(embedded(engine, texts).vectors, expected, strict=True))
-    assert max(short.sizes) > 6
-    assert engine.stats()["halved"] > 0
-    model.run = Short(short.run, most=0)
-    with pytest.raises(ModelUnavailable, match="memory"):
-        embedded(engine, texts[:3])
-
-
-def test_a_query_waits_for_one_batch_of_a_bulk_at_most(engine: Engine) -> None:
-    model = engine._get("", "text").model
-    plain, order = model.run, []
-
-    def slow(inputs: Sequence[Any]) -> torch.Tensor:
-        order.append(len(inputs))
-        time.sleep(0.05)
-        rows: torch.Tensor = plain(inputs)
-        return rows
-
-    model.run = slow
-    bulk = engine.encode_documents(["key " * 60] * 300)
-    thread = threading.Thread(target=lambda: list(bulk))
-    thread.start()
-    while not order:
-        time.sleep(0.005)
-    at = len(order)
-    embedded(engine, ["paris"])
-    assert 1 in order[at : at + 2]
-    thread.join(60)
-
-
-def test_those_who_come_while_a_batch_runs_share_the_next(engine: Engine) -> None:
-    model = engine._get("", "text").model
-    plain, sizes, go = model.run, [], threading.Event()
-
-    def waiting(inputs: Sequence[Any]) -> torch.Tensor:
-        sizes.append(len(inputs))
-        go.wait(10)
-        rows: torch.Tensor = plain(inputs)
-        return rows
-
-    model.run = waiting
-    calls = [engine.embed(["paris"])]
-    while not sizes:
-        time.sleep(0.001)
-    calls += [engine.embed(["france"]) for _ in range(15)]
-    go.set()
-    for call in calls:
-        call.result.result(10)
-    assert sizes == [1, 15]
-
-
-def turns_of_large_calls(engine: Engine, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int]) -> list[str]:
-    """Whose batches of four ran, in order; each call is of so many texts of its one word, and all come at once."""
-    monkeypatch.setattr(runner, "MOST_INPUTS", 4)
-    model = engine._get("", "text").model
-    words = {tuple(model.prepare([word], "query", truncate=False)[0].ids): word for word in sizes}
-    plain, order, begun, go = model.run, [], threading.Event(), threading.Event()
-
-    def noting(inputs: Sequence[Any]) -> torch.Tensor:
-        begun.set()
-        go.wait(10)
-        order.append(words.get(tuple(inputs[0].ids), "first"))
-        rows: torch.Tensor = plain(inputs)
-        return rows
-
-    model.run = noting
-    calls = [engine.embed(["answer"])]
-    begun.wait(10)
-    calls += [engine.embed([word] * size) for word, size in sizes.items()]
-    go.set()
-    for call in calls:
-        call.result.result(30)
-    return order[1:]
-
-
-def test_large_calls_end_one_after_the_other(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = turns_of_large_calls(engine, monkeypatch, {"paris": 100, "france": 100})
-
-    left = len(turns) - 1 - turns[::-1].index("paris" if turns[-1] == "france" else "france")
-    assert len(turns) == 50
-    assert left <= 35
-
-
-def test_a_large_call_gets_its_turns_while_shorter_ones_come(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = turns_of_large_calls(engine, monkeypatch, {"capital": 400, "paris": 100, "france": 100})
-
-    first = turns[:60]
-    assert first.count("capital") >= 10
-    assert set(turns[-60:]) == {"capital"}
-
-
-def test_what_waits_is_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = engine._get("", "text").model
-    plain, go = model.run, threading.Event()
-
-    begun = threading.Event()
-
-    def waiting(inputs: Sequence[Any]) -> torch.Tensor:
-        begun.set()
-        go.wait(10)
-        rows: torch.Tensor = plain(inputs)
-        return rows
-
-    model.run = waiting
-    monkeypatch.setattr("rag.embedding.engine.runner.MOST_WAITING", 4)
-    calls = [engine.embed(["paris"])]
-    begun.wait(10)
-    calls += [engine.embed(["paris"]) for _ in range(4)]
-    with pytest.raises(Overloaded):
-        engine.embed(["paris"])
-    go.set()
-    for call in calls:
-        call.result.result(10)
-    assert engine.stats()["waiting"] == 0
-
-
-def test_a_bulk_that_nobody_reads_any_more_ends(engine: Engine) -> None:
-    bulk = engine.encode_documents(["key " * 60] * 3000)
-    next(bulk)
-    bulk.close()  # type: ignore[attr-defined]
-    deadline = time.monotonic() + 20
-    while engine.stats()["waiting"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def test_an_idle_model_gives_its_memory_back_and_returns_when_asked(
-    engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    embedded(engine, ["paris"])
-    settings.EMBEDDING_IDLE_SECONDS = 60
-    engine.unload_idle()
-    assert engine.stats()["loaded"] == ["text"]
-    engine._loaded["text"].used -= 61
-    engine.unload_idle()
-    assert engine.stats()["loaded"] == []
-    assert len(embedded(engine, ["paris"]).vectors) == 1
-
-
-def test_a_model_that_does_not_fit_lets_others_go_first(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    embedded(engine, ["paris"])
-    free = [0]
-    monkeypatch.setattr("rag.embedding.engine.device.free_bytes", lambda device: free[0])
-    monkeypatch.setattr("rag.embedding.engine.device.give_back", lambda device: free.__setitem__(0, 10**12))
-    embedded(engine, ["paris"], model="other")
-    assert engine.stats()["loaded"] == ["other"]
-    free[0] = 0
-    monkeypatch.setattr("rag.embedding.engine.device.give_back", lambda device: None)
-    with pytest.raises(ModelUnavailable, match="memory"):
-        embedded(engine, ["paris"], model="text")

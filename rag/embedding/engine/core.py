@@ -1,39 +1,30 @@
-"""The engine: loads models when they are asked for, hands them to the runner, and lets them go again."""
+"""The engine: what is asked of models becomes jobs of the runner, which runs those that are in memory."""
 
-import gc
-import importlib
-import logging
+import functools
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from types import ModuleType
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
-
-from django.conf import settings
 
 from rag.embedding.catalog import Modality
 from rag.embedding.client import ModelState, Text
-from rag.embedding.engine.choice import Choice, Chooser
-from rag.embedding.errors import EmbeddingError, ModelUnavailable
+from rag.embedding.engine.choice import Chooser
+from rag.embedding.engine.memory import Loaded, Memory
 
 if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
 
-    from rag.embedding.engine.jobs import Job
     from rag.embedding.engine.runner import Runner
-
-logger = logging.getLogger(__name__)
 
 # A call of at most so much runs in one batch with others, ahead of larger calls.
 SMALL_INPUTS, SMALL_TOKENS = 64, 2048
 # Texts that are made into tokens while those before them are embedded.
 WINDOW = 1024
-# Beside its weights a model needs room for a batch.
-ROOM = 1.25
 
 
 @dataclass(frozen=True)
@@ -55,26 +46,13 @@ class Done:
     vectors: list[bytes]
 
 
-@dataclass
-class Loaded:
-    """A model in memory. `model` is a `TextModel`, `RerankModel`, `ImageModel` or `AudioModel`."""
-
-    choice: Choice
-    model: Any
-    used: float = field(default_factory=time.monotonic)
-
-
 @dataclass(frozen=True)
 class Call:
     """A call that runs: its result, and how to give it up."""
 
     result: "Future[Made]"
-    job: "Job | None" = None
-
-    def cancel(self) -> None:
-        """Nobody waits any more; what has not begun will not."""
-        if self.job is not None:
-            self.job.cancelled = True
+    # Nobody waits any more: what has not begun will not.
+    cancel: Callable[[], None] = lambda: None
 
 
 class Engine:
@@ -82,9 +60,9 @@ class Engine:
 
     def __init__(self) -> None:
         self.chooser = Chooser()
-        self._loaded: dict[str, Loaded] = {}
+        self.memory = Memory(self._runs)
         self._tokenizers: dict[str, Tokenizer] = {}
-        self._loading = threading.Lock()
+        self._starting = threading.Lock()
         self._runner: Runner | None = None
 
     # --- What is asked of models -------------------------------------------------------------------------------
@@ -100,21 +78,22 @@ class Engine:
         normalize: bool = True,
     ) -> Call:
         """Begin to embed texts; loads the model first if it must (see `ready`). Raises EmbeddingError."""
-        loaded = self._get(model, "text")
-        text_model = loaded.model
-        text_model.check_dimensions(dimensions)
-        inputs = text_model.prepare(texts, role, truncate=truncate)
+        with self._using(model, "text") as loaded:
+            text_model = loaded.model
+            text_model.check_dimensions(dimensions)
+            inputs = text_model.prepare(texts, role, truncate=truncate)
 
-        def finish(indices: Sequence[int], rows: "torch.Tensor") -> list[bytes]:
-            made: list[bytes] = text_model.finish(rows, indices, dimensions, normalize)
-            return made
+            def finish(indices: Sequence[int], rows: "torch.Tensor") -> list[bytes]:
+                made: list[bytes] = text_model.finish(rows, indices, dimensions, normalize)
+                return made
 
-        return self._submit(loaded, inputs, dimensions or text_model.dimension, finish)
+            return self._submit(loaded, inputs, dimensions or text_model.dimension, finish)
 
     def rerank(self, query: str, texts: Sequence[str], *, model: str = "") -> Call:
         """Begin to score texts; the vectors of the result are of one number each."""
-        loaded = self._get(model, "rerank")
-        return self._submit(loaded, loaded.model.prepare(query, texts), 1, self._finisher(loaded, normalize=False))
+        with self._using(model, "rerank") as loaded:
+            inputs = loaded.model.prepare(query, texts)
+            return self._submit(loaded, inputs, 1, self._finisher(loaded, normalize=False))
 
     def embed_media(
         self,
@@ -126,31 +105,32 @@ class Engine:
         truncate: bool = False,
     ) -> Call:
         """Begin to embed encoded pictures or sounds."""
-        loaded = self._get(model, modality)
-        inputs = loaded.model.prepare(files, truncate=truncate)
-        return self._submit(loaded, inputs, loaded.model.dimension, self._finisher(loaded, normalize=normalize))
+        with self._using(model, modality) as loaded:
+            inputs = loaded.model.prepare(files, truncate=truncate)
+            return self._submit(loaded, inputs, loaded.model.dimension, self._finisher(loaded, normalize=normalize))
 
-    def encode_documents(
-        self, texts: Sequence[str], model: str = "", *, truncate: bool = True, normalize: bool = True
-    ) -> Iterator[Done]:
+    def encode_documents(self, texts: Sequence[str], model: str = "") -> Iterator[Done]:
         """The vectors of many texts, in batches of similar length and not in their order; queries go first.
 
-        Raises EmbeddingError; BadVector names the text's index. Closing the iterator gives up the rest.
+        A text of more tokens than the model takes is cut. Raises EmbeddingError; BadVector names the text's index.
+        Closing the iterator gives up the rest.
         """
+        with self._using(model, "text") as loaded:
+            yield from self._encode(texts, loaded)
+
+    def _encode(self, texts: Sequence[str], loaded: Loaded) -> Iterator[Done]:
         from rag.embedding.engine.jobs import Job
 
-        loaded = self._get(model, "text")
         runner = self._running()
         arrived: queue.SimpleQueue[Done | Exception | None] = queue.SimpleQueue()
         jobs: list[Job] = []
 
         def begin(start: int) -> None:
-            inputs = loaded.model.prepare(texts[start : start + WINDOW], "document", truncate=truncate)
+            inputs = loaded.model.prepare(texts[start : start + WINDOW], "document", truncate=True)
 
             def rows(part: Sequence[int], made: "torch.Tensor") -> None:
-                loaded.used = time.monotonic()
                 indices = [start + index for index in part]
-                arrived.put(Done(indices, loaded.model.finish(made, indices, None, normalize)))
+                arrived.put(Done(indices, loaded.model.finish(made, indices, None, normalize=True)))
 
             jobs.append(Job(loaded.model, inputs, loaded.model.lengths(inputs), rows, arrived.put))
             runner.submit(jobs[-1], large=True)
@@ -175,7 +155,7 @@ class Engine:
                         yield done
         finally:
             for job in jobs:
-                job.cancelled = True
+                runner.give_up(job)
 
     def tokens(self, text: str, model: str = "") -> list[tuple[int, int]]:
         """Where each token of `text` begins and ends, in characters; no special tokens, no prompt.
@@ -189,19 +169,23 @@ class Engine:
 
     def describe(self, model: str = "") -> ModelState:
         """The text model of this name, loaded."""
-        loaded = self._get(model, "text")
-        return self._state(loaded)
+        with self._using(model, "text") as loaded:
+            return self._state(loaded)
 
     def models(self) -> list[ModelState]:
         """The installation's models, those whose weights are here, and those in memory."""
-        in_memory = {name: self._state(loaded) for name, loaded in list(self._loaded.items())}
+        in_memory = {name: self._state(loaded) for name, loaded in self.memory.loaded().items()}
         states = [in_memory.pop(state.id, state) for state in self.chooser.listed()]
         return states + list(in_memory.values())
 
     def stats(self) -> dict[str, Any]:
         """Counters since the start, and what waits now."""
         counted = vars(self._runner.stats) if self._runner else {}
-        return {**counted, "waiting": self._runner.waiting if self._runner else 0, "loaded": sorted(self._loaded)}
+        return {
+            **counted,
+            "waiting": self._runner.waiting if self._runner else 0,
+            "loaded": sorted(self.memory.loaded()),
+        }
 
     def _state(self, loaded: Loaded) -> ModelState:
         card = loaded.model.card
@@ -221,71 +205,18 @@ class Engine:
         name = model
         if not name and modality == "text" and self.chooser.settled:
             name = self.chooser.settled.card.name
-        return name in self._loaded
+        return self.memory.has(name)
 
-    def _get(self, model: str, modality: Modality) -> Loaded:
-        """The model in memory. Raises EmbeddingError."""
-        loaded = self._loaded.get(model)
-        if loaded is None or loaded.model.modality != modality:
-            choice = self.chooser.choose(model, modality)
-            loaded = self._loaded.get(choice.card.name) or self._load(choice)
-        loaded.used = time.monotonic()
-        return loaded
-
-    def _load(self, choice: Choice) -> Loaded:
-        with self._loading:
-            if (known := self._loaded.get(choice.card.name)) is not None:
-                return known
-            began = time.monotonic()
-            try:
-                maker = _maker(choice.card.modality)
-                self._make_room(choice)
-                model = maker(choice.card, choice.weights)
-            except EmbeddingError:
-                raise
-            except Exception as error:
-                logger.exception("%s could not be loaded", choice.card.name)
-                why = f"its weights could not be loaded ({type(error).__name__})"
-                raise ModelUnavailable(choice.card.name, why) from None
-            loaded = self._loaded[choice.card.name] = Loaded(choice, model)
-            logger.info("loaded %s on %s in %.1f s", choice.card.name, model.device.type, time.monotonic() - began)
-            return loaded
-
-    def _make_room(self, choice: Choice) -> None:
-        """Let go of models, the longest unused first, until this one fits. Raises ModelUnavailable."""
-        from rag.embedding.engine import device
-
-        needed = int(choice.weights.bytes() * ROOM)
-        here = device.current()
-        for name, _ in sorted(self._loaded.items(), key=lambda item: item[1].used):
-            if device.free_bytes(here) >= needed:
-                return
-            self.unload(name)
-        if (free := device.free_bytes(here)) < needed:
-            why = f"it needs about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
-            raise ModelUnavailable(choice.card.name, why)
-
-    def unload(self, name: str) -> bool:
-        """Let go of a model, unless a call uses it."""
-        from rag.embedding.engine import device
-
-        loaded = self._loaded.get(name)
-        if loaded is None or self._running().uses(loaded.model):
-            return False
-        del self._loaded[name]
-        self._running().forget(loaded.model)
-        here = loaded.model.device
-        del loaded
-        device.give_back(here)
-        logger.info("unloaded %s", name)
-        return True
-
-    def unload_idle(self) -> None:
-        """Let go of what nobody asked for in settings.EMBEDDING_IDLE_SECONDS."""
-        idle = settings.EMBEDDING_IDLE_SECONDS
-        for name, loaded in list(self._loaded.items()):
-            if idle and time.monotonic() - loaded.used > idle:
-                self.unload(name)
+    @contextmanager
+    def _using(self, model: str, modality: Modality) -> Iterator[Loaded]:
+        """The model in memory, where the block keeps it, and later the jobs made in it. Raises EmbeddingError."""
+        loaded = self.memory.take(model, modality)
+        if loaded is None:
+            loaded = self.memory.load(self.chooser.choose(model, modality))
+        try:
+            yield loaded
+        finally:
+            self.memory.put_down(loaded)
 
     def stop(self) -> None:
         """End after what is running; further calls raise ModelUnavailable."""
@@ -296,9 +227,12 @@ class Engine:
         if self._runner is None:
             from rag.embedding.engine.runner import Runner
 
-            with self._loading:
+            with self._starting:
                 self._runner = self._runner or Runner()
         return self._runner
+
+    def _runs(self, model: Any) -> bool:
+        return self._runner is not None and self._runner.uses(model)
 
     def _tokenizer(self, model: str) -> "Tokenizer":
         choice = self.chooser.choose(model, "text")
@@ -308,8 +242,9 @@ class Engine:
 
             path = choice.weights.folder / "tokenizer.json"
             if not path.is_file():
-                tokenizer: Tokenizer = self._get(model, "text").model.tokens.whole
-                return tokenizer
+                with self._using(model, "text") as loaded:
+                    tokenizer: Tokenizer = loaded.model.tokens.whole
+                    return tokenizer
             known = Tokenizer.from_file(str(path))
             known.no_padding()
             known.no_truncation()
@@ -322,7 +257,8 @@ class Engine:
     def _finisher(loaded: Loaded, *, normalize: bool) -> Callable[[Sequence[int], "torch.Tensor"], list[bytes]]:
         from rag.embedding.engine.text import finished
 
-        return lambda indices, rows: finished(rows, indices, loaded.model.name, normalize=normalize)
+        name: str = loaded.model.name
+        return lambda indices, rows: finished(rows, indices, name, normalize=normalize)
 
     def _submit(
         self,
@@ -346,6 +282,7 @@ class Engine:
                 made[index] = vector
 
         def end(error: Exception | None) -> None:
+            loaded.used = time.monotonic()
             if error is not None:
                 result.set_exception(error)
             else:
@@ -353,28 +290,6 @@ class Engine:
 
         job = Job(model, inputs, lengths, rows, end)
         small = len(inputs) == 1 or (len(inputs) <= SMALL_INPUTS and max(lengths) * len(inputs) <= SMALL_TOKENS)
-        self._running().submit(job, large=not small)
-        return Call(result, job)
-
-
-def _maker(modality: Modality) -> Callable[..., Any]:
-    """The class that loads models of this modality; its module imports torch."""
-    module, name = {
-        "text": ("text", "TextModel"),
-        "rerank": ("text", "RerankModel"),
-        "image": ("image", "ImageModel"),
-        "audio": ("audio", "AudioModel"),
-    }[modality]
-    maker: Callable[..., Any] = getattr(_imported(f"rag.embedding.engine.{module}"), name)
-    return maker
-
-
-def _imported(module: str) -> ModuleType:
-    """What torch and its like make stays, so the collector does not look at it: a quarter of the time they take."""
-    gc.disable()
-    try:
-        found = importlib.import_module(module)
-        gc.freeze()
-        return found
-    finally:
-        gc.enable()
+        runner = self._running()
+        runner.submit(job, large=not small)
+        return Call(result, functools.partial(runner.give_up, job))

@@ -1,6 +1,7 @@
 """The device that models run on, and what it can do."""
 
 import ctypes
+import gc
 import logging
 import os
 from functools import cache
@@ -94,7 +95,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def give_back(device: torch.device) -> None:
-    """Return memory that nothing uses to the device and to the system."""
+    """Return memory that nothing uses to the device and to the system. Takes a moment: models are full of cycles."""
+    gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

@@ -28,7 +28,8 @@ class Model(Protocol):
 class Job:
     """The inputs of one call. `on_rows` is told of rows as they are made: (indices, rows); `on_end` once, at the end.
 
-    Both are called by the runner's threads; `on_rows` for two batches at once, it may be.
+    Both are called by the runner's threads, `on_rows` for two batches at once, it may be; `on_end` also by who gives
+    the job up.
     """
 
     model: Model
@@ -36,7 +37,6 @@ class Job:
     lengths: Sequence[int]
     on_rows: Callable[[Sequence[int], torch.Tensor], None]
     on_end: Callable[[Exception | None], None]
-    cancelled: bool = False
     order: list[int] = field(init=False)
     # How many were taken into batches, and how many came back from one; both change under the runner's lock.
     at: int = 0
@@ -72,7 +72,8 @@ class Pace:
     """
 
     def __init__(self, model: Model) -> None:
-        self._model = model
+        # Not the model itself, which this must not keep in memory.
+        self._device, self._bytes_per_token = model.device, model.bytes_per_token
         # A second of one core's time.
         self._per_second = 2000.0
         self._ceiling = MOST_TOKENS
@@ -80,12 +81,12 @@ class Pace:
     def tokens(self, threads: int) -> int:
         """For a batch that so many threads are at, each with a core."""
         wanted = self._ceiling
-        if self._model.device.type == "cpu":
+        if self._device.type == "cpu":
             wanted = min(wanted, int(self._per_second * threads * BATCH_SECONDS))
         else:
             # Half: other processes take memory, too, and torch's blocks are larger than what lies in them.
-            room = device.free_bytes(self._model.device) // 2
-            wanted = min(wanted, room // max(1, self._model.bytes_per_token))
+            room = device.free_bytes(self._device) // 2
+            wanted = min(wanted, room // max(1, self._bytes_per_token))
         return max(FEWEST_TOKENS, wanted)
 
     def took(self, tokens: int, worked: float) -> None:

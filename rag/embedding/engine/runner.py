@@ -15,8 +15,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -63,12 +64,13 @@ class Runner:
         # Guards all that is here but the paces.
         self._changed = threading.Condition()
         self._lanes: list[threading.Thread] = []
-        self._running: list[Turn] = []
+        # By the thread that is at it.
+        self._running: dict[int, Turn] = {}
         self._stopped = False
         self._in_a_row = self._large_turns = 0
         self._crowded, self._looked_at = False, 0.0
         self._waiting_inputs = self._waiting_tokens = 0
-        self._paces: dict[int, Pace] = {}
+        self._paces: WeakKeyDictionary[Model, Pace] = WeakKeyDictionary()
 
     @property
     def waiting(self) -> int:
@@ -94,14 +96,17 @@ class Runner:
             self._changed.notify_all()
 
     def uses(self, model: Model) -> bool:
-        """Whether a call that has no answer yet needs this model."""
+        """Whether a job of this model waits or runs, or a thread still holds one that ran."""
         with self._changed:
-            running = (job for turn in self._running for job, _ in turn.parts if not job.ended)
-            return any(job.model is model for job in (*self._small, *self._large, *running))
+            models = [job.model for job in (*self._small, *self._large)]
+            return any(each is model for each in (*models, *(turn.model for turn in self._running.values())))
 
-    def forget(self, model: Model) -> None:
-        """The model was unloaded."""
-        self._paces.pop(id(model), None)
+    def give_up(self, job: Job) -> None:
+        """Nobody waits for this job: what of it has not begun will not, and makes room for others at once."""
+        with self._changed:
+            if job in self._small:
+                self._small.remove(job)
+        self._drop(job, EmbeddingError("Nobody waits for it any more."))
 
     def stop(self) -> None:
         """Finish what is small; end what is large with an error."""
@@ -116,32 +121,30 @@ class Runner:
 
     def _work(self) -> None:
         while self._work_once():
-            pass
+            with self._changed:
+                del self._running[threading.get_ident()]
+                self._changed.notify_all()
 
     def _work_once(self) -> bool:
         """Wait for a turn, and run it; False when there will be none.
 
         A function of its own: a thread that waits holds nothing of the turn before, and so no model that was let go.
+        The turn counts as running until it has returned.
         """
         with self._changed:
             while (turn := self._next()) is None:
                 if self._stopped:
                     return False
                 self._changed.wait()
-            self._running.append(turn)
-        try:
-            self._run(turn)
-        finally:
-            with self._changed:
-                self._running.remove(turn)
-                self._changed.notify_all()
+            self._running[threading.get_ident()] = turn
+        self._run(turn)
         return True
 
     # --- Whose turn it is; under the lock -----------------------------------------------------------------------
 
     def _next(self) -> Turn | None:
         """What this thread is to run now."""
-        small = bool(self._small) and not any(turn.small for turn in self._running)
+        small = bool(self._small) and not any(turn.small for turn in self._running.values())
         large = bool(self._large) and not self._stopped and self._has_lane()
         if small and not (large and self._in_a_row >= PATIENCE):
             self._in_a_row += 1
@@ -152,7 +155,7 @@ class Runner:
         """Whether a batch of a large call may begin: one at a time while others want the cores."""
         if time.monotonic() - self._looked_at > LOOK_SECONDS:
             self._looked_at, self._crowded = time.monotonic(), device.is_crowded()
-        return not (self._crowded and any(not turn.small for turn in self._running))
+        return not (self._crowded and any(not turn.small for turn in self._running.values()))
 
     def _threads(self) -> int:
         """How many threads of torch a turn takes."""
@@ -201,30 +204,36 @@ class Runner:
     # --- What becomes of a turn ---------------------------------------------------------------------------------
 
     def _pace(self, model: Model) -> Pace:
-        return self._paces.setdefault(id(model), Pace(model))
+        return self._paces.setdefault(model, Pace(model))
 
     def _run(self, turn: Turn) -> None:
-        for job, _ in turn.parts:
-            if job.cancelled:
-                self._drop(job, EmbeddingError("Nobody waits for it any more."))
-        alive = [(job, part) for job, part in turn.parts if not job.ended]
-        if not alive:
+        """Run what stands together. Raises nothing: what fails is told to those whom it concerns."""
+        turn = replace(turn, parts=[(job, part) for job, part in turn.parts if not job.ended])
+        if not turn.parts:
             return
-        inputs = [job.inputs[index] for job, part in alive for index in part]
-        lengths = [job.lengths[index] for job, part in alive for index in part]
+        made = self._made(turn)
+        if isinstance(made, torch.Tensor):
+            start = 0
+            for job, part in turn.parts:
+                self._deliver(job, part, made[start : start + len(part)])
+                start += len(part)
+        elif len(turn.parts) == 1:
+            self._drop(turn.parts[0][0], made)
+        else:  # whose input it was shows when each runs alone
+            for each in turn.parts:
+                self._run(replace(turn, parts=[each]))
+
+    def _made(self, turn: Turn) -> torch.Tensor | EmbeddingError:
+        """The rows of a turn, or why there are none: without a traceback, which would keep the batch and the model."""
+        inputs = [job.inputs[index] for job, part in turn.parts for index in part]
+        lengths = [job.lengths[index] for job, part in turn.parts for index in part]
         try:
-            rows = self._rows(turn, inputs, lengths)
+            return self._rows(turn, inputs, lengths)
+        except EmbeddingError as error:
+            return error.with_traceback(None)
         except Exception as error:
-            if not isinstance(error, EmbeddingError):
-                logger.exception("%s failed on a batch of %d", turn.model.name, len(inputs))
-                error = ModelUnavailable(turn.model.name, f"it failed with {type(error).__name__}")
-            for job, _ in alive:
-                self._drop(job, error)
-            return
-        start = 0
-        for job, part in alive:
-            self._deliver(job, part, rows[start : start + len(part)])
-            start += len(part)
+            logger.exception("%s failed on a batch of %d", turn.model.name, len(inputs))
+            return ModelUnavailable(turn.model.name, f"it failed with {type(error).__name__}")
 
     def _deliver(self, job: Job, part: Sequence[int], rows: torch.Tensor) -> None:
         if job.ended:
@@ -232,7 +241,11 @@ class Runner:
         try:
             job.on_rows(part, rows)
         except EmbeddingError as error:
-            self._drop(job, error)
+            self._drop(job, error.with_traceback(None))
+            return
+        except Exception as error:  # this thread must go on
+            logger.exception("vectors of %s could not be handed over", job.model.name)
+            self._drop(job, ModelUnavailable(job.model.name, f"it failed with {type(error).__name__}"))
             return
         with self._changed:
             job.made += len(part)
@@ -270,11 +283,6 @@ class Runner:
         except Exception as error:
             if not device.is_out_of_memory(error):
                 raise
-            if len(inputs) == 1:
-                raise ModelUnavailable(model.name, "the device has too little memory for one input") from None
-            self._pace(model).was_too_much(cost)
-            with self._changed:
-                self.stats.halved += 1
         else:
             self._pace(model).took(cost, clock() - worked)
             with self._changed:
@@ -285,6 +293,11 @@ class Runner:
             return rows
         # Outside of `except`: the error's traceback would keep the batch's tensors alive.
         device.give_back(model.device)
+        if len(inputs) == 1:
+            raise ModelUnavailable(model.name, "the device has too little memory for one input")
+        self._pace(model).was_too_much(cost)
+        with self._changed:
+            self.stats.halved += 1
         middle = len(inputs) // 2
         halves = ((inputs[:middle], lengths[:middle]), (inputs[middle:], lengths[middle:]))
         return torch.cat([self._rows(turn, *half) for half in halves])

@@ -9,12 +9,14 @@ import hashlib
 import importlib.util
 import json
 import logging
+import math
 import re
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -45,9 +47,10 @@ class Weights:
     folder: Path
     revision: str
 
-    def bytes(self) -> int:
-        """What the weights weigh on the disk."""
-        return sum(path.stat().st_size for path in _weight_files(self.folder))
+    def numbers(self) -> int:
+        """How many numbers they are; of other files than safetensors, at most so many."""
+        files = _weight_files(self.folder)
+        return sum(map(_numbers, [path for path in files if path.suffix == files[0].suffix]))
 
 
 class BeingFetched(ModelUnavailable):
@@ -132,11 +135,11 @@ class Fetcher:
         return f"its weights are not on this machine, and {_why(error)}" if error else ""
 
     def _begin(self, repository: str) -> tuple["Future[None]", "Future[None]"]:
-        """The running attempt, the last failed one while it is young, or a new one."""
+        """The running attempt, the last one while it is young, or a new one: the weights are not here."""
         with self._lock:
             known = self._fetched.get(repository)
-            failed = known is not None and known.done() and known.exception() is not None
-            if known is None or (failed and time.monotonic() - self._asked[repository] > AGAIN_SECONDS):
+            old = known is not None and known.done() and time.monotonic() - self._asked[repository] > AGAIN_SECONDS
+            if known is None or old:
                 reached = self._reached[repository] = Future()
                 self._asked[repository] = time.monotonic()
                 self._fetched[repository] = self._threads.submit(_fetch, repository, reached)
@@ -233,6 +236,16 @@ def _is_model(folder: Path) -> bool:
 
 def _weight_files(folder: Path) -> list[Path]:
     return [path for pattern in _WEIGHTS for path in sorted(folder.glob(pattern))]
+
+
+def _numbers(file: Path) -> int:
+    """How many numbers a file of weights holds: as its header says, or none of less than 16 bits."""
+    size = file.stat().st_size
+    if file.suffix == ".safetensors":
+        with suppress(ValueError, LookupError, TypeError, AttributeError), file.open("rb") as stream:
+            header = json.loads(stream.read(min(size, int.from_bytes(stream.read(8), "little"))))
+            return sum(math.prod(each["shape"]) for name, each in header.items() if name != "__metadata__")
+    return size // 2
 
 
 def _digest(folder: Path) -> str:
