@@ -99,17 +99,24 @@ def cancel(actor: Actor, document: Document) -> Document:
     locked = _lock(document)
     if locked.status not in WAITING:
         return locked
-    locked.status, locked.cancelled = Status.FAILED, True
-    locked.error_code = CANCELLED
-    locked.error = (
-        f"Cancelled; version {locked.live_version} is still searched." if locked.live_version else "Cancelled."
-    )
+    if locked.live_version == locked.version:
+        # It was being cut again, and is what it was.
+        locked.status, locked.error, locked.next_try_at = Status.READY, "", None
+        locked.chunks_done = locked.chunks_total = locked.chunks
+    else:
+        _end_cancelled(locked)
     _release(locked)
-    locked.chunks_done = locked.chunks_total = 0
     locked.save()
     StagedChunk.objects.filter(document=locked)._raw_delete(using="default")
     StagedText.objects.filter(document=locked)._raw_delete(using="default")
     return locked
+
+
+def _end_cancelled(document: Document) -> None:
+    document.status, document.cancelled, document.error_code = Status.FAILED, True, CANCELLED
+    still = f"; version {document.live_version} is still searched" if document.live_version else ""
+    document.error = f"Cancelled{still}."
+    document.chunks_done = document.chunks_total = 0
 
 
 @transaction.atomic

@@ -251,6 +251,21 @@ def test_a_cancelled_document_is_not_worked_at_and_can_be_tried_again(actor: Act
     whole(document)
 
 
+def test_cutting_again_that_is_cancelled_leaves_the_document_as_it_was(actor: Actor, library: Library) -> None:
+    document = put_ready(actor, library)
+    document.refresh_from_db()
+    chunks = document.chunks
+    services.rechunk(actor, library)
+
+    services.cancel(actor, document)
+
+    rounds.work()
+    document.refresh_from_db()
+    assert (document.status, document.error, document.cancelled, document.chunks) == (Status.READY, "", False, chunks)
+    assert document.chunks_done == document.chunks_total == chunks
+    whole(document)
+
+
 def test_what_cannot_be_read_fails_in_words(actor: Actor, library: Library) -> None:
     document, _ = services.upload(actor, library, name="a.pdf", content=io.BytesIO(b"%PDF-1.7 broken"))
     rounds.work()
