@@ -2,11 +2,13 @@
 
 from decimal import Decimal
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
+
+from analytics.tallies import Counts, Latency, Observes, counted, measured
 
 LABELS = ("endpoint", "kind", "model", "status")
 REQUESTS = Counter("gateway_requests_total", "Requests by what became of them.", LABELS)
-LATENCY = Histogram(
+LATENCY = Latency(
     "gateway_latency_seconds",
     "From a request's last byte to its answer's last byte.",
     ("endpoint", "kind"),
@@ -45,7 +47,7 @@ LEDGER_LOST = Counter(
 OTHER = "other"
 
 # What a request is counted in, by its labels: to look children up by their names takes as long as to count in them.
-_children: dict[tuple[str, str, str, int], tuple[Counter, Histogram, Counter]] = {}
+_children: dict[tuple[str, str, str, int], tuple[Counts, Observes, Counts]] = {}
 
 
 def request(
@@ -57,9 +59,9 @@ def request(
     if children is None:
         model = key[2]
         children = _children[key] = (
-            REQUESTS.labels(endpoint, kind, model, str(status)),
-            LATENCY.labels(endpoint, kind),
-            COST.labels(kind, model),
+            counted(REQUESTS.labels(endpoint, kind, model, str(status))),
+            measured(LATENCY.labels(endpoint, kind)),
+            counted(COST.labels(kind, model)),
         )
     requests, latency, costs = children
     requests.inc()

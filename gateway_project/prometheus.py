@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from analytics import tallies
 from gateway_project.api import error_response
 from gateway_project.lib.errors import NotAuthenticated
 from rag.embedding import metrics as embedder
@@ -22,6 +23,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """The metrics in Prometheus's text format, to loopback itself, to staff, or to whoever has `METRICS_TOKEN`."""
     if not (_has_token(request) or _is_local(request) or request.user.is_staff):
         return error_response(NotAuthenticated("Metrics are for this machine, for staff, and for METRICS_TOKEN."))
+    tallies.hand_over()
     registry = REGISTRY
     if settings.METRICS_FOLDER is not None:
         # Several web processes: each writes its figures there, and any of them answers for all.

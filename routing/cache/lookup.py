@@ -10,6 +10,7 @@ import orjson
 from django.conf import settings
 
 from analytics import metrics
+from analytics.tallies import counted
 from gateway_project.lib.errors import BudgetExceeded
 from routing.cache import reshape, rules, shared
 from routing.cache.answer import KeptAnswer
@@ -55,7 +56,10 @@ class Cache:
         self.runs = Runs()
         # By what hits and misses are counted under, in the order in which they are looked for.
         names = dict.fromkeys((EXACT, *(layer.name for layer in layers)))
-        self._counters = [(name, metrics.CACHE_HITS.labels(name), metrics.CACHE_MISSES.labels(name)) for name in names]
+        self._counters = [
+            (name, counted(metrics.CACHE_HITS.labels(name)), counted(metrics.CACHE_MISSES.labels(name)))
+            for name in names
+        ]
         # By workspace, when something in it was purged last (`time.monotonic`).
         self._purged: dict[str, float] = {}
         self._cleared = 0.0
