@@ -1,45 +1,118 @@
-"""An answer's way out of uvicorn: what is declared to have a length goes out in one write, head and body together.
+"""A request in uvicorn, and its answer: what has a declared length goes out in one write, head and body together.
 
 uvicorn writes the head of every answer by itself, which wakes the client for nothing and costs a system call, and looks
 at each header with two regular expressions.
 """
 
+import asyncio
+import functools
+import logging
 import re
-from collections.abc import Iterable
-from operator import add
-from typing import cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
-from uvicorn._types import ASGISendEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+if TYPE_CHECKING:
+    from gateway_project.http_protocol import BoundedHttp
+
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# All but the tab, which may stand in a header's value (RFC 9110, 5.5).
-_CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code != 0x09)
+# A table for `bytes.translate` that changes what may not stand in a header's value: controls, but for the tab (RFC
+# 9110, 5.5).
+_WITHOUT_CONTROLS = bytes(0x3F if code in (*range(0x09), *range(0x0A, 0x20), 0x7F) else code for code in range(256))
 _WITHOUT_BODY = frozenset({204, 304})
-# By a header's name: the end of the line before it, and the beginning of its own. Those that frame the body are apart.
-_FRAMING = {name: b"\r\n%b: " % name for name in (b"content-length", b"transfer-encoding", b"connection")}
-_FIELDS: dict[bytes, bytes] = {}
-# Names that are kept: applications have few, but nothing else bounds them.
-_MOST_FIELDS = 256
+# Headers that say where the body ends, or the connection.
+_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+_STATUS = {status: line.removesuffix(b"\r\n") for status, line in STATUS_LINE.items()}
 
 
-def _field(name: bytes) -> bytes:
-    """The beginning of a header's line, remembered. Raises `RuntimeError` for what is no header's name."""
-    if not _NAME.fullmatch(name):
+# Applications have few sets of headers, but nothing else bounds them.
+@functools.lru_cache(maxsize=256)
+def _form(names: tuple[bytes, ...]) -> tuple[bytes, tuple[int, ...]]:
+    """The lines of headers of these names, to be filled in with their values, and which of them frame the answer.
+
+    Raises `RuntimeError` for what is no header's name.
+    """
+    if not all(map(_NAME.fullmatch, names)):
         raise RuntimeError("Invalid HTTP header name.")
-    field = b"\r\n%b: " % name.lower()
-    if len(_FIELDS) < _MOST_FIELDS:
-        _FIELDS[name] = field
-    return field
+    lowered = [name.lower() for name in names]
+    lines = b"".join(b"\r\n%b: %%b" % name.replace(b"%", b"%%") for name in lowered)
+    return lines, tuple(index for index, name in enumerate(lowered) if name in _FRAMING)
 
 
 class Cycle(RequestResponseCycle):
     """One request and its answer. The access log of uvicorn is left out: the ledger has what it would say."""
 
+    logger = logging.getLogger("uvicorn.error")
+    # Of the request: what came of the body and was not taken yet, whether more will, and whether there is news of it.
+    arrived = b""
+    more_body = True
+    _news = False
+    # What `receive` waits for, once it had to.
+    _waited_for: asyncio.Event | None = None
+    _said_continue = False
+    # Of the answer.
+    disconnected = False
+    response_started = False
+    response_complete = False
+    chunked_encoding: bool | None = None
+    expected_content_length = 0
     # Whether the application closes the connection.
     _says_close = False
     # The head of an answer of a declared length, until its first bytes are there.
     _held = b""
+
+    def __init__(self, connection: "BoundedHttp", *, keep_alive: bool) -> None:
+        # Not `super().__init__`: most of what it sets is the same at each beginning.
+        self.scope = connection.scope
+        self.transport = connection.transport
+        self.flow = connection.flow
+        self.default_headers = connection.server_state.default_headers
+        self.on_response = connection.on_response_complete
+        self.keep_alive = keep_alive
+
+    # --- The request ---------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """There is news for who receives."""
+        self._news = True
+        if self._waited_for is not None:
+            self._waited_for.set()
+
+    def lose_connection(self) -> None:
+        """The client left."""
+        if not self.response_complete:
+            self.disconnected = True
+        self.wake()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        if not (self.disconnected or self.response_complete):
+            self.flow.resume_reading()
+            if not self._news:
+                await self._wait_for_news()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        self._news = False
+        body, self.arrived = self.arrived, b""
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    async def _wait_for_news(self) -> None:
+        if self.more_body and self._is_to_say_continue():
+            self._said_continue = True
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._waited_for is None:
+            self._waited_for = asyncio.Event()
+        self._waited_for.clear()
+        await self._waited_for.wait()
+
+    def _is_to_say_continue(self) -> bool:
+        """Whether the client keeps its body back until it is told to go on (RFC 9110, 10.1.1)."""
+        if self._said_continue or self.response_started or self.transport.is_closing():
+            return False
+        return any(name == b"expect" and value.lower() == b"100-continue" for name, value in self.scope["headers"])
+
+    # --- The answer ----------------------------------------------------------------------------------
 
     async def send(self, message: ASGISendEvent) -> None:
         if self.flow.write_paused and not self.disconnected:
@@ -49,61 +122,49 @@ class Cycle(RequestResponseCycle):
         kind = message["type"]
         if kind == "http.response.start" and not self.response_started:
             start = cast(HTTPResponseStartEvent, message)
-            self._begin(start["status"], start.get("headers", ()))
+            self._begin(start["status"], [*start.get("headers", ())])
         elif kind == "http.response.body" and self.response_started and not self.response_complete:
             part = cast(HTTPResponseBodyEvent, message)
             self._go_on(part.get("body", b""), more=part.get("more_body", False))
         else:
             await super().send(message)  # which says what is wrong with it
 
-    def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
-        """Send a whole answer, as two messages to `send` would. False when its reader has to be waited for."""
+    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Send a whole answer, whose length goes with it. False when its reader has to be waited for."""
         if self.response_started or (self.flow.write_paused and not self.disconnected):
             return False
         if not self.disconnected:
-            self._begin(status, headers)
-            self._go_on(body, more=False)
+            self.chunked_encoding = False
+            head = self._head(status, headers, b"\r\ncontent-length: %d" % len(body))
+            self.transport.writelines((head, body if self.scope["method"] != "HEAD" else b""))
+            self._complete()
         return True
 
-    def _begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def _begin(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Write the head, or hold it back for its body. Raises `RuntimeError` for what is no header."""
-        self.response_started, self.waiting_for_100_continue = True, False
-        listed = [*self.default_headers, *headers]
-        # Where an application of ours puts it, and the one header of nearly every answer that frames the body.
-        length = listed.pop() if listed and listed[-1][0] == b"content-length" else None
-        try:
-            names, values = zip(*listed, strict=True) if listed else ((), ())
-            parts = [*map(add, map(_FIELDS.__getitem__, names), values)]
-        except KeyError:
-            parts = [self._line(name, value) for name, value in listed]
-        if length is not None:
-            parts.append(self._line(*length))
-        if not self.keep_alive and not self._says_close:
-            parts.append(b"\r\nconnection: close")
-        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _WITHOUT_BODY:
-            self.chunked_encoding = True
-            parts.append(b"\r\ntransfer-encoding: chunked")
-        # Those between the lines, and two more that end the head.
-        lines = len(parts) + 2
-        head = STATUS_LINE[status][:-2] + b"".join(parts) + b"\r\n\r\n"
-        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * lines:
-            raise RuntimeError("Invalid HTTP header value.")
+        head = self._head(status, headers)
         if self.chunked_encoding is False:
             self._held = head
         else:
             self.transport.write(head)
 
-    def _line(self, name: bytes, value: bytes) -> bytes:
-        """One header. Raises `RuntimeError` for a name that is none."""
-        field = _FIELDS.get(name)
-        if field is None:
-            framing = name.lower()
-            field = _FRAMING.get(framing)
-            if field is None:
-                field = _field(name)
-            else:
-                self._frame(framing, value)
-        return field + value
+    def _head(self, status: int, headers: Sequence[tuple[bytes, bytes]], more: bytes = b"") -> bytes:
+        """The status line, `headers`, and the lines of `more`. Raises `RuntimeError` for what is no header."""
+        self.response_started = True
+        listed = [*self.default_headers, *headers]
+        names, values = zip(*listed, strict=True) if listed else ((), ())
+        lines, framing = _form(names)
+        told = b"".join(values)
+        if told.translate(_WITHOUT_CONTROLS) != told:
+            raise RuntimeError("Invalid HTTP header value.")
+        for index in framing:
+            self._frame(names[index].lower(), values[index])
+        if not self.keep_alive and not self._says_close:
+            more += b"\r\nconnection: close"
+        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _WITHOUT_BODY:
+            self.chunked_encoding = True
+            more += b"\r\ntransfer-encoding: chunked"
+        return b"%b%b%b\r\n\r\n" % (_STATUS[status], lines % values, more)
 
     def _frame(self, name: bytes, value: bytes) -> None:
         """Take in what a header says of the body's end and the connection's."""
@@ -138,8 +199,11 @@ class Cycle(RequestResponseCycle):
             return
         if self.expected_content_length:
             raise RuntimeError("Response content shorter than Content-Length")
+        self._complete()
+
+    def _complete(self) -> None:
         self.response_complete = True
-        self.message_event.set()
+        self.wake()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()

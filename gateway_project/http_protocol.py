@@ -1,11 +1,20 @@
-"""uvicorn's HTTP protocol with an end to what it leaves open: a head that never ends, an answer that nobody reads."""
+"""uvicorn's HTTP protocol with an end to what it leaves open, and less to do for each request.
+
+What has an end here: a head that never ends, an answer that nobody reads.
+"""
 
 import asyncio
+import functools
 import logging
+from typing import Any
+from urllib.parse import unquote
 
+import httptools
 from django.conf import settings
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from gateway_project.http_answer import Cycle
 
@@ -17,40 +26,105 @@ MAX_HEADERS = 500
 _NEVER = float("inf")
 
 
+@functools.lru_cache(maxsize=64)
+def _split(url: bytes) -> tuple[str, bytes, bytes]:
+    """A request's target as its path, the path as it was sent, and its query. Raises `HttpParserError`."""
+    parsed = httptools.parse_url(url)
+    sent: bytes = parsed.path
+    path = sent.decode("ascii")
+    return unquote(path) if "%" in path else path, sent, parsed.query or b""
+
+
 class BoundedHttp(HttpToolsProtocol):
     """Refuses a head that is too long, and gives up a client that stopped reading.
 
     httptools would collect a head for as long as it comes, before anybody has said who is asking. An answer that is not
     read would keep its upstream's stream open for ever.
+
+    Its application is mounted at the root and takes as many requests as come: uvicorn's options for that are ignored.
     """
 
     _in_head = False
     _head_bytes = 0
+    # The last request that came.
+    cycle: Cycle | None  # type: ignore[assignment]  # instead of uvicorn's
+    # The one whose body is coming; None where that is a WebSocket's handshake.
+    _coming: Cycle | None = None
     _patience: asyncio.TimerHandle | None = None
     # When the last answer was sent, by the loop's clock; infinite while there is something to do.
     _idle_since = _NEVER
 
-    def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes = True, 0
-        super().on_message_begin()
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.headers = []
 
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
+    # --- A request, as its parts come ----------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
-        # There are no headers yet where nothing but empty lines has come.
-        too_many = bool(self.headers) and len(self.headers) > MAX_HEADERS
+        too_many = len(self.headers) > MAX_HEADERS
         if (self._head_bytes > MAX_HEAD or too_many) and not self.transport.is_closing():
             self._in_head, self._head_bytes, self.headers = False, 0, []
             self.send_400_response("The head of the request is too long.")
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        cycle.__class__ = Cycle  # uvicorn makes them, and asks nobody of which class
-        super()._start_asgi_task(cycle, app)
+    def on_message_begin(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        self.url, self.headers = b"", []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        parser = self.parser
+        version = parser.get_http_version()
+        path, raw_path, query = _split(self.url)
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "method": parser.get_method().decode("ascii"),
+            "root_path": "",
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": self.headers,
+        }
+        if parser.should_upgrade() and self._should_upgrade():
+            self._coming = None
+            return
+        before = self.cycle
+        cycle = self.cycle = self._coming = Cycle(self, keep_alive=version != "1.0" and parser.should_keep_alive())
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:  # its turn comes when those before it are answered
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+
+    def on_body(self, body: bytes) -> None:
+        cycle = self._coming
+        if cycle is not None and not cycle.response_complete:
+            cycle.arrived += body
+            if len(cycle.arrived) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            cycle.wake()
+
+    def on_message_complete(self) -> None:
+        cycle = self._coming
+        if cycle is not None and not cycle.response_complete:
+            cycle.more_body = False
+            cycle.wake()
 
     # --- Between two requests: one timer that looks now and then, not one for each request -----------
 
@@ -96,7 +170,12 @@ class BoundedHttp(HttpToolsProtocol):
         self._stop_waiting()
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
-        super().connection_lost(exc)
+        self.connections.discard(self)
+        if self.cycle is not None:
+            self.cycle.lose_connection()
+        self.flow.resume_writing()
+        self.transport.close()
+        self.parser = None  # type: ignore[assignment]  # as uvicorn does: it holds this protocol
 
     def _wait_for_reader(self) -> None:
         unsent = self.transport.get_write_buffer_size()

@@ -52,7 +52,7 @@ def _plain_views() -> dict[tuple[str | None, str], View]:
         for path, view in router.path_operations.items()
         for operation in view.operations
         for method in operation.methods
-        if operation.is_async and not operation.models and not operation.auth_param
+        if operation.is_async and not operation.models and not operation.auth_callbacks
     }
 
 
@@ -72,7 +72,8 @@ class V1Handler(ASGIHandler):
             response = await self._respond(request)
             _allow_origin(request, response)
             try:
-                await response.send(send)
+                if not response.send_at_once(send):
+                    await response.send(send)
             finally:
                 response.close()
         except ClientLeft:

@@ -5,7 +5,6 @@
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing
 from io import BytesIO
@@ -16,15 +15,14 @@ from django.http.response import HttpResponseBase
 from django.utils.functional import cached_property
 
 from gateway_project.lib.errors import InvalidRequest, RequestTooLarge
-from gateway_project.lib.event_loop import running_loop
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-# Seconds after which a request that still runs begins to watch for its client's leaving. What a fast upstream or a
-# cache answers is done before that, and a watch costs a task.
+# Seconds after which, at the most, a request that still runs begins to watch for its client's leaving. What a fast
+# upstream or a cache answers is done before that, and a watch costs a task.
 WATCH_AFTER = 0.1
 
 
@@ -56,14 +54,11 @@ class _Watch:
     __slots__ = ("client_left", "receive", "serving", "watching")
 
     def __init__(self, receive: Receive) -> None:
-        loop = running_loop()
+        roster = _roster()
         self.receive: Receive | None = receive
-        self.serving = asyncio.current_task(loop)
+        self.serving = asyncio.current_task(roster.loop)
         self.client_left = False
         self.watching: asyncio.Task[None] | None = None
-        roster = _here.roster
-        if roster is None or roster.loop is not loop:
-            roster = _here.roster = _Roster(loop)
         roster.enter(self)
 
     def begin(self) -> None:
@@ -87,25 +82,29 @@ class _Watch:
 
 
 class _Roster:
-    """Begins one event loop's watches when they are due: one timer for all, since they fall due in their order."""
+    """Begins one event loop's watches when they are due.
+
+    It looks twice within `WATCH_AFTER`, and each time begins those that it saw the last time as well: one timer for
+    all, however many requests come.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._entered: deque[tuple[float, _Watch]] = deque()
+        self._entered: list[_Watch] = []
+        self._seen: list[_Watch] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def enter(self, watch: _Watch) -> None:
-        """Begin `watch` in `WATCH_AFTER` seconds."""
-        due = self.loop.time() + WATCH_AFTER
-        self._entered.append((due, watch))
+        """Begin `watch` in `WATCH_AFTER` seconds at the most."""
+        self._entered.append(watch)
         if self._timer is None:
-            self._timer = self.loop.call_at(due, self._begin_due)
+            self._timer = self.loop.call_later(WATCH_AFTER / 2, self._look)
 
-    def _begin_due(self) -> None:
-        entered, now = self._entered, self.loop.time()
-        while entered and entered[0][0] <= now:
-            entered.popleft()[1].begin()
-        self._timer = self.loop.call_at(entered[0][0], self._begin_due) if entered else None
+    def _look(self) -> None:
+        for watch in self._seen:
+            watch.begin()
+        self._seen, self._entered = self._entered, []
+        self._timer = self.loop.call_later(WATCH_AFTER / 2, self._look) if self._seen else None
 
 
 class _Here(threading.local):
@@ -115,18 +114,27 @@ class _Here(threading.local):
 _here = _Here()
 
 
+def _roster() -> _Roster:
+    """The running event loop's."""
+    roster = _here.roster
+    if roster is None or not roster.loop.is_running():
+        roster = _here.roster = _Roster(asyncio.get_running_loop())
+    return roster
+
+
 class WireRequest(ASGIRequest):
     """A request whose body is read when the view asks for it, and whose `META` is built only if somebody looks."""
+
+    resolver_match = None
+    _read_started = False
+    _post_parse_error = False
+    _watch: _Watch | None = None
 
     def __init__(self, scope: MutableMapping[str, Any], receive: Receive) -> None:
         self.scope = scope
         self.receive = receive
         self.method = scope["method"]
         self.path = self.path_info = scope["path"]
-        self.resolver_match = None
-        self._read_started = False
-        self._post_parse_error = False
-        self._watch: _Watch | None = None
         # Names in lower case, as ASGI gives them.
         self.wire_headers: dict[bytes, bytes] = dict(scope["headers"])
         if len(self.wire_headers) != len(scope["headers"]):
@@ -241,16 +249,21 @@ class WireResponse(HttpResponseBase):
         self.wire_body = body
         self.on_close = on_close
 
+    def send_at_once(self, send: Send) -> bool:
+        """Hand a whole answer to our own server (`gateway_project.http_answer`), which spares two messages.
+
+        False where `send` is to be called: behind another server, for a stream, or for a client that does not read.
+        """
+        answer = getattr(getattr(send, "__self__", None), "answer", None)
+        body = self.wire_body
+        return answer is not None and isinstance(body, bytes) and answer(self.status_code, self.wire_headers, body)
+
     async def send(self, send: Send) -> None:
         """Send it over ASGI; always call `close()` afterwards."""
         body = self.wire_body
         if isinstance(body, bytes):
-            self.wire_headers.append((b"content-length", b"%d" % len(body)))
-            # Our own server takes it at once (`gateway_project.http_answer`), which spares two messages.
-            answer = getattr(getattr(send, "__self__", None), "answer", None)
-            if answer is not None and answer(self.status_code, self.wire_headers, body):
-                return
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.wire_headers})
+            headers = [*self.wire_headers, (b"content-length", b"%d" % len(body))]
+            await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
             await send({"type": "http.response.body", "body": body})
             return
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.wire_headers})
