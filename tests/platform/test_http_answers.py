@@ -49,6 +49,13 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             await begin((b"x-name", b"value\r\nset-cookie: stolen=1"))
         case "/no-name":
             await begin((b"x name", b"value"))
+        case "/echo":
+            body, more = b"", True
+            while more:
+                message = await receive()
+                body, more = body + message["body"], message["more_body"]
+            await begin((b"content-length", b"%d" % len(body)))
+            await part(body)
         case "/closes":
             await begin((b"connection", b"Close"), (b"content-length", b"0"))
             await part(b"")
@@ -137,6 +144,28 @@ def test_requests_sent_at_once_are_answered_in_order(port: int) -> None:
     # Nothing is answered on a connection that an answer closed.
     statuses = [line for line in received.split(b"\r\n") if b"HTTP/1.1" in line]
     assert [status.rpartition(b"HTTP/1.1 ")[2][:3] for status in statuses] == [b"200", b"204", b"200", b"200"]
+
+
+def test_a_body_is_taken_as_it_comes(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        for size in (0, 1, 300_000):
+            client.sendall(b"POST /echo HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n" % size)
+            time.sleep(0.05)
+            client.sendall(b"x" * size)
+            received = b""
+            while not received.endswith(b"\r\n\r\n" + b"x" * size):
+                received += client.recv(65536)
+            assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_client_that_keeps_its_body_back_is_told_to_go_on(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(b"POST /echo HTTP/1.1\r\nhost: here\r\ncontent-length: 5\r\nExpect: 100-Continue\r\n\r\n")
+        assert client.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(b"wh")
+        time.sleep(0.05)
+        client.sendall(b"ole")
+        assert split(client.recv(65536))[1] == b"whole"
 
 
 def test_an_idle_connection_is_closed_in_time_and_one_in_use_is_not(port: int) -> None:
