@@ -26,7 +26,7 @@ SYSTEM_WINDOW = 400
 
 _DIGITS, _CODE, _COMMA, _FORMULA = b"0123456789", b"{}[]();=<>_|`", b",;:", b"=^+"
 # A text has few of these, so all else is taken out, and those that count alike become one. `=` and `;` count twice.
-_NO_SIGNS = bytes(sorted(frozenset(range(256)) - frozenset(_DIGITS + _CODE + _COMMA + _FORMULA)))
+_NO_SIGNS = bytes(sorted(frozenset(range(256)) - frozenset(_DIGITS + _CODE + _COMMA + _FORMULA + b"?\n")))
 _ALIKE = bytes.maketrans(_DIGITS + b"}[]()<>_|`" + b":" + b"^", b"0" * 10 + b"{" * 10 + b"," + b"+")
 # Signs of formulas outside ASCII: Greek, arrows, operators, indices, squares.
 _NOTATION = (
@@ -234,10 +234,10 @@ def _read_ask(found: Features, ask: str, material: str) -> bool:
         material += ask
         ask = f"{ask.partition('```')[0]}\n{ask.rpartition('```')[2]}"
     whole = ask.encode("utf-8", "replace")
-    line_ends = whole.count(b"\n")
+    signs = whole.translate(_ALIKE, _NO_SIGNS)
+    line_ends = signs.count(b"\n")
     found.word_length = len(whole) / (whole.count(b" ") + line_ends + 1) - 1
     found.indented = _indented(whole) if line_ends else 0
-    signs = whole.translate(_ALIKE, _NO_SIGNS)
     found.digits, found.code_signs = signs.count(b"0"), _code_signs(signs)
     ask, choices = without_choices(ask) if line_ends > 1 else (ask, "")
     spaced = words_of(ask, found.language)
@@ -266,7 +266,7 @@ def _indented(text: bytes) -> int:
 
 
 def _count_signs(found: Features, ask: str, encoded: bytes, signs: bytes) -> None:
-    found.questions = encoded.count(b"?")
+    found.questions = signs.count(b"?")
     found.commas = signs.count(b",") + signs.count(b";")
     found.notation = signs.count(b"+") + signs.count(b"=")
     if found.language != "latin":

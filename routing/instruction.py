@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from routing.lexicon import ASKED, HARD, HARD_WORDS, NEEDLES, OPENERS, TIER_NAMED, TIER_ORDERED, unpacked
+from routing.lexicon import ASKED, HARD, HARD_WORDS, NEEDLES, OPENERS, SIMPLE_WORDS, TIER_NAMED, TIER_ORDERED, unpacked
 from routing.wording import hits_of, words_of
 
 # The most that is looked at of each of a text's two ends.
@@ -110,7 +110,10 @@ def _ends(head: str, tail: str) -> Iterator[tuple[str, str]]:
 
 def _only_looks_up(sentence: str, language: str) -> bool:
     """Whether a sentence asks for nothing but a fact, a value or a label."""
-    found = hits_of(sentence, language)
+    words = words_of(sentence, language)
+    if language == "latin" and "?" not in sentence and SIMPLE_WORDS.isdisjoint(words):
+        return False  # most sentences ask for nothing
+    found = hits_of(sentence, language, words)
     if found & HARD:
         return False
     hits = unpacked(found)

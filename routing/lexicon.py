@@ -205,4 +205,5 @@ OPENERS = (frozenset(LEADS) | frozenset(word for word, hits in WORDS.items() if 
 ASKED = _all("asks_plain", "asks_simple", "asks_moderate", "asks_complex", "asks_expert")
 HARD = _all("asks_complex", "asks_expert")
 HARD_WORDS = frozenset(word for word, hits in WORDS.items() if hits & HARD)
+SIMPLE_WORDS = frozenset(word for word, hits in WORDS.items() if hits & _all("asks_simple"))
 TIER_NAMED, TIER_ORDERED = _all("names_tier"), _all("orders_tier")

@@ -7,6 +7,7 @@ answers. So evidence of a proof says much about the third question and little ab
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import compress
 from math import exp, log1p
 from typing import Final
 
@@ -165,12 +166,12 @@ def score(found: Features) -> float:
 def answered(usual: float, numbers: Sequence[float], rows: Sequence[tuple[float, ...]]) -> float:
     """The mean of the answers to the three questions, 0 to 1, by the signals and what each says to the questions."""
     lookup = routine = engineering = 0.0
-    for position, number in enumerate(numbers):
-        if number:  # a text shows few of the signals
-            first, second, third = rows[position]
-            lookup += first * number
-            routine += second * number
-            engineering += third * number
+    for position in compress(range(len(numbers)), numbers):  # a text shows few of the signals
+        number = numbers[position]
+        first, second, third = rows[position]
+        lookup += first * number
+        routine += second * number
+        engineering += third * number
     answers = 0.0
     for evidence in (lookup, routine, engineering):
         answers += 1.0 / (1.0 + exp(-usual - evidence))

@@ -49,7 +49,8 @@ class Held:
             return True
         # A simple question in between does not make the next hard one a reason to choose anew.
         harder = self.tier > before.tier
-        self.tier = max(self.tier, before.tier)
+        if not harder:
+            self.tier = before.tier
         if harder or self.told_at - before.told_at >= TELL_AGAIN:
             return True
         self.told_at = before.told_at
@@ -99,6 +100,7 @@ class Conversations:
         name = conversation(exchange)
         held = Held(target.key, target.id, COMPLEXITIES.index(label.complexity), _version(exchange), now + TTL, now)
         with self._lock:
+            # Taken out, so that it is put in as the latest.
             before = self._going.pop(name, None) or self._begun.pop(name, None)
             news = held.follows(before)
             self._put(self._begun if before is None else self._going, name, held)
@@ -111,12 +113,11 @@ class Conversations:
         now = self._clock()
         held = Held((provider_id, model), target, int(tier), (policy_id, int(version)), now + TTL, now)
         with self._lock:
-            going = self._begun.pop(name, None) is not None or name in self._going
+            going = (self._going.pop(name, None) or self._begun.pop(name, None)) is not None
             self._put(self._going if going else self._begun, name, held)
 
     def _put(self, shelf: "OrderedDict[str, Held]", name: str, held: Held) -> None:
         shelf[name] = held
-        shelf.move_to_end(name)
         if len(shelf) > self._most:
             shelf.popitem(last=False)
 
