@@ -12,7 +12,7 @@ from accounts.models import Membership, Workspace
 
 Kind = Literal["key", "user", "workspace"]
 
-PICO_PER_USD = 10**12
+PICO_PER_USD = Decimal(10**12)
 
 # What is read of a limited row, in the order in which `scope` takes it.
 COLUMNS = (

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from analytics.usage import Usage
 from gateway_project.lib.ids import uuid7_text
 from routing.decision import Decision
@@ -102,6 +104,8 @@ class Exchange:
     # Of the request's body as it came, in bytes.
     length: int = 0
     body: dict[str, Any] = field(default_factory=dict)
+    # What `written` made, and of which body.
+    _written: tuple[dict[str, Any], bytes] | None = field(init=False, repr=False, default=None)
     wishes: Wishes = field(default_factory=Wishes)
     label: Label | None = None
     policy: PolicyFacts = DEFAULT
@@ -150,6 +154,13 @@ class Exchange:
     error: str = ""
     cost: str = "0"
     settled: bool = False
+
+    def written(self) -> bytes:
+        """The body as JSON with its fields sorted, for all who look at it so. Raises `orjson.JSONEncodeError`."""
+        kept = self._written
+        if kept is None or kept[0] is not self.body:
+            kept = self._written = self.body, orjson.dumps(self.body, option=orjson.OPT_SORT_KEYS)
+        return kept[1]
 
     @property
     def turns(self) -> list[Attempt]:

@@ -17,13 +17,14 @@ class Unreadable(Exception):
     """What was stored is no answer of this version."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class KeptAnswer:
     """`body` is a whole answer's JSON, or with `streamed` all events of a stream, usage and `[DONE]` included.
 
     `cost` is in picodollars: what the answer cost when it was made. `expires_at` is Unix time.
 
-    Nobody changes one. (`frozen` would make it three times as dear to make, and each miss makes one.)
+    Nobody changes one. (`frozen` would make it three times as dear to make, as would naming its fields, and each miss
+    makes one.)
     """
 
     workspace_id: str
@@ -45,9 +46,9 @@ class KeptAnswer:
     streamed: bool
     # Whether it calls a tool, and so is given to who asks for the cache alone.
     calls_tool: bool
+    body: bytes = field(repr=False)
     # The documents that it was made from.
     documents: tuple[str, ...] = ()
-    body: bytes = field(repr=False)
 
     @property
     def size(self) -> int:

@@ -13,7 +13,7 @@ import hashlib
 from typing import Any
 
 import orjson
-from django.conf import settings
+from django.core.signals import setting_changed
 
 from keys import vault
 from routing.exchange import Exchange
@@ -28,6 +28,8 @@ DIGEST_SIZE = 20
 SHAPED = frozenset({dict, list})
 # Who asks, and how the answer is to be sent: nothing that changes what it says.
 BESIDE = frozenset({"user", "stream", "stream_options"})
+# What ends the digest of a body without schemas.
+NO_ORDERS = b",[]]"
 
 
 def key_of(exchange: Exchange, view: WorkspaceTargets) -> tuple[bytes, bool] | None:
@@ -55,33 +57,75 @@ def _digest(
     caller, policy, wishes = exchange.caller, exchange.policy, exchange.wishes
     if caller is None:
         return None
-    content = exchange.endpoint.content
-    asked = body.copy()
-    if not BESIDE.isdisjoint(asked):
-        for name in BESIDE:
-            asked.pop(name, None)
-    shaped: dict[str, Any] = {}
-    types = [*map(type, asked.values())]
-    if dict in types or types.count(list) > (type(asked.get(content)) is list):
-        shaped = {name: value for name, value in asked.items() if type(value) in SHAPED and name != content}
-    material = [
+    try:
+        if body is exchange.body and BESIDE.isdisjoint(body):
+            written = exchange.written()
+        else:
+            asked = {name: value for name, value in body.items() if name not in BESIDE}
+            written = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        return None
+    content, types = exchange.endpoint.content, [*map(type, body.values())]
+    end = NO_ORDERS
+    if dict in types or types.count(list) > (type(body.get(content)) is list):
+        shaped = {n: value for n, value in body.items() if type(value) in SHAPED and n != content and n not in BESIDE}
+        end = b",%b]" % orjson.dumps(_orders(shaped) if shaped else [])
+    digest = _beginning(
         form,
         caller.workspace_id,
         # Of equal strictness, and yet kept apart: a strict answer is given to strict requests alone.
-        [int(privacy), wishes.sensitivity == INTERNAL],
-        [_listed(caller.allowed_models), caller.budgeted],
-        [policy.id, policy.version],
+        int(privacy),
+        wishes.sensitivity == INTERNAL,
+        caller.allowed_models,
+        caller.budgeted,
+        policy.id,
+        policy.version,
         view.imprint,
         exchange.endpoint.path,
-        [wishes.complexity, wishes.task],
-        asked,
-        _orders(shaped) if shaped else [],
+        wishes.complexity,
+        wishes.task,
+    ).copy()
+    digest.update(written + end)
+    return digest.digest()
+
+
+@functools.lru_cache(maxsize=1024)
+def _beginning(
+    form: int,
+    workspace_id: str,
+    privacy: int,
+    internal: bool,
+    allowed_models: frozenset[str] | None,
+    budgeted: bool,
+    policy_id: str,
+    version: int,
+    imprint: str,
+    path: str,
+    complexity: str,
+    task: str,
+) -> "hashlib.blake2b":
+    """A digest of all but the body, which is the same for most requests of a key: to be copied, and gone on with."""
+    material = [
+        form,
+        workspace_id,
+        [privacy, internal],
+        [None if allowed_models is None else sorted(allowed_models), budgeted],
+        [policy_id, version],
+        imprint,
+        path,
+        [complexity, task],
     ]
-    try:
-        written = orjson.dumps(material, option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError:
-        return None
-    return hashlib.blake2b(written, digest_size=DIGEST_SIZE, key=_secret(settings.ENCRYPTION_KEYS)).digest()
+    begun = orjson.dumps(material).removesuffix(b"]") + b","
+    return hashlib.blake2b(begun, digest_size=DIGEST_SIZE, key=vault.derived(b"routing.cache.keys"))
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    """Another ring is another key. It is changed by tests alone; to ask Django's settings each time is dear."""
+    if setting == "ENCRYPTION_KEYS":
+        _beginning.cache_clear()
+
+
+setting_changed.connect(_forget)
 
 
 def _orders(value: Any) -> list[list[str]]:
@@ -98,13 +142,3 @@ def _orders(value: Any) -> list[list[str]]:
         else:
             unseen += [member for member in value if type(member) in SHAPED]
     return found
-
-
-@functools.lru_cache(maxsize=1024)
-def _listed(models: frozenset[str] | None) -> list[str] | None:
-    return None if models is None else sorted(models)
-
-
-@functools.lru_cache(maxsize=2)
-def _secret(ring: tuple[str, ...]) -> bytes:
-    return vault.derived(b"routing.cache.keys")

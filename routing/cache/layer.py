@@ -25,13 +25,13 @@ class Search:
     strict: bool
     # When it began (`time.monotonic`): what is purged later must not be kept.
     began: float
+    # The workspace's targets, which belong to what must be equal.
+    view: WorkspaceTargets | None = None
     # What others wait for, if this request asks for them, too.
     run: Run | None = None
     # The stream that others may listen to, and what the answer cost, in picodollars.
     broadcast: Broadcast | None = None
     cost: int = 0
-    # The workspace's targets, which belong to what must be equal.
-    view: WorkspaceTargets | None = None
     # What the semantic layer found out, for the answer that is to be kept.
     meaning: "Meaning | None" = None
     # To be told when the answer that a layer had is given.

@@ -12,6 +12,7 @@ from django.conf import settings
 from analytics import metrics
 from analytics.tallies import counted
 from gateway_project.lib.errors import BudgetExceeded
+from keys.limits import pico
 from routing.cache import reshape, rules, shared
 from routing.cache.answer import KeptAnswer
 from routing.cache.broadcast import Broadcast
@@ -32,12 +33,11 @@ Matches = Callable[[KeptAnswer], bool]
 
 MISS, HIT = "miss", "hit"
 EXACT = "exact"
-PICODOLLARS = 10**12
 # Ends that say nothing of what another one is told: its client left, or its own budgets had no room.
 NOBODY_ELSES = frozenset({499, BudgetExceeded.status})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found:
     """An answer as the request wants it: JSON, or all events of a stream; and the target that made it."""
 
@@ -53,6 +53,8 @@ class Cache:
         self.memory = memory
         self.layers = layers
         self.seconds = seconds
+        # Whether this installation has a cache at all.
+        self.is_on = memory.most_answers > 0 and memory.most_bytes > 0
         self.runs = Runs()
         # By what hits and misses are counted under, in the order in which they are looked for.
         names = dict.fromkeys((EXACT, *(layer.name for layer in layers)))
@@ -63,11 +65,6 @@ class Cache:
         # By workspace, when something in it was purged last (`time.monotonic`).
         self._purged: dict[str, float] = {}
         self._cleared = 0.0
-
-    @property
-    def is_on(self) -> bool:
-        """Whether this installation has a cache at all."""
-        return self.memory.most_answers > 0 and self.memory.most_bytes > 0
 
     # --- Looking ---------------------------------------------------------------------------------
 
@@ -85,9 +82,10 @@ class Cache:
         exchange.cache_state = MISS
         key, strict = named
         search = exchange.search = Search(
-            key, exchange.caller.workspace_id, exchange.policy.id, strict, began=time.monotonic(), view=view
+            key, exchange.caller.workspace_id, exchange.policy.id, strict, time.monotonic(), view
         )
-        found = self._shown(exchange, view, self.memory.get(key))
+        known = self.memory.get(key)
+        found = self._shown(exchange, view, known) if known is not None else None
         if found is None and rules.may_wait(exchange):
             search.run = self.runs.lead(key)
             if search.run is None:
@@ -97,18 +95,21 @@ class Cache:
                 found = self._shown(exchange, view, turn)
         if found is not None:
             return self._give(exchange, found, HIT, EXACT)
+        asked: list[str] = []
         for layer in self.layers:
             if not layer.applies(exchange, search):
                 continue
+            asked.append(layer.name)
             found = self._shown(exchange, view, await layer.look(exchange, search))
             if found is not None:
                 exact = layer.state == HIT
                 if exact:
-                    self._hold(search, found.answer)
+                    # Another host's clock may be wrong.
+                    self._hold(search, found.answer, min(found.answer.expires_at - time.time(), self.seconds))
                 if search.run is not None:
                     self.runs.end(search.run, found.answer if exact else None)
                 return self._give(exchange, found, layer.state, layer.name)
-        self._count("", [layer.name for layer in self.layers if layer.applies(exchange, search)])
+        self._count("", asked)
         return None
 
     async def _turn(self, exchange: Exchange, search: Search) -> KeptAnswer | Broadcast | None:
@@ -194,11 +195,11 @@ class Cache:
         if exchange.cache_state != MISS:
             return
         run, search.run = search.run, None
-        search.cost = int(cost * PICODOLLARS)
+        search.cost = pico(cost)
         answer = None
         try:
             answer = self._made(exchange, search)
-            if answer is not None and self._hold(search, answer):
+            if answer is not None and self._hold(search, answer, self.seconds):
                 for layer in self.layers:
                     layer.keep(exchange, search, answer)
         except Exception:
@@ -225,33 +226,33 @@ class Cache:
         if not rules.is_kept(exchange, body, calls=calls):
             return None
         policy = exchange.policy
+        # In the order of its fields.
         return KeptAnswer(
-            workspace_id=search.workspace_id,
-            key_id=caller.id,
-            requested_model=exchange.model,
-            policy_id=policy.id,
-            policy=policy.name,
-            provider_id=target.provider_id,
-            provider=target.provider,
-            model=target.model,
-            complexity=label.complexity,
-            score=label.score,
-            task=label.task,
-            usage=usage,
-            cost=search.cost,
-            expires_at=time.time() + self.seconds,
-            streamed=bool(exchange.streamed),
-            calls_tool=calls,
-            documents=exchange.grounding.documents if exchange.grounding is not None else (),
-            body=body,
+            search.workspace_id,
+            caller.id,
+            exchange.model,
+            policy.id,
+            policy.name,
+            target.provider_id,
+            target.provider,
+            target.model,
+            label.complexity,
+            label.score,
+            label.task,
+            usage,
+            search.cost,
+            time.time() + self.seconds,
+            bool(exchange.streamed),
+            calls,
+            body,
+            exchange.grounding.documents if exchange.grounding is not None else (),
         )
 
-    def _hold(self, search: Search, answer: KeptAnswer) -> bool:
-        """Keep `answer` in memory for the rest of its time. False where a purge came after its request."""
-        # Another host's clock may be wrong.
-        self.memory.put(search.key, answer, min(answer.expires_at - time.time(), self.seconds))
+    def _hold(self, search: Search, answer: KeptAnswer, seconds: float) -> bool:
+        """Keep `answer` in memory for so long. False where a purge came after its request."""
+        self.memory.put(search.key, answer, seconds)
         # Only now, as a purge in another thread says so before it removes what is there.
-        if max(self._cleared, self._purged.get(search.workspace_id, 0.0)) >= search.began:
+        if search.began <= self._cleared or search.began <= self._purged.get(search.workspace_id, 0.0):
             self.memory.drop(search.key)
             return False
         return True

@@ -21,7 +21,7 @@ OFFERS_TOOLS = frozenset({"tools", "functions"})
 CALLS = ("tool_calls", "function_call")
 # By whether the client set a limit, and whether it asked for the cache: the ends after which an answer is kept.
 ENDS = {
-    (limited, asked): frozenset({"stop", *(["length"] if limited else []), *(CALLS if asked else [])})
+    (limited, asked): ("stop", *(["length"] if limited else []), *(CALLS if asked else []))
     for limited in (False, True)
     for asked in (False, True)
 }
@@ -37,7 +37,9 @@ def uses_cache(exchange: Exchange) -> bool:
     if wish:
         return wish == ON
     body, exact = exchange.body, exchange.policy.cache_exact
-    if not (is_certain(body) if exact is None else exact):
+    if exact is None:
+        exact = is_certain(body)
+    if not exact:
         return False
     # An empty object asks for a search with the provider's defaults.
     return NOT_OF_ITSELF.isdisjoint(body) or all(body.get(name) in (None, False) for name in NOT_OF_ITSELF)
@@ -86,17 +88,14 @@ def is_kept(exchange: Exchange, answer: bytes, *, calls: bool) -> bool:
         return False
     limited = body.get("max_tokens") is not None or body.get("max_completion_tokens") is not None
     ends = ENDS[limited, asked]
-    reasons: list[Any]
     if exchange.streamed:
         reasons = [found.decode("latin-1") for found in _FINISH.findall(answer)]
-        wanted = _choices(body)
-    else:
-        choices = exchange.answer.get("choices") or []
-        reasons = [choice.get("finish_reason") for choice in choices if type(choice) is dict]
-        wanted = len(choices) or 1
-    if len(reasons) < wanted:
-        return False
-    return not [reason for reason in reasons if type(reason) is not str or reason not in ends]
+        return len(reasons) >= _choices(body) and not [reason for reason in reasons if reason not in ends]
+    choices = exchange.answer.get("choices")
+    for choice in choices or ():
+        if type(choice) is not dict or choice.get("finish_reason") not in ends:
+            return False
+    return bool(choices)
 
 
 def _choices(body: dict[str, Any]) -> int:
