@@ -32,8 +32,8 @@ _spool: Spool | None = None
 TABLE = UsageRecord._meta.db_table
 FIELDS = UsageRecord._meta.concrete_fields
 COLUMNS = sql.SQL(", ").join([sql.Identifier(str(field.column)) for field in FIELDS])
-# What a line lacks that was spooled by an older version, which did not know the column.
-DEFAULTS = {str(field.column): field.get_default() for field in FIELDS if field.has_default()}
+# What a line need not say: null is taken for the others. What it lacks may also be a column that it is older than.
+DEFAULTS = {str(field.column): field.get_default() for field in FIELDS if field.has_default() or field.blank}
 
 # Control characters cannot stand unescaped in JSON, so this CSV takes a line of JSON exactly as it is.
 COPY = "COPY spooled (doc) FROM STDIN (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')"
@@ -144,6 +144,8 @@ def refusal() -> str:
 def enter(record: dict[str, Any], sealed: bytes | None = None) -> None:
     """Put `record`, whose members are columns of `UsageRecord`, `id` first, into the spool.
 
+    Columns that are as in `DEFAULTS`, or null, may be left out.
+
     `sealed` is what was asked and answered, as ciphertext in ASCII, where the workspace keeps that.
 
     It survives this process when this returns; if the disk refuses it, once the disk or Postgres takes it.
@@ -240,7 +242,7 @@ def _batch(connection: psycopg.Connection[Any]) -> int:
 
 def _tell(batch: int, lines: bytes) -> None:
     """Say that the records in `lines` need be waited for no more."""
-    ids = [id for line in lines.splitlines() if (id := _id(line))] if _after_enter else []
+    ids = [id for line in lines.split(b"\n") if (id := _id(line))] if _after_enter else []
     for callback in _after_enter:
         try:
             callback(batch, ids)
@@ -248,15 +250,17 @@ def _tell(batch: int, lines: bytes) -> None:
             logger.exception("who waited for batch %d failed", batch)
 
 
-_ID = b'{"id":"'
+# How a record begins, as `enter` writes it, and where its id stands in it.
+_HEAD = b'{"id":"'
+_ID = slice(len(_HEAD), len(_HEAD) + 36)
 
 
 def _id(line: bytes) -> str:
-    """A record's id; "" where a line was cut or is no record. It is the first member, as `enter` writes it."""
+    """A record's id; "" where a line was cut or is no record."""
+    if line.startswith(_HEAD):
+        return line[_ID].decode("ascii", "replace")
     if line.startswith(content.MARK):
         return ""
-    if line.startswith(_ID):
-        return line[len(_ID) : len(_ID) + 36].decode(errors="replace")
     try:
         return str(orjson.loads(line)["id"])
     except (ValueError, KeyError, TypeError):

@@ -1,7 +1,5 @@
 """What Prometheus scrapes. Labels are bounded: no client can invent a value."""
 
-from decimal import Decimal
-
 from prometheus_client import Counter, Gauge
 
 from analytics.tallies import Counts, Latency, Observes, counted, measured
@@ -51,9 +49,9 @@ _children: dict[tuple[str, str, str, int], tuple[Counts, Observes, Counts]] = {}
 
 
 def request(
-    *, endpoint: str, kind: str, model: str, known_model: bool, status: int, seconds: float, cost: Decimal
+    *, endpoint: str, kind: str, model: str, known_model: bool, status: int, seconds: float, cost: float
 ) -> None:
-    """Count a finished request. `known_model`: the name comes from the price map, so it may be a label."""
+    """Count a finished request and its USD. `known_model`: the name comes from the price map, so it may be a label."""
     key = (endpoint, kind, model if known_model else OTHER, status)
     children = _children.get(key)
     if children is None:
@@ -67,7 +65,7 @@ def request(
     requests.inc()
     latency.observe(seconds)
     if cost:
-        costs.inc(float(cost))
+        costs.inc(cost)
 
 
 def provider_error(kind: str, failure: str) -> None:

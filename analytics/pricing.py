@@ -1,8 +1,9 @@
 """What a request cost: exact decimals, from litellm's price map or from the provider's own bill.
 
 The map is read as the JSON file that litellm's package carries; litellm itself is not imported. Its numbers are read
-as the decimals they are written as, never as floats, so `tokens * rate` is exact. A cost is rounded once, at the end,
-half to even at 12 places; no rate of the map has more than 12 today, so nothing is rounded today.
+as the decimals they are written as, never as floats, and reckoned with as ints of 1e-20 USD, so `tokens * rate` is
+exact. A cost is rounded once, at the end, half to even to picodollars (1e-12 USD); no rate of the map has more than 12
+places today, so nothing is rounded today.
 
 Whatever a model's entry does not say follows litellm's own reading of it: a missing rate for cached tokens is the input
 rate, a missing one for reasoning is the output rate, and above a prompt length with rates of its own (200k, 272k, …)
@@ -16,9 +17,9 @@ import importlib.util
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,13 @@ from analytics.offpeak import OffPeak
 from analytics.usage import Usage
 
 ZERO = Decimal(0)
-PLACES = Decimal("1E-12")
+PICO_PER_USD = 10**12
+# Holds every amount and rate as it is, whatever the thread's own context.
+_WIDE = Context(prec=50)
 
-# Tokens below 2^31 times rates below one dollar with at most 20 places need 30 digits, and eight such lines one more:
-# 50 digits hold every sum exactly. The trap proves it at run time.
-_EXACT = Context(prec=50, traps=[Inexact])
-_ROUNDING = Context(prec=50, rounding=ROUND_HALF_EVEN)
+# Rates have no more places than this: what tokens cost is a whole number of units of 1e-20 USD.
 _MAX_RATE_PLACES = 20
+_UNITS_PER_PICO = 10**8
 
 UNKNOWN, LOCAL = "unknown", "local"
 # Where a price is from that neither the map nor the place of a model tells.
@@ -79,7 +80,10 @@ _FROM_THRESHOLD_ON = frozenset({"xai"})
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """USD per token of each sort. `record` is the same for the ledger (strings; do not change it)."""
+    """USD per token of each sort. `record` is the same for the ledger (strings; do not change it).
+
+    `units` are the rates in their order, in units of 1e-20 USD.
+    """
 
     input: Decimal
     cached_input: Decimal
@@ -90,6 +94,12 @@ class Rates:
     audio_input: Decimal
     audio_output: Decimal
     record: dict[str, str]
+    units: tuple[int, int, int, int, int, int, int, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        rates = (self.input, self.cached_input, self.cache_write, self.cache_write_1h, self.output, self.reasoning,
+                 self.audio_input, self.audio_output)  # fmt: skip
+        object.__setattr__(self, "units", tuple([int(rate.scaleb(_MAX_RATE_PLACES, _WIDE)) for rate in rates]))
 
 
 # Rates by prompt length, the longest first: (tokens from which they hold, rates). The last one begins at 0.
@@ -154,27 +164,34 @@ class Price:
 
 
 def cost(price: Price, usage: Usage, at: datetime | None = None) -> Decimal:
-    """USD for `usage`, with 12 places: the provider's own bill where it sent one, else tokens times rates."""
+    """USD for `usage`, with 12 places; see `picodollars`."""
+    return Decimal(picodollars(price, usage, at)).scaleb(-12, _WIDE)
+
+
+def picodollars(price: Price, usage: Usage, at: datetime | None = None) -> int:
+    """What `usage` costs, in 1e-12 USD: the provider's own bill where it sent one, else tokens times rates."""
     if usage.reported_cost is not None:
-        return usage.reported_cost.quantize(PLACES, context=_ROUNDING)
+        return int(usage.reported_cost.scaleb(12, _WIDE).to_integral_value(ROUND_HALF_EVEN))
     if price.free:
-        return ZERO
-    rates = price.rates(usage, at)
-    fma = _EXACT.fma
-    fresh = usage.prompt - usage.cached - usage.cache_write - usage.audio_prompt
-    total = fma(rates.input, fresh, ZERO)
-    total = fma(rates.output, usage.completion - usage.reasoning - usage.audio_completion, total)
+        return 0
+    into, cached, write, write_1h, out, reasoning, audio_in, audio_out = price.rates(usage, at).units
+    total = into * (usage.prompt - usage.cached - usage.cache_write - usage.audio_prompt)
+    total += out * (usage.completion - usage.reasoning - usage.audio_completion)
     if usage.cached:
-        total = fma(rates.cached_input, usage.cached, total)
+        total += cached * usage.cached
     if usage.cache_write:
-        total = fma(rates.cache_write, usage.cache_write - usage.cache_write_1h, total)
-        total = fma(rates.cache_write_1h, usage.cache_write_1h, total)
+        total += write * (usage.cache_write - usage.cache_write_1h) + write_1h * usage.cache_write_1h
     if usage.reasoning:
-        total = fma(rates.reasoning, usage.reasoning, total)
+        total += reasoning * usage.reasoning
     if usage.audio_prompt or usage.audio_completion:
-        total = fma(rates.audio_input, usage.audio_prompt, total)
-        total = fma(rates.audio_output, usage.audio_completion, total)
-    return total.quantize(PLACES, context=_ROUNDING)
+        total += audio_in * usage.audio_prompt + audio_out * usage.audio_completion
+    whole, rest = divmod(total, _UNITS_PER_PICO)
+    return whole + _rounds_up(whole, rest) if rest else whole
+
+
+def _rounds_up(whole: int, rest: int) -> bool:
+    """Whether `whole` picodollars and `rest` units are one picodollar more, by rounding half to even."""
+    return 2 * rest + whole % 2 > _UNITS_PER_PICO
 
 
 def record(price: Price, usage: Usage, at: datetime | None = None) -> dict[str, Any]:
@@ -183,14 +200,13 @@ def record(price: Price, usage: Usage, at: datetime | None = None) -> dict[str, 
     Rates are strings, USD per token; one that merely repeats the rate it falls back to is left out. Counts that the
     ledger has no column for are put beside them. The result may be shared: do not change it.
     """
-    rates = price.rates(usage, at).record
-    extra: dict[str, Any] = {}
+    told: dict[str, Any] = price.rates(usage, at).record
     if usage.reported_cost is not None:
-        extra = {"source": "provider", "reported_usd": as_text(usage.reported_cost)}
+        told = {**told, "source": "provider", "reported_usd": as_text(usage.reported_cost)}
     if usage.cache_write or usage.audio_prompt or usage.audio_completion:
         counts = ("cache_write", "cache_write_1h", "audio_prompt", "audio_completion")
-        extra |= {f"{name}_tokens": tokens for name in counts if (tokens := getattr(usage, name))}
-    return {**rates, **extra} if extra else rates
+        told = told | {f"{name}_tokens": tokens for name in counts if (tokens := getattr(usage, name))}
+    return told
 
 
 @functools.lru_cache(maxsize=8192)
@@ -237,6 +253,14 @@ def as_text(usd: Decimal) -> str:
     """`usd` as the API writes money: no exponent, no trailing zeros ("0.003375", "0")."""
     text = f"{usd:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def pico_text(pico: int) -> str:
+    """Picodollars, not negative, as USD with 12 places ("0.003375000000"); "0" for nothing."""
+    if not pico:
+        return "0"
+    digits = str(pico).zfill(13)
+    return f"{digits[:-12]}.{digits[-12:]}"
 
 
 def _entry(kind_id: str, model: str) -> dict[str, Any] | None:

@@ -77,7 +77,7 @@ def usage_from(body: Mapping[str, Any], kind_id: str) -> Usage | None:
 def _read_parts(usage: Usage, raw: dict[str, Any]) -> None:
     """Fill in which of the prompt's and the completion's tokens have a price of their own."""
     details = raw.get("prompt_tokens_details")
-    if isinstance(details, dict):
+    if isinstance(details, dict) and any(details.values()):
         usage.cached = _part(details.get("cached_tokens"), usage.prompt)
         written = details.get("cache_write_tokens") or details.get("cache_creation_tokens")
         if written:
@@ -91,7 +91,7 @@ def _read_parts(usage: Usage, raw: dict[str, Any]) -> None:
         if hits:
             usage.cached = _part(hits, usage.prompt - usage.cache_write - usage.audio_prompt)
     details = raw.get("completion_tokens_details")
-    if isinstance(details, dict):
+    if isinstance(details, dict) and any(details.values()):
         reasoning = _part(details.get("reasoning_tokens"), MAX_TOKENS - usage.completion)
         if reasoning and raw.get("total_tokens") == usage.prompt + usage.completion + reasoning:
             usage.completion += reasoning
@@ -101,11 +101,9 @@ def _read_parts(usage: Usage, raw: dict[str, Any]) -> None:
 
 def _count(value: Any) -> int | None:
     """`value` as a number of tokens, or None when it is none. Servers without integers send 12.0."""
-    if isinstance(value, float) and value.is_integer():
+    if type(value) is float and value.is_integer():
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_TOKENS:
-        return None
-    return value
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS else None
 
 
 def _part(value: Any, whole: int) -> int:

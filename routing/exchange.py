@@ -1,6 +1,7 @@
 """One request on its way through the pipeline: what came in, what was decided, what came of it."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,7 @@ class Attempt:
         return told
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Wishes:
     """The gateway's own fields of a request, taken out of the body or the headers. Never sent upstream."""
 
@@ -70,9 +71,12 @@ class Wishes:
     task: str = ""
     complexity: str = ""
     cache: str = ""
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
     # The library to answer from.
     rag: "RagWish | None" = None
+
+
+NO_WISHES = Wishes()
 
 
 @dataclass(slots=True)
@@ -87,73 +91,88 @@ class Label:
     features: Features | None = None
 
 
-@dataclass(slots=True)
 class Exchange:
-    """The state of one request. `pipeline.run` fills it from top to bottom; `settle` enters it in the ledger."""
+    """The state of one request. `pipeline.run` fills it from top to bottom; `settle` enters it in the ledger.
 
-    endpoint: Endpoint
-    id: str = field(default_factory=uuid7_text)
-    arrived: float = field(default_factory=time.time)
-    started: float = field(default_factory=time.perf_counter)
-    client_request_id: str = ""
+    Each request makes one, so this is no dataclass, which would take twice as long. `known` are attributes to begin
+    with.
+    """
 
-    caller: Caller | None = None
-    model: str = ""
-    stream: bool = False
-    usage_wanted: bool = False
-    # Of the request's body as it came, in bytes.
-    length: int = 0
-    body: dict[str, Any] = field(default_factory=dict)
-    # What `written` made, and of which body.
-    _written: tuple[dict[str, Any], bytes] | None = field(init=False, repr=False, default=None)
-    wishes: Wishes = field(default_factory=Wishes)
-    label: Label | None = None
-    policy: PolicyFacts = DEFAULT
-    # On its idempotency key, where it carries one.
-    claim: "Claim | None" = None
-    # The id of the request whose answer that key already had.
-    replay_of: str = ""
-    # Who that answer was of, with its locality: a provider that may be gone.
-    replayed_from: tuple[str, str, str] = ("", "", "")
-    # What it holds of the limits of its caller's scopes until it is settled, and where the caller stands with them.
-    permit: "Permit | None" = None
-    standing: "Standing | None" = None
-    # The passages of documents that it is answered from.
-    grounding: "Grounding | None" = None
-    decision: Decision | None = None
-    # What is reserved of the budgets that hold for it; None where none does, or nobody is to be asked.
-    hold: "Hold | None" = None
-    attempts: list[Attempt] = field(default_factory=list)
-    # Targets that were not asked although it was their turn, each with why.
-    passed_over: list[Attempt] = field(default_factory=list)
-    target: Target | None = None
-    # The attempt whose answer was taken, until its end.
-    flight: Flight | None = None
-    # What came of the attempt that succeeded: a whole answer's JSON, or a stream's first block.
-    answer: dict[str, Any] = field(default_factory=dict)
-    first_block: bytes = b""
-    # A whole answer's bytes.
-    whole: bytes = b""
-    # A stream's blocks as far as `meter` keeps them; they grow as it passes.
-    streamed: list[bytes] = field(default_factory=list)
-    # Whether all of it is kept, as others listen to it, too.
-    keeps_all: bool = False
+    __slots__ = (
+        "_written", "answer", "arrived", "attempts", "body", "cache_state", "caller", "claim",
+        "client_request_id", "cost", "decision", "endpoint", "error", "error_code", "first_block", "first_byte",
+        "flight", "grounding", "hold", "id", "keeps_all", "label", "length", "model", "passed_over", "permit",
+        "policy", "replay_of", "replayed_from", "saved", "search", "settled", "standing", "started", "status",
+        "stream", "streamed", "target", "upstream_seconds", "usage", "usage_wanted", "whole", "wishes",
+    )  # fmt: skip
 
-    # Its search in the cache, and what came of it: "off" without one, "miss", "hit", or a further layer's word.
-    search: "Search | None" = None
-    cache_state: str = "off"
-    # What the answer cost when it was made, for who is given it from the cache, in picodollars.
-    saved: int = 0
+    def __init__(self, endpoint: Endpoint, **known: Any) -> None:
+        self.endpoint = endpoint
+        self.id = uuid7_text()
+        self.arrived = time.time()
+        self.started = time.perf_counter()
+        self.client_request_id = ""
 
-    # Seconds spent waiting for upstreams, so that the rest is the gateway's own.
-    upstream_seconds: float = 0.0
-    first_byte: float | None = None
-    usage: Usage | None = None
-    status: int = 0
-    error_code: str = ""
-    error: str = ""
-    cost: str = "0"
-    settled: bool = False
+        self.caller: Caller | None = None
+        self.model = ""
+        self.stream = False
+        self.usage_wanted = False
+        # Of the request's body as it came, in bytes.
+        self.length = 0
+        self.body: dict[str, Any] = {}
+        # What `written` made, and of which body.
+        self._written: tuple[dict[str, Any], bytes] | None = None
+        self.wishes = NO_WISHES
+        self.label: Label | None = None
+        self.policy: PolicyFacts = DEFAULT
+        # On its idempotency key, where it carries one.
+        self.claim: Claim | None = None
+        # The id of the request whose answer that key already had.
+        self.replay_of = ""
+        # Who that answer was of, with its locality: a provider that may be gone.
+        self.replayed_from: tuple[str, str, str] = ("", "", "")
+        # What it holds of the limits of its caller's scopes until it is settled, and where the caller stands with them.
+        self.permit: Permit | None = None
+        self.standing: Standing | None = None
+        # The passages of documents that it is answered from.
+        self.grounding: Grounding | None = None
+        self.decision: Decision | None = None
+        # What is reserved of the budgets that hold for it; None where none does, or nobody is to be asked.
+        self.hold: Hold | None = None
+        self.attempts: list[Attempt] = []
+        # Targets that were not asked although it was their turn, each with why.
+        self.passed_over: list[Attempt] = []
+        self.target: Target | None = None
+        # The attempt whose answer was taken, until its end.
+        self.flight: Flight | None = None
+        # What came of the attempt that succeeded: a whole answer's JSON, or a stream's first block.
+        self.answer: dict[str, Any] = {}
+        self.first_block = b""
+        # A whole answer's bytes.
+        self.whole = b""
+        # A stream's blocks as far as `meter` keeps them; they grow as it passes.
+        self.streamed: list[bytes] = []
+        # Whether all of it is kept, as others listen to it, too.
+        self.keeps_all = False
+
+        # Its search in the cache, and what came of it: "off" without one, "miss", "hit", or a further layer's word.
+        self.search: Search | None = None
+        self.cache_state = "off"
+        # What the answer cost when it was made, for who is given it from the cache, in picodollars.
+        self.saved = 0
+
+        # Seconds spent waiting for upstreams, so that the rest is the gateway's own.
+        self.upstream_seconds = 0.0
+        self.first_byte: float | None = None
+        self.usage: Usage | None = None
+        self.status = 0
+        self.error_code = ""
+        self.error = ""
+        self.cost = "0"
+        self.settled = False
+
+        for name, value in known.items():
+            setattr(self, name, value)
 
     def written(self) -> bytes:
         """The body as JSON with its fields sorted, for all who look at it so. Raises `orjson.JSONEncodeError`."""

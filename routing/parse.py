@@ -8,7 +8,7 @@ from gateway_project.lib import bounded_json
 from gateway_project.lib.errors import InvalidRequest, RequestTooLarge
 from routing.embeddings import reading
 from routing.endpoints import Endpoint
-from routing.exchange import Exchange, Wishes
+from routing.exchange import NO_WISHES, Exchange, Wishes
 from routing.grounding.wish import wish
 
 MAX_BODY = 20 * 1024 * 1024
@@ -46,7 +46,7 @@ def read_body(exchange: Exchange, raw: bytes, headers: dict[bytes, bytes]) -> No
     if exchange.endpoint.dialect is not None:
         body = exchange.endpoint.dialect.request(body)
     exchange.body, exchange.length = body, len(raw)
-    _take_wishes(exchange.wishes, body, headers)
+    exchange.wishes = _wishes(body, headers)
     if exchange.endpoint.embeds:
         reading.default_model(body)
     exchange.model = _model(body)
@@ -56,25 +56,31 @@ def read_body(exchange: Exchange, raw: bytes, headers: dict[bytes, bytes]) -> No
         exchange.usage_wanted = _usage_wanted(body)
 
 
-def _take_wishes(wishes: Wishes, body: dict[str, Any], headers: dict[bytes, bytes]) -> None:
+def _wishes(body: dict[str, Any], headers: dict[bytes, bytes]) -> Wishes:
+    """What is asked of the gateway itself; `body` has none of it afterwards."""
+    wishes: dict[str, Any] = {}
     for header, field in HEADER_FIELDS.items():
         if header in headers:
-            setattr(wishes, field, _chosen(field, headers[header].decode("latin-1").lower(), header.decode()))
-    if GATEWAY_FIELDS.isdisjoint(body):
-        return
+            wishes[field] = _chosen(field, headers[header].decode("latin-1").lower(), header.decode())
+    if not GATEWAY_FIELDS.isdisjoint(body):
+        _take_fields(wishes, body)
+    return Wishes(**wishes) if wishes else NO_WISHES
+
+
+def _take_fields(wishes: dict[str, Any], body: dict[str, Any]) -> None:
     for field in CHOICES:
         given = body.pop(field, None)
         if given is not None:
             chosen = _chosen(field, given, field)
             # Of a header and a field, the stricter privacy holds; else the field, which is nearer to the request.
-            if not (field == "privacy_mode" and wishes.privacy_mode == "strict"):
-                setattr(wishes, field, chosen)
+            if not (field == "privacy_mode" and wishes.get(field) == "strict"):
+                wishes[field] = chosen
     rag = body.pop("rag", None)
     if rag is not None:
-        wishes.rag = wish(rag)
+        wishes["rag"] = wish(rag)
     metadata = body.pop("metadata", None)
     if metadata is not None:
-        wishes.metadata = _metadata(metadata)
+        wishes["metadata"] = _metadata(metadata)
 
 
 def _chosen(field: str, given: Any, name: str) -> str:

@@ -2,15 +2,18 @@
 
 import time
 from datetime import UTC, datetime
-from decimal import Decimal
+from typing import Any
 
 from analytics import ledger, metrics, pricing
 from analytics.usage import Usage
+from keys.limits import pico
 from routing import cache, signals
 from routing.content import sealed
 from routing.exchange import Exchange
 from routing.flight import Flight
 from routing.limits.estimate import used
+from routing.providers.base import Target
+from routing.snapshot import Caller
 
 NOTHING = Usage()
 # What `meter` enters for a stream that did not come to its end.
@@ -28,69 +31,23 @@ def settle(exchange: Exchange) -> None:
     if exchange.flight is not None:
         _land(exchange.flight, exchange)
     now = time.perf_counter()
-    target, usage = exchange.target, exchange.usage or NOTHING
-    cost = answer_cost = Decimal(0)
-    price: pricing.Price | None = None
-    if target is not None and not exchange.from_cache:
-        price = target.facts.price
-        answer_cost = pricing.cost(price, usage)
-        cost = answer_cost
+    target, caller, from_cache = exchange.target, exchange.caller, exchange.from_cache
+    # In picodollars; `cost` is with what answers cost that were not taken, and are billed all the same.
+    cost = answer_cost = 0
+    if target is not None and not from_cache:
+        cost = answer_cost = pricing.picodollars(target.facts.price, exchange.usage or NOTHING)
         for attempt in exchange.attempts:
-            if attempt.cost:  # its answer was not taken, and it is billed all the same
-                cost += attempt.cost
-        exchange.cost = f"{cost:f}"
+            if attempt.cost:
+                cost += pico(attempt.cost)
+        exchange.cost = pricing.pico_text(cost)
     if exchange.permit is not None:
-        exchange.permit.settle(0 if exchange.from_cache else used(exchange))
+        exchange.permit.settle(0 if from_cache else used(exchange))
     if exchange.hold is not None:
         # Before the record is entered: from then on the ledger may have it at any moment.
         exchange.hold.settle(cost)
     cache.current.settle(exchange, answer_cost)
-    caller, label, policy = exchange.caller, exchange.label, exchange.policy
-    provider, model, locality = exchange.replayed_from
-    if target is not None:
-        provider, model, locality = target.provider, target.model, "local" if target.local else "cloud"
     if caller is not None:
-        record = {
-            "id": exchange.id,
-            "workspace_id": caller.workspace_id,
-            "created_at": datetime.fromtimestamp(exchange.arrived, UTC),
-            "key_id": caller.id or None,
-            "user_id": caller.user_id or None,
-            "client_request_id": exchange.client_request_id,
-            "endpoint": exchange.endpoint.public_path,
-            "requested_model": _clean(exchange.model, 300),
-            "provider": _clean(provider, 60),
-            "provider_kind": target.kind.id if target else "",
-            "model": _clean(model, 300),
-            "stream": exchange.stream,
-            "complexity": label.complexity if label else "",
-            "complexity_score": round(label.score, 4) if label else None,
-            "task": label.task if label else None,
-            "privacy": locality,
-            "cache": exchange.cache_state,
-            "policy": policy.name if policy.id else "",
-            "policy_version": policy.version if policy.id else None,
-            "status": exchange.status,
-            "error_code": _clean(exchange.error_code, 60) if exchange.error_code else "",
-            "error": _clean(exchange.error, 500) if exchange.error else "",
-            "attempts": [attempt.summary() for attempt in exchange.turns],
-            "prompt_tokens": usage.prompt,
-            "cached_tokens": usage.cached,
-            "completion_tokens": usage.completion,
-            "reasoning_tokens": usage.reasoning,
-            "usage_estimated": usage.estimated,
-            "cost_usd": exchange.cost,
-            "saved_usd": f"{Decimal(exchange.saved).scaleb(-12):f}" if exchange.saved else "0",
-            "price": pricing.record(price, usage) if price else {},
-            "latency_ms": round((now - exchange.started) * 1000),
-            "ttft_ms": round((exchange.first_byte - exchange.started) * 1000) if exchange.first_byte else None,
-            "metadata": exchange.wishes.metadata,
-            "evidence": signals.found(exchange) or None,
-            "replay_of": exchange.replay_of or None,
-        }
-        if exchange.grounding is not None:
-            record["grounding"] = exchange.grounding.record()
-        ledger.enter(record, sealed(exchange) if caller.content_kept else None)
+        ledger.enter(_record(exchange, caller, now), sealed(exchange) if caller.content_kept else None)
     metrics.request(
         endpoint=exchange.endpoint.public_path,
         kind=target.kind.id if target else "none",
@@ -98,8 +55,80 @@ def settle(exchange: Exchange) -> None:
         known_model=target is not None and pricing.price_for(target.kind.id, target.model, False).from_map,
         status=exchange.status,
         seconds=now - exchange.started,
-        cost=cost,
+        cost=cost / pricing.PICO_PER_USD,
     )
+
+
+def _record(exchange: Exchange, caller: Caller, now: float) -> dict[str, Any]:
+    """The exchange's columns of `UsageRecord`, but for those whose default says it (`ledger.DEFAULTS`, or null)."""
+    record: dict[str, Any] = {
+        "id": exchange.id,
+        "workspace_id": caller.workspace_id,
+        "created_at": datetime.fromtimestamp(exchange.arrived, UTC),
+        "key_id": caller.id or None,
+        "user_id": caller.user_id or None,
+        "endpoint": exchange.endpoint.public_path,
+        "requested_model": _clean(exchange.model, 300),
+        "cache": exchange.cache_state,
+        "status": exchange.status,
+        "latency_ms": round((now - exchange.started) * 1000),
+    }
+    target, label, usage, policy = exchange.target, exchange.label, exchange.usage, exchange.policy
+    if target is not None:
+        record |= _answerer(target)
+        if not exchange.from_cache:
+            record["price"] = pricing.record(target.facts.price, usage or NOTHING)
+            record["cost_usd"] = exchange.cost
+    elif exchange.replay_of:
+        provider, model, locality = exchange.replayed_from
+        record |= {"provider": _clean(provider, 60), "model": _clean(model, 300), "privacy": locality}
+    if exchange.replay_of:
+        record["replay_of"] = exchange.replay_of
+    if exchange.client_request_id:
+        record["client_request_id"] = exchange.client_request_id
+    if exchange.stream:
+        record["stream"] = True
+    if label is not None:
+        record["complexity"], record["task"] = label.complexity, label.task
+        record["complexity_score"] = round(label.score * 10_000) / 10_000
+    if policy.id:
+        record["policy"], record["policy_version"] = policy.name, policy.version
+    if exchange.error_code or exchange.error:
+        record["error_code"], record["error"] = _clean(exchange.error_code, 60), _clean(exchange.error, 500)
+    if exchange.attempts or exchange.passed_over:
+        record["attempts"] = [attempt.summary() for attempt in exchange.turns]
+    if usage is not None:
+        record["prompt_tokens"], record["completion_tokens"] = usage.prompt, usage.completion
+        if usage.cached:
+            record["cached_tokens"] = usage.cached
+        if usage.reasoning:
+            record["reasoning_tokens"] = usage.reasoning
+        if usage.estimated:
+            record["usage_estimated"] = True
+    if exchange.saved:
+        record["saved_usd"] = pricing.pico_text(exchange.saved)
+    if exchange.first_byte is not None:
+        record["ttft_ms"] = round((exchange.first_byte - exchange.started) * 1000)
+    if exchange.wishes.metadata:
+        record["metadata"] = exchange.wishes.metadata
+    if exchange.grounding is not None:
+        record["grounding"] = exchange.grounding.record()
+    if evidence := signals.found(exchange):
+        record["evidence"] = evidence
+    return record
+
+
+def _answerer(target: Target) -> dict[str, str]:
+    """The columns that say who answered: made once for each target."""
+    columns: dict[str, str] | None = target.prepared.get("columns")
+    if columns is None:
+        columns = target.prepared["columns"] = {
+            "provider": _clean(target.provider, 60),
+            "provider_kind": target.kind.id,
+            "model": _clean(target.model, 300),
+            "privacy": "local" if target.local else "cloud",
+        }
+    return columns
 
 
 def _land(flight: Flight, exchange: Exchange) -> None:

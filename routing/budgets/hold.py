@@ -1,10 +1,8 @@
 """What one request reserves: a bound for each target that it asks, until it is settled by what it cost."""
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from gateway_project.lib.errors import ApiError, BudgetExceeded
-from keys.limits import pico
 from routing.budgets import till, watch
 from routing.budgets.book import Reservation, Shortfall
 from routing.budgets.bounds import Size, bound, size_of
@@ -82,9 +80,9 @@ class Hold:
                 self._till.release(self._reservation, amount)
                 return
 
-    def settle(self, cost: Decimal) -> None:
-        """Replace what is reserved by what the request cost, in USD. Synchronous; a second call does nothing."""
-        self._till.settle(self._reservation, pico(cost))
+    def settle(self, cost: int) -> None:
+        """Replace what is reserved by what the request cost, in picodollars. A second call does nothing."""
+        self._till.settle(self._reservation, cost)
 
     def refusal(self, reasons: dict[str, str]) -> ApiError:
         """What the client is told when no target could be asked; `reasons` are by target's id.

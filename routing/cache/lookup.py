@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 import orjson
 from django.conf import settings
@@ -12,7 +11,6 @@ from django.conf import settings
 from analytics import metrics
 from analytics.tallies import counted
 from gateway_project.lib.errors import BudgetExceeded
-from keys.limits import pico
 from routing.cache import reshape, rules, shared
 from routing.cache.answer import KeptAnswer
 from routing.cache.broadcast import Broadcast
@@ -182,8 +180,8 @@ class Cache:
 
     # --- Keeping ---------------------------------------------------------------------------------
 
-    def settle(self, exchange: Exchange, cost: Decimal) -> None:
-        """Keep the answer of `exchange` if it is one to keep, and tell who waits for it. It cost `cost` USD.
+    def settle(self, exchange: Exchange, cost: int) -> None:
+        """Keep the answer of `exchange` if it is one to keep, and tell who waits for it. It cost `cost` picodollars.
 
         Synchronous, and raises nothing: what fails here costs a hit, never the ledger its record.
         """
@@ -195,7 +193,7 @@ class Cache:
         if exchange.cache_state != MISS:
             return
         run, search.run = search.run, None
-        search.cost = pico(cost)
+        search.cost = cost
         answer = None
         try:
             answer = self._made(exchange, search)

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from datetime import UTC, datetime
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 
 import pytest
@@ -215,3 +215,28 @@ assert not {"litellm", "torch", "openai"} & sys.modules.keys(), "litellm was imp
 def test_prices_are_shared_not_rebuilt() -> None:
     assert price_for("openai", "gpt-5", False) is price_for("openai", "gpt-5", False)
     assert isinstance(GPT, Price)
+
+
+@given(
+    st.decimals(min_value=0, max_value="0.999", places=20, allow_nan=False),
+    st.decimals(min_value=0, max_value="0.999", places=15, allow_nan=False),
+    st.integers(0, MAX_TOKENS),
+    st.integers(0, MAX_TOKENS),
+)
+def test_a_cost_is_rounded_once_and_half_to_even(into: Decimal, out: Decimal, prompt: int, completion: int) -> None:
+    exact = Fraction(into) * prompt + Fraction(out) * completion
+    expected = round(exact * 10**12)  # Python rounds fractions half to even
+    assert pricing.picodollars(pricing.stated("workspace", into, out), Usage(prompt, completion=completion)) == expected
+
+
+@pytest.mark.parametrize(("rate", "expected"), [("5E-13", 0), ("15E-13", 2), ("25E-13", 2), ("2500001E-18", 3)])
+def test_half_a_picodollar_goes_to_the_even_one(rate: str, expected: int) -> None:
+    price = pricing.stated("workspace", Decimal(rate), Decimal(0))
+    assert pricing.picodollars(price, Usage(1)) == expected
+
+
+@given(st.integers(0, 10**24))
+def test_picodollars_are_written_with_all_their_places(pico: int) -> None:
+    written = pricing.pico_text(pico)
+    assert Decimal(written).scaleb(12, Context(prec=50)) == pico
+    assert written == ("0" if pico == 0 else f"{Decimal(pico).scaleb(-12, Context(prec=50)):f}")

@@ -97,7 +97,7 @@ def request(
     """A chat request, classified; `complexity` and `tokens` override what was found."""
     wishes = wishes or Wishes()
     if complexity:
-        wishes.complexity = complexity
+        wishes = dataclasses.replace(wishes, complexity=complexity)
     body = {"messages": [{"role": "user", "content": "Say something."}], **body}
     exchange = Exchange(CHAT, caller=caller or caller_of(), model=model, wishes=wishes, body=body, stream=stream)
     exchange.label = classify(CHAT, body, wishes)

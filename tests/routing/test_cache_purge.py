@@ -1,6 +1,5 @@
 """What is purged while its request is under way is not kept when its answer comes."""
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -30,7 +29,7 @@ async def asked(cache: Cache) -> Exchange:
 def answered(cache: Cache, exchange: Exchange) -> None:
     exchange.target = decided(exchange, VIEW).targets[0]
     exchange.answer, exchange.whole, exchange.status, exchange.usage = ANSWER, b"{}", 200, Usage(7, 0, 0, 3)
-    cache.settle(exchange, Decimal("0.000000000005"))
+    cache.settle(exchange, 5)
 
 
 async def test_an_answer_is_kept_and_given(cache: Cache) -> None:
