@@ -91,7 +91,7 @@ def case(found: Features) -> float:
     """
     length = found.word_length if found.language == "latin" else CASE_WORD
     tokens = found.ask_tokens + found.choice_tokens + found.material_tokens
-    return 0.30 * (damped(tokens) - CASE_TOKENS) - 0.45 * (length - CASE_WORD) + 0.12 * damped(found.digits)
+    return 0.30 * (damped(tokens) - CASE_TOKENS) - 0.45 * (length - CASE_WORD) + 0.12 * _DAMPED[found.digits]
 
 
 def specialist(found: Features) -> float:
@@ -123,7 +123,7 @@ def signals(found: Features) -> tuple[float, ...]:
     technical, research, expert = found.terms_technical, found.terms_research, found.asks_expert
     return (
         1.0,
-        damped(found.ask_tokens),
+        damp[found.ask_tokens],
         damped(found.material_tokens),
         damp[found.system_simple],
         damp[found.asks_simple],
@@ -149,7 +149,7 @@ def signals(found: Features) -> tuple[float, ...]:
         damp[found.cues_deictic],
         damp[found.questions],
         damp[found.commas],
-        damped(found.digits),
+        damp[found.digits],
         damp[found.notation],
         damp[found.code_signs + found.indented],
         specialist(found),
