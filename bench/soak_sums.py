@@ -128,6 +128,9 @@ def _wrong_usage(answers: list[Answer], rows: dict[str, Row], told: dict[int, li
             continue
         if row.estimated:
             counted["estimated"] += 1
+            if answer.whole:  # what came to its end has the provider's word with it
+                said = told.get(answer.number)
+                wrong.append(f"{row.id} ({answer.kind}): the ledger has an estimate, the provider said {said}")
             continue
         counted["counted by the provider"] += 1
         usage = row.prompt, row.cached, row.completion

@@ -1,11 +1,14 @@
-"""The soak's own sums, over some seconds of mixed traffic: each record of the ledger is what the provider said."""
+"""The soak's own sums: each record of the ledger is what the provider said, also over some seconds of mixed traffic."""
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from bench import soak, soak_traffic
+from bench import soak, soak_sums, soak_traffic
 
 # How a refusal begins: the lines that quote it are cut.
 NOBODY_ANSWERED = ("No provider could answer", "Every provider that was asked took too long")
@@ -20,6 +23,22 @@ def ill_at_times(schedule: soak.Schedule) -> Iterator[tuple[float, str, Callable
     for share, words, mode in ((0.2, "ill", soak.ILL), (0.5, "well", soak.WELL), (0.6, "ill", soak.ILL)):
         yield share, f"the provider is {words}", lambda mode=mode: schedule._mode(mode)  # type: ignore[misc]
     yield 0.9, "the provider is well", lambda: schedule._mode(soak.WELL)
+
+
+def test_an_estimate_of_what_the_provider_told_is_a_flaw(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soak_sums, "_price", lambda model: (Decimal(1), Decimal(0), Decimal(2)))
+    told: dict[int, list[tuple[Any, ...]]] = {1: [(10, 0, 5)]}
+
+    def flaws(*, whole: bool, **fields: Any) -> list[str]:
+        answer = soak_traffic.Answer(1, "streamed", 0.0, "id", 200, whole)
+        row = soak_sums.Row("id", 200, 10, 0, 5, False, Decimal(20), "miss", "m", "key", Decimal(0))
+        return soak_sums._wrong_usage([answer], {"id": dataclasses.replace(row, **fields)}, told)
+
+    assert flaws(whole=True) == []
+    assert flaws(whole=False, estimated=True, completion=4) == []
+    assert len(flaws(whole=True, estimated=True)) == 1
+    assert len(flaws(whole=True, completion=4, cost=Decimal(18))) == 1
+    assert len(flaws(whole=True, cost=Decimal("20.000000000001"))) == 1
 
 
 @pytest.mark.slow
