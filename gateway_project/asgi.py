@@ -61,13 +61,9 @@ _is_signed_in = database_sync_to_async(is_signed_in, thread_sensitive=False)
 PREFLIGHT = b"access-control-request-method"
 
 
-async def http(scope: Any, receive: Receive, send: Send) -> None:
-    """Choose the handler by path; a browser's preflight is answered by the middleware of the stock one."""
-    handler: Any = _everything_else
-    if serves(scope["path"]):
-        preflight = scope["method"] == "OPTIONS" and any(name == PREFLIGHT for name, _ in scope["headers"])
-        handler = _everything_else if preflight else _v1
-    await handler(scope, receive, send)
+def _is_preflight(scope: Any) -> bool:
+    """Whether a browser asks if it may ask; the stock handler's middleware answers that."""
+    return scope["method"] == "OPTIONS" and any(name == PREFLIGHT for name, _ in scope["headers"])
 
 
 async def websocket(scope: Any, receive: Receive, send: Send) -> None:
@@ -88,4 +84,12 @@ async def lifespan(scope: Any, receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})
+_others = ProtocolTypeRouter({"http": _everything_else, "websocket": websocket, "lifespan": lifespan})
+
+
+async def application(scope: Any, receive: Receive, send: Send) -> None:
+    """Choose the handler, by path."""
+    if scope["type"] == "http" and serves(scope["path"]) and not _is_preflight(scope):
+        await _v1(scope, receive, send)
+    else:
+        await _others(scope, receive, send)

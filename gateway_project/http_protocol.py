@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import httptools
 from django.conf import settings
+from uvicorn._types import ASGIVersions
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -63,6 +64,7 @@ class BoundedHttp(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.headers = []
+        self._asgi: ASGIVersions = {"version": self.asgi_version, "spec_version": "2.3"}
 
     # --- A request, as its parts come ----------------------------------------------------------------
 
@@ -89,7 +91,7 @@ class BoundedHttp(HttpToolsProtocol):
         path, raw_path, query = _split(self.url)
         self.scope = {
             "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "asgi": self._asgi,
             "http_version": version,
             "server": self.server,
             "client": self.client,

@@ -36,8 +36,8 @@ def serves(path: str) -> bool:
 
 def _allow_origin(request: WireRequest, response: WireResponse) -> None:
     """Let a browser at one of `CORS_ALLOWED_ORIGINS` read the answer; preflights go to the stock handler."""
-    origin = request.wire_headers.get(b"origin")
-    if origin is not None and origin.decode("latin-1") in settings.CORS_ALLOWED_ORIGINS:
+    origin = request.wire_headers[b"origin"]
+    if origin.decode("latin-1") in settings.CORS_ALLOWED_ORIGINS:
         response.wire_headers += (
             (b"access-control-allow-origin", origin),
             (b"access-control-expose-headers", ", ".join(settings.CORS_EXPOSE_HEADERS).encode()),
@@ -70,7 +70,8 @@ class V1Handler(ASGIHandler):
         request = WireRequest(scope, receive)
         try:
             response = await self._respond(request)
-            _allow_origin(request, response)
+            if b"origin" in request.wire_headers:
+                _allow_origin(request, response)
             try:
                 if not response.send_at_once(send):
                     await response.send(send)

@@ -32,13 +32,12 @@ PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 Headers = list[tuple[bytes, bytes]]
 Run = Callable[[Exchange, WireRequest], Awaitable[pipeline.Answer | Kept]]
 
+BY_NOBODY = ((b"x-gateway-provider", b""), (b"x-gateway-model", b""), (b"x-gateway-privacy", b""))
 NOTHING_DONE = (
-    (b"x-gateway-provider", b""),
-    (b"x-gateway-model", b""),
+    *BY_NOBODY,
     (b"x-gateway-complexity", b""),
     (b"x-gateway-cache", b"off"),
     (b"x-gateway-attempts", b"0"),
-    (b"x-gateway-privacy", b""),
     (b"x-gateway-overhead-ms", b"0"),
 )
 
@@ -119,12 +118,10 @@ def describe(exchange: Exchange | None) -> Headers:
     standing, grounding = exchange.standing, exchange.grounding
     return [
         (b"x-request-id", exchange.id.encode()),
-        (b"x-gateway-provider", _header(target.provider) if target else b""),
-        (b"x-gateway-model", _header(target.model) if target else b""),
+        *(_answered_by(target.provider, target.model, target.local) if target else BY_NOBODY),
         (b"x-gateway-complexity", label.complexity.encode() if label else b""),
         (b"x-gateway-cache", exchange.cache_state.encode()),
         (b"x-gateway-attempts", b"%d" % len(exchange.attempts)),
-        (b"x-gateway-privacy", (b"local" if target.local else b"cloud") if target else b""),
         (b"x-gateway-overhead-ms", b"%.2f" % own_ms),
         *(standing.headers() if standing is not None else ()),
         *(grounding.headers() if grounding is not None else ()),
@@ -132,6 +129,14 @@ def describe(exchange: Exchange | None) -> Headers:
 
 
 @functools.lru_cache(maxsize=1024)
+def _answered_by(provider: str, model: str, local: bool) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"x-gateway-provider", _header(provider)),
+        (b"x-gateway-model", _header(model)),
+        (b"x-gateway-privacy", b"local" if local else b"cloud"),
+    )
+
+
 def _header(name: str) -> bytes:
     """A provider's or a model's name as a header can carry it: what is not printable ASCII is percent-encoded."""
     return quote(name, safe=PRINTABLE).encode()

@@ -78,14 +78,16 @@ def _refusal(secret: str, *, ready: bool) -> ApiError:
 
 
 def _presented(headers: dict[bytes, bytes]) -> str:
-    authorization = headers.get(b"authorization", b"").decode("latin-1")
-    api_key = headers.get(b"x-api-key", b"").decode("latin-1").strip()
-    scheme, _, credentials = authorization.partition(" ")
-    bearer = credentials.strip() if scheme.lower() == "bearer" else ""
-    if authorization and not bearer:
-        raise InvalidApiKey("Authorization: must be 'Bearer ' and a gateway key.", param="authorization")
-    if bearer and api_key and bearer != api_key:
-        raise InvalidApiKey("Authorization and x-api-key carry two different keys; send one.", param="x-api-key")
+    bearer = api_key = ""
+    if authorization := headers.get(b"authorization"):
+        scheme, _, credentials = authorization.decode("latin-1").partition(" ")
+        bearer = credentials.strip()
+        if not bearer or scheme.lower() != "bearer":
+            raise InvalidApiKey("Authorization: must be 'Bearer ' and a gateway key.", param="authorization")
+    if given := headers.get(b"x-api-key"):
+        api_key = given.decode("latin-1").strip()
+        if bearer and api_key and bearer != api_key:
+            raise InvalidApiKey("Authorization and x-api-key carry two different keys; send one.", param="x-api-key")
     if not bearer and not api_key:
         raise InvalidApiKey("Send a gateway key as 'Authorization: Bearer gw_…' or 'x-api-key: gw_…'.")
     return bearer or api_key

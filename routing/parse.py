@@ -58,12 +58,13 @@ def read_body(exchange: Exchange, raw: bytes, headers: dict[bytes, bytes]) -> No
 
 def _wishes(body: dict[str, Any], headers: dict[bytes, bytes]) -> Wishes:
     """What is asked of the gateway itself; `body` has none of it afterwards."""
+    if headers.keys().isdisjoint(HEADER_FIELDS) and GATEWAY_FIELDS.isdisjoint(body):
+        return NO_WISHES
     wishes: dict[str, Any] = {}
     for header, field in HEADER_FIELDS.items():
         if header in headers:
             wishes[field] = _chosen(field, headers[header].decode("latin-1").lower(), header.decode())
-    if not GATEWAY_FIELDS.isdisjoint(body):
-        _take_fields(wishes, body)
+    _take_fields(wishes, body)
     return Wishes(**wishes) if wishes else NO_WISHES
 
 
@@ -127,15 +128,20 @@ def _check_content(endpoint: Endpoint, body: dict[str, Any]) -> None:
     if field == "messages":
         if type(content) is not list or not content:
             raise InvalidRequest("messages: must be a list of at least one message.", param="messages")
-        for index, message in enumerate(content):
-            if type(message) is not dict:
-                raise InvalidRequest(f"messages[{index}]: must be an object.", param=f"messages[{index}]")
-            if type(message.get("role")) is not str:
-                raise InvalidRequest(f"messages[{index}].role: must be a string.", param=f"messages[{index}].role")
+        for message in content:
+            if type(message) is not dict or type(message.get("role")) is not str:
+                raise _no_message(content.index(message), message)
     elif endpoint.embeds:
         reading.check(body)
     elif type(content) not in (str, list) or not content:
         raise InvalidRequest(f"{field}: must be a string or a list, and not empty.", param=field)
+
+
+def _no_message(index: int, given: Any) -> InvalidRequest:
+    name = f"messages[{index}]"
+    if type(given) is not dict:
+        return InvalidRequest(f"{name}: must be an object.", param=name)
+    return InvalidRequest(f"{name}.role: must be a string.", param=f"{name}.role")
 
 
 def _usage_wanted(body: dict[str, Any]) -> bool:
