@@ -6,7 +6,7 @@ from itertools import takewhile
 from typing import Annotated, Any, TypeVar, get_args
 
 from ninja import Schema
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from gateway_project.lib.errors import InvalidRequest
 
@@ -25,8 +25,13 @@ def _number(value: Any) -> Any:
     return value
 
 
-# US dollars: 12 digits before the point and 12 behind it.
-Usd = Annotated[Decimal, BeforeValidator(_number), Field(ge=0, max_digits=24, decimal_places=12, examples=["12.50"])]
+# US dollars: 12 digits before the point and 12 behind it; "-0" is 0.
+Usd = Annotated[
+    Decimal,
+    BeforeValidator(_number),
+    Field(ge=0, max_digits=24, decimal_places=12, examples=["12.50"]),
+    AfterValidator(abs),
+]
 
 
 def money(usd: Decimal) -> str:

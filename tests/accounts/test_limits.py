@@ -68,6 +68,12 @@ def test_a_budget_without_a_period_is_a_total(api: ApiClient, path: str) -> None
     assert api.patch(path, budget_period=None).json["budget_period"] == "total"
 
 
+@pytest.mark.parametrize(("given", "shown"), [("-0", "0"), ("1e-12", "0.000000000001"), (0.1, "0.1"), ("5.50", "5.5")])
+def test_a_budget_is_shown_as_money(api: ApiClient, path: str, given: Any, shown: str) -> None:
+    assert api.patch(path, budget_usd=given).json["budget_usd"] == shown
+    assert listed(api, path)["budget_usd"] == shown
+
+
 def test_what_depends_on_a_limit_goes_with_it(api: ApiClient, path: str) -> None:
     api.patch(path, ALL)
 
