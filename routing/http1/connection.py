@@ -26,6 +26,8 @@ KEEP_ALIVE: Final = 15.0
 
 _NEVER: Final = float("inf")
 _VERSIONS: Final = frozenset({"1.1", "1.0"})
+# Without these a body lasts until its connection ends.
+_FRAMING: Final = (b"content-length", b"transfer-encoding")
 _WITHOUT_BODY: Final = frozenset({204, 304})
 
 
@@ -45,6 +47,7 @@ class Connection(asyncio.Protocol):
         # When the request or the pause that is going on is over: see `_due`.
         self._head_due = self._ends_at = self._heard_at = 0.0
         self._idle = _NEVER
+        self._version_known = False
         self._reset()
         # What the parser calls most are built-in methods: a burst of small chunks costs no call of Python.
         self._parts: list[bytes] = []
@@ -56,7 +59,7 @@ class Connection(asyncio.Protocol):
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)
 
     def _reset(self) -> None:
-        self._sent = self._ended = self._until_close = self._keep_alive = False
+        self._sent = self._ended = self._keep_alive = False
         self._flaw: HttpError | None = None
         self._without_body = 0
 
@@ -127,22 +130,21 @@ class Connection(asyncio.Protocol):
             self._flaw = NotHttp("it speaks before it is asked")
             self.abort()
             return
+        self._without_body += len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             self._flaw = self._flaw or NotHttp("the answer is not HTTP as it should be")
         parts = self._parts
         if parts:
-            block = parts[0] if len(parts) == 1 else b"".join(parts)
+            block = b"".join(parts)
             parts.clear()
             response.blocks.append(block)
             response.buffered += len(block) + OBJECT
             self._without_body = 0
             self._heard_at = self.loop.time()
-        else:
-            self._without_body += len(data)
-            if self._without_body > MAX_HEAD:
-                self._flaw = self._flaw or NotHttp("its head or trailers are too long")
+        elif self._without_body > MAX_HEAD:
+            self._flaw = self._flaw or NotHttp("its head or trailers are too long")
         if self._ended:
             self._complete(response)
         elif self._flaw is not None:
@@ -168,26 +170,31 @@ class Connection(asyncio.Protocol):
         self._fields.clear()
 
     def on_headers_complete(self) -> None:
-        status, parser, response = self._parser.get_status_code(), self._parser, self._response
+        status, response, fields = self._parser.get_status_code(), self._response, self._fields
         if self._ended or response is None or (100 <= status < 200 and status != 101):
             return
-        headers = {name.lower(): value for name, value in self._fields.items()}
-        coding = headers.get(b"transfer-encoding")
-        if sum(map(len, headers)) + sum(map(len, headers.values())) > MAX_HEAD:
+        if self._without_body > MAX_HEAD and sum(map(len, fields)) + sum(map(len, fields.values())) > MAX_HEAD:
             self._flaw = NotHttp("its head is too long")
-        elif status < 200 or parser.get_http_version() not in _VERSIONS:
+            return
+        response.take(fields)
+        coding = response.field(b"transfer-encoding")
+        if status < 200 or not self._knows_version():
             self._flaw = NotHttp("the answer is not HTTP as it should be")
         elif coding is not None and coding.strip().lower() != b"chunked":
             self._flaw = NotHttp("its transfer encoding is not known")
-        if self._flaw is not None:
-            return
-        self._until_close = coding is None and b"content-length" not in headers
-        response.begin(status, headers)
-        now = self._heard_at = self.loop.time()
-        self._ends_at += now
-        self._wake_by(self._due())
-        # Whatever the headers say of one.
-        self._ended = status in _WITHOUT_BODY
+        else:
+            response.begin(status)
+            self._heard_at = self.loop.time()
+            self._ends_at += self._heard_at
+            self._wake_by(min(self._heard_at + self._idle, self._ends_at))
+            # Whatever the headers say of one.
+            self._ended = status in _WITHOUT_BODY
+
+    def _knows_version(self) -> bool:
+        """Whether the server speaks HTTP/1. A connection's first answer tells."""
+        if not self._version_known:
+            self._version_known = self._parser.get_http_version() in _VERSIONS
+        return self._version_known
 
     def on_message_complete(self) -> None:
         if self._response is not None and self._response.status and not self._ended:
@@ -204,7 +211,7 @@ class Connection(asyncio.Protocol):
             self.transport.close()
             return
         self._heard_at = self.loop.time()
-        self._wake_by(self._due())
+        self._wake_by(self._heard_at + KEEP_ALIVE)
         self.pool.release(self)
         if self._paused:
             self._paused = False
@@ -229,15 +236,15 @@ class Connection(asyncio.Protocol):
 
     def _wake_by(self, due: float) -> None:
         """Look whether something happened at `due`, or earlier: a timer that is set already is left, which is cheap."""
+        if self._timer_at <= due:
+            return
         if self._timer is not None:
-            if self._timer_at <= due:
-                return
             self._timer.cancel()
         self._timer_at = due
         self._timer = self.loop.call_at(due, self._look)
 
     def _look(self) -> None:
-        self._timer = None
+        self._timer, self._timer_at = None, _NEVER
         due = self._due()
         if self.loop.time() < due:
             self._wake_by(due)
@@ -260,8 +267,8 @@ class Connection(asyncio.Protocol):
         response, self._response = self._response, None
         if response is None:
             return
-        if response.status and self._until_close and error is None:
-            response.detach()
+        if response.status and error is None and all(response.field(name) is None for name in _FRAMING):
+            response.detach()  # the end of the connection is that of the body
         else:
             when = "during the answer" if response.status else "before an answer"
             response.detach(Dropped(f"the connection broke {when}"))

@@ -1,7 +1,7 @@
 """Connections that are kept for the next request, by origin; and one pool for each event loop and kind of provider."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from gateway_project.lib.event_loop import running_loop
 from gateway_project.lib.net import Guard
@@ -22,30 +22,37 @@ class Pool:
     def __init__(self, *, local: bool = False, guard: Callable[[], Guard] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._dialer = Dialer(self._loop, guard or (lambda: Guard.from_settings(local=local)))
-        # In order of their last use, as a dict keeps it; the latest is taken first, and the others run out.
+        # In order of their last use, as a dict keeps it; the latest is taken first, and the others run out. An origin
+        # is forgotten with the last of its connections.
         self._waiting: dict[Origin, dict[Connection, None]] = {}
         self._closed = False
 
-    async def send(self, request: Request, body: bytes | None, timeouts: Timeouts, more: bytes = b"") -> Response:
+    def send(self, request: Request, body: bytes | None, timeouts: Timeouts, more: bytes = b"") -> Awaitable[Response]:
         """The answer's head; its body comes with `Response.read`. `more` are further header lines.
 
         Raises `ConnectFailed` and `ConnectTimedOut` (nothing was sent), `TimedOut`, `Dropped` and `NotHttp`. Nothing
         is sent twice: who knows whether a request may be repeated is the caller.
         """
-        head_due = self._loop.time() + timeouts.first_byte
-        connection = self._take(request.origin) or await self._connect(request.origin, timeouts)
-        return await connection.ask(request.wire(body, more), body or b"", timeouts, head_due)
+        head, head_due = request.wire(body, more), self._loop.time() + timeouts.first_byte
+        connection = self._take(request.origin)
+        if connection is None:
+            return self._ask_anew(request.origin, head, body or b"", timeouts, head_due)
+        return connection.ask(head, body or b"", timeouts, head_due)
 
     def _take(self, origin: Origin) -> Connection | None:
         """A connection that waits, if there is one that the server has not closed meanwhile."""
         waiting = self._waiting.get(origin)
         while waiting:
             connection, _ = waiting.popitem()
-            if not waiting:
-                del self._waiting[origin]
             if connection.usable:
                 return connection
         return None
+
+    async def _ask_anew(
+        self, origin: Origin, head: bytes, body: bytes, timeouts: Timeouts, head_due: float
+    ) -> Response:
+        connection = await self._connect(origin, timeouts)
+        return await connection.ask(head, body, timeouts, head_due)
 
     async def _connect(self, origin: Origin, timeouts: Timeouts) -> Connection:
         try:
@@ -59,13 +66,16 @@ class Pool:
         if self._closed:
             connection.abort()
             return
-        self._waiting.setdefault(connection.origin, {})[connection] = None
+        waiting = self._waiting.get(connection.origin)
+        if waiting is None:
+            waiting = self._waiting[connection.origin] = {}
+        waiting[connection] = None
 
     def forget(self, connection: Connection) -> None:
         """The connection is closed, or about to be."""
         waiting = self._waiting.get(connection.origin)
-        if waiting is not None and connection in waiting:
-            del waiting[connection]
+        if waiting is not None:
+            waiting.pop(connection, None)
             if not waiting:
                 del self._waiting[connection.origin]
 

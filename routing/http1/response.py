@@ -1,6 +1,7 @@
 """An answer while it comes: its head is there, its body is read as blocks of whatever has arrived."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from routing.http1.coding import Unpacker
@@ -11,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Response:
-    """`headers` have names in lower case. `complete`: everything has come, and the connection is free again.
+    """`complete`: everything has come, and the connection is free again.
 
     Made and filled by a `Connection`; it outlives its use of that, so a late `close` touches nobody else's request.
     """
 
     __slots__ = (
-        "_connection", "_loop", "_unpacker", "_waiter",
-        "blocks", "buffered", "complete", "failure", "headers", "status",
+        "_connection", "_fields", "_loop", "_names", "_unpacker", "_waiter",
+        "blocks", "buffered", "complete", "failure", "status",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection") -> None:
@@ -28,7 +29,9 @@ class Response:
         self._unpacker: Unpacker | None = None
         # 0 until the head has come.
         self.status = 0
-        self.headers: dict[bytes, bytes] = {}
+        # The header fields as they came, and their names as one text: of many, few are ever asked for.
+        self._fields: dict[bytes, bytes] = {}
+        self._names = b""
         self.blocks: list[bytes] = []
         self.buffered = 0
         self.complete = False
@@ -36,14 +39,28 @@ class Response:
 
     def header(self, name: bytes) -> str:
         """A header's value; empty when there is none. `name` is in lower case."""
-        return self.headers.get(name, b"").decode("latin-1").strip()
+        return (self.field(name) or b"").decode("latin-1").strip()
 
-    async def read(self) -> bytes:
+    def field(self, name: bytes) -> bytes | None:
+        """A header's value as it was sent. `name` is in lower case."""
+        if self._names.find(name) < 0:
+            return None
+        return {sent.lower(): value for sent, value in self._fields.items()}.get(name)
+
+    def read(self) -> Awaitable[bytes]:
         """What has come since the last read, its content encoding undone; waits for something; empty at the end.
 
         Raises `TimedOut`, `Dropped` or `NotHttp` after everything that came before.
         """
-        return await (self._read() if self._unpacker is None else self._read_unpacked(self._unpacker))
+        return self._read() if self._unpacker is None else self._read_unpacked(self._unpacker)
+
+    def at_hand(self) -> bytes:
+        """The whole body, where it has come with its head and in no coding; else nothing, and `read` has it."""
+        if not self.complete or self._unpacker is not None:
+            return b""
+        body = b"".join(self.blocks)
+        self.blocks.clear()
+        return body
 
     async def _read(self) -> bytes:
         blocks = self.blocks
@@ -51,7 +68,7 @@ class Response:
             if self.complete:
                 return b""
             await self.progress()
-        block = blocks[0] if len(blocks) == 1 else b"".join(blocks)
+        block = b"".join(blocks)
         blocks.clear()
         self.buffered = 0
         if self._connection is not None:
@@ -78,22 +95,23 @@ class Response:
 
     # --- The connection's side -------------------------------------------------------------------
 
-    def begin(self, status: int, headers: dict[bytes, bytes]) -> None:
-        """The head has come."""
-        self.status, self.headers = status, headers
-        coding = headers.get(b"content-encoding")
+    def take(self, fields: dict[bytes, bytes]) -> None:
+        """The header fields have come; `fields` will be used again."""
+        self._fields, self._names = fields.copy(), b"\n".join(fields).lower()
+
+    def begin(self, status: int) -> None:
+        """The head has come, and is one."""
+        self.status = status
+        coding = self.field(b"content-encoding")
         if coding is not None and coding.strip().lower() not in (b"", b"identity"):
             self._unpacker = Unpacker(coding.decode("latin-1").strip().lower())
 
-    async def progress(self) -> None:
-        """Wait until something happened. Raises what went wrong."""
+    def progress(self) -> Awaitable[None]:
+        """Done as soon as something happens. Raises what went wrong."""
         if self.failure is not None:
             raise self.failure
-        waiter = self._waiter = self._loop.create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
     def wake(self) -> None:
         """Something happened."""

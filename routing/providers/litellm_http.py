@@ -14,7 +14,7 @@ from gateway_project.lib import bounded_json
 from routing import http1, loops
 from routing.providers import sse
 from routing.providers.base import Failure, Target, Timeouts, UpstreamError
-from routing.providers.openai_wire import ask, blocks, prepare, refusal, whole
+from routing.providers.openai_wire import blocks, prepare, refusal, unanswered, whole
 
 # Set by our own client, or about this connection only.
 _HOP_HEADERS = frozenset(
@@ -55,10 +55,14 @@ class Call(httpx.AsyncBaseTransport):
         }
         headers |= {"Accept-Encoding": "identity", "User-Agent": "llm-gateway"}
         prepared = prepare(URL(str(request.url), encoded=True), headers)
-        self.response = response = await ask(prepared, await request.aread(), self.timeouts, local=self.target.local)
+        pool, sent = http1.pool(local=self.target.local), await request.aread()
+        try:
+            self.response = response = await pool.send(prepared, sent, self.timeouts, loops.header_line())
+        except http1.HttpError as error:
+            raise unanswered(error, self.timeouts) from None
         if response.status >= 300:
             raise await refusal(response, self.target)
-        kind = [(b"content-type", response.headers.get(b"content-type", b""))]
+        kind = [(b"content-type", response.field(b"content-type") or b"")]
         if self.stream:
             body = _Kept(self, blocks(response))
             return httpx.Response(response.status, headers=kind, stream=body, request=request)

@@ -59,7 +59,10 @@ class OpenAIWire:
             data = orjson.dumps(body)
         except orjson.JSONEncodeError:  # orjson reads what is 1024 deep, and writes what is 254 deep
             raise UpstreamError(Failure.STATUS, "The body is nested too deeply.", status=400) from None
-        response = await ask(request, data, timeouts, local=target.local)
+        try:
+            response = await http1.pool(local=target.local).send(request, data, timeouts, loops.header_line())
+        except http1.HttpError as error:
+            raise unanswered(error, timeouts) from None
         try:
             if response.status >= 300:
                 raise await refusal(response, target)
@@ -67,7 +70,7 @@ class OpenAIWire:
             if stream:
                 reply.blocks = blocks(response)
             else:
-                reply.body = await whole(response)
+                reply.body = response.at_hand() or await whole(response)
         except BaseException:
             response.close()
             raise
@@ -89,24 +92,19 @@ def _prepared(target: Target, endpoint: str) -> http1.Request:
     return prepare(target.base_url + endpoint, headers)
 
 
-async def ask(request: http1.Request, body: bytes, timeouts: Timeouts, *, local: bool) -> http1.Response:
-    """The answer's head. A `local` call reaches no public address.
-
-    Raises `UpstreamError` when there is none in time.
-    """
-    try:
-        return await http1.pool(local=local).send(request, body, timeouts, loops.header_line())
-    except http1.ConnectTimedOut:
-        patience = min(timeouts.connect, timeouts.first_byte)
-        raise UpstreamError(Failure.CONNECT_TIMEOUT, f"no connection within {patience:g} s") from None
-    except http1.TimedOut:
-        raise UpstreamError(Failure.TIMEOUT, f"no answer within {timeouts.first_byte:g} s") from None
-    except http1.ConnectFailed as error:
-        raise UpstreamError(Failure.CONNECT, _in_plain_words(error)) from None
-    except http1.Dropped:
-        raise UpstreamError(Failure.DROPPED, "the connection broke before an answer") from None
-    except http1.NotHttp:
-        raise UpstreamError(Failure.JUNK, "the answer is not HTTP as it should be") from None
+def unanswered(error: http1.HttpError, timeouts: Timeouts) -> UpstreamError:
+    """What it means that a request within `timeouts` was not answered with a head."""
+    match error:
+        case http1.ConnectTimedOut():
+            patience = min(timeouts.connect, timeouts.first_byte)
+            return UpstreamError(Failure.CONNECT_TIMEOUT, f"no connection within {patience:g} s")
+        case http1.TimedOut():
+            return UpstreamError(Failure.TIMEOUT, f"no answer within {timeouts.first_byte:g} s")
+        case http1.ConnectFailed():
+            return UpstreamError(Failure.CONNECT, _in_plain_words(error))
+        case http1.NotHttp():
+            return UpstreamError(Failure.JUNK, "the answer is not HTTP as it should be")
+    return UpstreamError(Failure.DROPPED, "the connection broke before an answer")
 
 
 def _in_plain_words(error: http1.ConnectFailed) -> str:

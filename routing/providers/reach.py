@@ -10,7 +10,8 @@ import asyncio
 import dataclasses
 import random
 import time
-from typing import NoReturn
+from collections.abc import Coroutine
+from typing import Any, NoReturn
 
 from gateway_project.lib.errors import NoAvailableModel, UnsupportedByBackend, UpstreamRateLimited, UpstreamTimeout
 from routing import health
@@ -99,7 +100,7 @@ class _Tour:
         best: tuple[Target, float] | None = None
         best_rank = (True, float("inf"))
         for target in self.targets:
-            if target.key in self.spent or (self._is_barred and target.key in self.fallbacks):
+            if target.key in self.spent or (target.key in self.fallbacks and self._is_barred):
                 continue
             available = health.current.available(target.key, now)
             ready_at = self.ready_at.get(target.key, 0.0)
@@ -120,15 +121,15 @@ class _Tour:
             await asyncio.sleep(wait)
         return True
 
-    async def asked(self, target: Target, flight: Flight) -> Answer:
+    def asked(self, target: Target, flight: Flight) -> Coroutine[Any, Any, Answer]:
         """One call of `target`, or two where the policy lets a late answer be raced. Raises `UpstreamError`."""
         timeouts = self._patience(target, flight)
         if self.exchange.policy.hedge and len(self.targets) > 1:
             late_after = flight.state.p95(stream=self.exchange.stream)
             if late_after is not None:
                 first = Rival(target, flight, self._call(target, flight, timeouts))
-                return await raced(self.exchange, first, late_after, self._rival, self._is_final)
-        return await self._call(target, flight, timeouts)
+                return raced(self.exchange, first, late_after, self._rival, self._is_final)
+        return self._call(target, flight, timeouts)
 
     @property
     def _is_barred(self) -> bool:

@@ -33,7 +33,7 @@ def whole_events(buffered: bytes | bytearray) -> int:
     """How many leading bytes of `buffered` are whole events; what is after them has yet to be completed."""
     end = buffered.rfind(b"\n\n")
     end = end + 2 if end >= 0 else 0
-    if b"\r" in buffered:
+    if buffered.find(b"\r") >= 0:
         for ending in _ENDINGS[1:]:
             at = buffered.rfind(ending)
             if at >= 0:
@@ -90,7 +90,7 @@ def error_event(block: bytes) -> int | None:
 
 def ends(block: bytes) -> bool:
     """Whether the block's last event is the stream's end."""
-    return block.endswith(DONE) or (b"[DONE]" in block[-64:] and _DONE_LINE.search(block[-64:]) is not None)
+    return block.endswith(DONE) or (block.find(b"[DONE]", -64) >= 0 and _DONE_LINE.search(block[-64:]) is not None)
 
 
 def has_usage(event: bytes) -> bool:
