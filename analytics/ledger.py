@@ -63,6 +63,8 @@ ENTER = sql.SQL(
 ).format(
     table=sql.Identifier(TABLE), columns=COLUMNS, defaults=sql.Literal(orjson.dumps(DEFAULTS, default=str).decode())
 )
+# psycopg would put it together anew, name by name, for every batch.
+_ENTER = ENTER.as_bytes()
 # What Postgres says of a record that it does not take (the last two: nested too deeply, too long for an index), and of
 # a month that has no partition yet.
 REFUSED = (
@@ -194,7 +196,7 @@ def _enter(connection: psycopg.Connection[Any], lines: bytes) -> None:
             content.enter(cursor, contents)
         with cursor.copy(COPY) as copy:
             copy.write(records)
-        if cursor.execute(ENTER).rowcount:
+        if cursor.execute(_ENTER).rowcount:
             rollups.add(cursor)
             for hook in _on_enter:
                 hook(cursor)

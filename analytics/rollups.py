@@ -89,7 +89,8 @@ def _statement(model: type[Rollup], source: sql.Composable) -> sql.Composed:
     )
 
 
-_ENTERED = [_statement(model, sql.SQL("entered")) for model in DIMENSIONS]
+# As bytes: psycopg would put them together anew, name by name, for every batch.
+_ENTERED = [_statement(model, sql.SQL("entered")).as_bytes() for model in DIMENSIONS]
 
 
 def add(cursor: "psycopg.Cursor[Any]") -> None:
