@@ -14,8 +14,8 @@ from typing import Any, Final
 import orjson
 from django.db import connection, transaction
 from django.utils import timezone
-from yarl import URL
 
+from accounts import audit
 from accounts.events import raise_event
 from accounts.models import Event
 from keys import vault
@@ -169,10 +169,13 @@ def give_up(webhook: Webhook) -> None:
 def _disable(webhook: Webhook, why: str) -> None:
     webhook.enabled, webhook.disabled_because = False, why[:300]
     webhook.save(update_fields=["enabled", "disabled_because"])
+    audit.record(
+        None, "webhook.changed", webhook, old={"enabled": True, "disabled_because": ""},
+        new={"enabled": False, "disabled_because": webhook.disabled_because}, workspace=webhook.workspace,
+    )  # fmt: skip
     give_up(webhook)
     logger.warning("webhook %s is switched off", webhook.pk)
-    # Not the whole address, which may be as good as a password.
-    data = {"webhook_id": str(webhook.pk), "host": URL(webhook.url).host, "reason": webhook.disabled_because}
+    data = {"webhook_id": str(webhook.pk), "host": webhook.audit_name, "reason": webhook.disabled_because}
     raise_event(webhook.workspace_id, "webhook.disabled", f"webhook:{webhook.pk}:{timezone.now().isoformat()}", data)
 
 

@@ -142,9 +142,12 @@ def _check_url(url: str) -> None:
 
 
 def _facts(webhook: Webhook) -> audit.Facts:
-    """What the audit trail keeps of a webhook: of its secret the fingerprint."""
+    """What the audit trail keeps of a webhook: of its secret the fingerprint, and of its address, as whoever knows that
+    may post there, the host and a fingerprint.
+    """
+    address = f"{URL(webhook.url).origin()}/… ({vault.fingerprint(vault.Secret(webhook.url))})"
     try:
         secret = vault.fingerprint(vault.open_(webhook.secret))
     except vault.VaultError:  # it can be replaced and removed all the same
         secret = "unreadable"  # noqa: S105
-    return {"url": webhook.url, "kinds": webhook.kinds, "enabled": webhook.enabled, "secret": secret}
+    return {"url": address, "kinds": webhook.kinds, "enabled": webhook.enabled, "secret": secret}

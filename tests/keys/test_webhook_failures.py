@@ -8,7 +8,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.access import Caller
-from accounts.models import Event, Workspace
+from accounts.models import AuditEntry, Event, Workspace
 from keys import tasks
 from keys.models import Webhook, WebhookDelivery
 from keys.webhooks import sending
@@ -114,6 +114,11 @@ def test_a_day_of_failures_switches_it_off(
     assert WebhookDelivery.objects.get(event=event).webhook_id.hex == watching["id"].replace("-", "")
     happen(workspace, "another")
     assert WebhookDelivery.objects.filter(webhook=made["id"]).count() == 1
+
+    entry = AuditEntry.objects.get(action="webhook.changed")
+    assert (entry.object_id, entry.actor) == (made["id"], "")
+    assert entry.old == {"enabled": True, "disabled_because": ""}
+    assert entry.new == {"enabled": False, "disabled_because": off["disabled_because"]}
 
     again = api.patch(f"{PATH}/{made['id']}", enabled=True).json
     assert (again["enabled"], again["disabled_because"], again["failing_since"]) == (True, None, None)

@@ -34,6 +34,24 @@ def test_the_secret_is_shown_once_and_kept_sealed(api: ApiClient, made: dict[str
     assert made["secret"][6:] not in str([entry.__dict__ for entry in entries])
 
 
+def test_the_trail_tells_addresses_apart_without_what_is_secret_in_them(api: ApiClient) -> None:
+    """Who knows the address of a chat's webhook may post there."""
+    first, second = (f"https://93.184.215.14/services/T0/{secret}?x=1" for secret in ("hush-hush", "mum-mum"))
+    made = api.post(PATH, url=first).json
+    api.patch(f"{PATH}/{made['id']}", url=second)
+    api.request("DELETE", f"{PATH}/{made['id']}")
+    entries: Any = AuditEntry.objects.filter(action__startswith="webhook.").order_by("created_at", "id")
+    created, changed, removed = entries
+    assert created.new["url"].startswith("https://93.184.215.14/… (")
+    assert changed.old == {"url": created.new["url"]}
+    assert changed.new == {"url": removed.old["url"]}
+    assert changed.old != changed.new
+    trail = api.get("/api/audit").text
+    assert "93.184.215.14" in trail
+    assert "hush" not in trail
+    assert "mum" not in trail
+
+
 def test_a_test_says_at_once_how_it_went(api: ApiClient, receiver: Receiver, made: dict[str, Any]) -> None:
     path = f"{PATH}/{made['id']}"
     good = api.post(f"{path}/test").json
