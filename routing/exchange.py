@@ -181,6 +181,11 @@ class Exchange:
             kept = self._written = self.body, orjson.dumps(self.body, option=orjson.OPT_SORT_KEYS)
         return kept[1]
 
+    def was_written(self) -> bytes:
+        """What `written` made, if it was asked for already; else b""."""
+        kept = self._written
+        return kept[1] if kept is not None and kept[0] is self.body else b""
+
     @property
     def turns(self) -> list[Attempt]:
         """The attempts, and in between the targets that were passed over."""

@@ -69,6 +69,10 @@ class Size:
     """What of a request bounds its cost, whoever is asked. `tokens` are of the input, `output` of one answer."""
 
     tokens: int
+    # The request's JSON; and what of it is counted when its bytes are too many, b"" when that was done, or is not worth
+    # it.
+    written: bytes = field(default=b"", repr=False)
+    text: bytes = field(default=b"", repr=False)
     images: int = 0
     # Whether the prompt may fill the window.
     fills: bool = False
@@ -83,9 +87,6 @@ class Size:
     special: tuple[bool, bool] | None = None
     # Whether the request asks OpenRouter for more than one model.
     any_model: bool = False
-    # What is counted when the bytes are too many; b"" when that was done, or is not worth it.
-    text: bytes = field(default=b"", repr=False)
-    written: bytes = field(default=b"", repr=False)
 
     async def narrowed(self) -> bool:
         """Have the text counted; False when that told nothing new. A text of some size is counted in a thread."""
@@ -104,10 +105,10 @@ class Size:
         return counted < size
 
 
-def size_of(body: dict[str, Any]) -> Size:
-    """How large the OpenAI-shaped request `body` is at most."""
-    written = _written(body)
-    size = Size(len(written), text=written, written=written)
+def size_of(body: dict[str, Any], written: bytes = b"") -> Size:
+    """How large the OpenAI-shaped request `body` is at most; `written` is its JSON, if somebody has it."""
+    written = written or _written(body)
+    size = Size(len(written), written, written)
     messages = body.get("messages")
     if type(messages) is list:
         for message in messages:
@@ -148,10 +149,15 @@ def _measure(content: list[Any], size: Size) -> None:
 
 def measure_answer(body: dict[str, Any], size: Size) -> None:
     """Fill in how long the request's answers may be, and how many there may be of it."""
-    size.output = max(_positive(body.get("max_completion_tokens")), _positive(body.get("max_tokens"))) or None
+    output = _positive(body.get("max_tokens"))
+    if "max_completion_tokens" in body:
+        output = max(output, _positive(body["max_completion_tokens"]))
+    size.output = output or None
     if "n" in body or "best_of" in body:
         size.answers = max(_answers(body.get("n")), _answers(body.get("best_of")))
-    if type(prompts := body.get("prompt")) is list and {*map(type, prompts)} != {int}:  # not the tokens of one
+    if (
+        "prompt" in body and type(prompts := body["prompt"]) is list and {*map(type, prompts)} != {int}
+    ):  # not the tokens of one
         size.answers *= max(1, len(prompts))
     if body.get("prediction"):
         size.predicted = len(_written(body["prediction"]))
@@ -212,34 +218,43 @@ def bound(target: Target, size: Size) -> int | None:
         out = facts.max_output or facts.context_window or LARGEST
     out = out * size.answers + size.predicted
     input_rate, output_rate = _ceiling(target, size, into)
-    return min(-(-(into * input_rate + out * output_rate) // _PER_PICO), _MOST)
+    most = -(-(into * input_rate + out * output_rate) // _PER_PICO)
+    return most if most < _MOST else _MOST
 
 
 # By least tokens of the prompt, ascending: the dearest rates up to there, each in units of 1e-20 USD.
 Steps = tuple[tuple[int, int, int], ...]
+# By whether a request speaks of caching for an hour, and of audio; None where that changes nothing.
+Special = dict[tuple[bool, bool], Steps] | None
 
 
 def _ceiling(target: Target, size: Size, prompt: int) -> tuple[int, int]:
-    ceilings: dict[tuple[bool, bool, bool], Steps] = target.prepared.setdefault("ceilings", {})
-    price, tier = target.facts.price, size.any_tier
-    steps: Steps | None = ceilings.get((tier, True, True))
-    if steps is None:
-        plain = _steps(price, tier, False, False)
-        for an_hour, audio in itertools.product((False, True), repeat=2):
-            # Equal ones are one object, so that it is seen at once that nothing special matters.
-            steps = _steps(price, tier, an_hour, audio)
-            ceilings[tier, an_hour, audio] = steps = plain if steps == plain else steps
-    if steps is not ceilings[tier, False, False]:
+    """The dearest rates of input and output. They are made once for a target: for one service tier, and for any."""
+    ceilings: tuple[tuple[Steps, Special], ...] | None = target.prepared.get("ceilings")
+    if ceilings is None:
+        price = target.facts.price
+        ceilings = target.prepared["ceilings"] = _ceilings(price, False), _ceilings(price, True)
+    steps, special = ceilings[size.any_tier]
+    if special is not None:
         if size.special is None:
             # "audio" as a modality or a field, "input_audio" as a part.
             size.special = (b'"1h"' in size.written, b'audio"' in size.written)
-        steps = ceilings[tier, size.special[0], size.special[1]]
+        steps = special[size.special]
     found = steps[0]
-    for step in steps[1:]:
+    for step in steps:
         if prompt < step[0]:
             break
         found = step
     return found[1], found[2]
+
+
+def _ceilings(price: Price, any_tier: bool) -> tuple[Steps, Special]:
+    plain = _steps(price, any_tier, False, False)
+    special = {
+        (an_hour, audio): _steps(price, any_tier, an_hour, audio)
+        for an_hour, audio in itertools.product((False, True), repeat=2)
+    }
+    return plain, None if all(steps == plain for steps in special.values()) else special
 
 
 def _steps(price: Price, any_tier: bool, an_hour: bool, audio: bool) -> Steps:

@@ -1,6 +1,6 @@
 """What one request reserves: a bound for each target that it asks, until it is settled by what it cost."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway_project.lib.errors import ApiError, BudgetExceeded
 from routing.budgets import till, watch
@@ -19,13 +19,12 @@ UNTOLD = "what it would cost cannot be told beforehand, and a budget holds for t
 class Hold:
     """Opened before the first target is asked, and settled once, whatever happened in between."""
 
-    __slots__ = ("_body", "_covered", "_least", "_reservation", "_size", "_till")
+    __slots__ = ("_covered", "_least", "_reservation", "_size", "_till")
 
-    def __init__(self, till: Till, reservation: Reservation, body: dict[str, Any]) -> None:
+    def __init__(self, till: Till, reservation: Reservation, size: Size) -> None:
         self._till = till
         self._reservation = reservation
-        self._body = body
-        self._size: Size | None = None
+        self._size = size
         # What was reserved for each call that may still be billed.
         self._covered: list[tuple[tuple[str, str], int]] = []
         self._least: Shortfall | None = None
@@ -35,10 +34,7 @@ class Hold:
 
         False: nothing is reserved, and `cover` tells more.
         """
-        size = self._size
-        if size is None:
-            size = self._size = size_of(self._body)
-        most = bound(target, size)
+        most = bound(target, self._size)
         if most is None:
             return False
         if most:
@@ -52,17 +48,14 @@ class Hold:
 
         Raises `SpendingUnknown`.
         """
-        size = self._size
-        if size is None:
-            size = self._size = size_of(self._body)
-        most = bound(target, size)
+        most = bound(target, self._size)
         if most == 0:
             return ""
         if most is None:
             return UNTOLD
         shortfall = await self._till.reserve(self._reservation, most)
-        if shortfall is not None and await size.narrowed():
-            most = bound(target, size) or most
+        if shortfall is not None and await self._size.narrowed():
+            most = bound(target, self._size) or most
             shortfall = await self._till.reserve(self._reservation, most)
         if shortfall is None:
             self._covered.append((target.key, most))
@@ -91,7 +84,7 @@ class Hold:
         """
         if self._least is not None:
             watch.refused(self._reservation.workspace, self._least)
-        return refusal(self._least, reasons, limited=self._size is not None and self._size.output is not None)
+        return refusal(self._least, reasons, limited=self._size.output is not None)
 
 
 def refusal(least: Shortfall | None, reasons: dict[str, str], *, limited: bool) -> ApiError:
@@ -109,4 +102,4 @@ def opened(exchange: "Exchange") -> Hold | None:
         return None
     current = till.current()
     reservation = current.open(exchange.id, caller.workspace_id, exchange.arrived, caller.budgets)
-    return Hold(current, reservation, exchange.body)
+    return Hold(current, reservation, size_of(exchange.body, exchange.was_written()))
