@@ -21,6 +21,10 @@ class Privacy(IntEnum):
     LOCAL_ONLY = 2
 
 
+# To look a member up in an enumeration takes as long as all of the rule.
+ANYWHERE, LOCAL_FIRST, LOCAL_ONLY = Privacy
+
+
 def privacy_of(exchange: Exchange, view: WorkspaceTargets) -> Privacy:
     """The strictest of what the key, its policy, the policy in force, the request and its documents' library say.
 
@@ -28,19 +32,19 @@ def privacy_of(exchange: Exchange, view: WorkspaceTargets) -> Privacy:
     Raises `PermissionDenied` when that is gone.
     """
     wishes, policy, caller = exchange.wishes, exchange.policy, exchange.caller
-    if STRICT in (wishes.privacy_mode, policy.privacy_mode) or wishes.sensitivity == CONFIDENTIAL:
-        return Privacy.LOCAL_ONLY
+    if wishes.privacy_mode == STRICT or policy.privacy_mode == STRICT or wishes.sensitivity == CONFIDENTIAL:
+        return LOCAL_ONLY
     if caller is not None and caller.privacy_mode == STRICT:
-        return Privacy.LOCAL_ONLY
+        return LOCAL_ONLY
     if exchange.grounding is not None and exchange.grounding.strict:
-        return Privacy.LOCAL_ONLY
+        return LOCAL_ONLY
     own = own_policy(exchange, view) or policy
     if own.privacy_mode == STRICT:
-        return Privacy.LOCAL_ONLY
+        return LOCAL_ONLY
     if wishes.sensitivity == INTERNAL:
         may_leave = policy.internal_may_leave and own.internal_may_leave
-        return Privacy.LOCAL_FIRST if may_leave else Privacy.LOCAL_ONLY
-    return Privacy.ANYWHERE
+        return LOCAL_FIRST if may_leave else LOCAL_ONLY
+    return ANYWHERE
 
 
 def guard(decision: Decision | None, target: Target) -> None:
@@ -53,4 +57,4 @@ def guard(decision: Decision | None, target: Target) -> None:
 
 def forbids(privacy: Privacy, target: Target) -> bool:
     """Whether a request of that privacy may not be sent to `target`."""
-    return privacy is Privacy.LOCAL_ONLY and not target.local
+    return privacy is LOCAL_ONLY and not target.local

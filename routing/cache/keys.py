@@ -17,7 +17,7 @@ from django.core.signals import setting_changed
 
 from keys import vault
 from routing.exchange import Exchange
-from routing.privacy import INTERNAL, Privacy, privacy_of
+from routing.privacy import INTERNAL, LOCAL_ONLY, Privacy, privacy_of
 from routing.snapshot import WorkspaceTargets
 
 # Of this module's own meaning: another one wherever what it hashes, or what is stored under it, is changed.
@@ -41,7 +41,7 @@ def key_of(exchange: Exchange, view: WorkspaceTargets) -> tuple[bytes, bool] | N
         return None
     privacy = privacy_of(exchange, view)
     key = _digest(exchange, view, privacy, exchange.body, FORM)
-    return None if key is None else (key, privacy is Privacy.LOCAL_ONLY)
+    return None if key is None else (key, privacy is LOCAL_ONLY)
 
 
 def scope_of(exchange: Exchange, view: WorkspaceTargets, body: dict[str, Any]) -> bytes | None:
@@ -65,11 +65,11 @@ def _digest(
             written = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:
         return None
-    content, types = exchange.endpoint.content, [*map(type, body.values())]
-    end = NO_ORDERS
-    if dict in types or types.count(list) > (type(body.get(content)) is list):
-        shaped = {n: value for n, value in body.items() if type(value) in SHAPED and n != content and n not in BESIDE}
-        end = b",%b]" % orjson.dumps(_orders(shaped) if shaped else [])
+    content, shaped = exchange.endpoint.content, {}
+    for name, value in body.items():
+        if type(value) in SHAPED and name != content and name not in BESIDE:
+            shaped[name] = value
+    end = b",%b]" % orjson.dumps(_orders(shaped)) if shaped else NO_ORDERS
     digest = _beginning(
         form,
         caller.workspace_id,

@@ -83,7 +83,7 @@ def is_kept(exchange: Exchange, answer: bytes, *, calls: bool) -> bool:
     """
     if exchange.endpoint.embeds:
         return True
-    asked, body = is_asked(exchange), exchange.body
+    asked, body = exchange.wishes.cache == ON, exchange.body
     if calls and not asked:
         return False
     limited = body.get("max_tokens") is not None or body.get("max_completion_tokens") is not None

@@ -26,14 +26,14 @@ class Standing:
 
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """As the contract names them, in whole seconds."""
-        limit, reset = _steady(self.limit, _ceil(self.reset))
+        limit, reset = _steady(self.limit, self.reset)
         return limit, (b"x-ratelimit-remaining-requests", b"%d" % self.remaining), reset
 
 
 @functools.lru_cache(maxsize=1024)
-def _steady(limit: int, reset: int) -> tuple[tuple[bytes, bytes], ...]:
+def _steady(limit: int, reset: float) -> tuple[tuple[bytes, bytes], ...]:
     """The headers of a limit and of its reset: for nearly all of a limit's requests the same, a whole window."""
-    return (b"x-ratelimit-limit-requests", b"%d" % limit), (b"x-ratelimit-reset-requests", b"%d" % reset)
+    return (b"x-ratelimit-limit-requests", b"%d" % limit), (b"x-ratelimit-reset-requests", b"%d" % _ceil(reset))
 
 
 def tighter(one: Standing | None, other: Standing) -> Standing:
