@@ -15,7 +15,7 @@ from routing.health import Health
 from routing.naming import AUTO, chosen
 from routing.needs import LONG_PROMPT, Needs, needs_of
 from routing.plan import FAILING, PUT_BACK, SHIFT, Plan, plan_for
-from routing.privacy import Privacy, privacy_of
+from routing.privacy import LOCAL_ONLY, privacy_of
 from routing.providers.base import Target
 from routing.refusals import refused
 from routing.replicas import STEP, idler
@@ -127,7 +127,7 @@ def _weighed(
 
 
 def _decided(plan: Plan, targets: list[Target], notes: list[str], recall: Callable[[], list[Candidate]]) -> Decision:
-    local_only = plan.question.privacy is Privacy.LOCAL_ONLY
+    local_only = plan.question.privacy is LOCAL_ONLY
     return Decision(targets, plan.named, plan.policy, local_only, notes, plan.fallbacks, recall)
 
 
