@@ -24,9 +24,10 @@ RETRY_AFTER = "5"
 
 EnterHook = Callable[["psycopg.Cursor[Any]"], None]
 EnteredCallback = Callable[[int, list[str]], None]
+Waits = Callable[[], bool]
 
 _on_enter: list[EnterHook] = []
-_after_enter: list[EnteredCallback] = []
+_after_enter: list[tuple[EnteredCallback, Waits]] = []
 _spool: Spool | None = None
 
 TABLE = UsageRecord._meta.db_table
@@ -83,13 +84,15 @@ def on_enter(hook: EnterHook) -> None:
     _on_enter.append(hook)
 
 
-def after_enter(callback: EnteredCallback) -> None:
+def after_enter(callback: EnteredCallback, *, waits: Waits = lambda: True) -> None:
     """Call `callback(batch, ids)` in the writer's thread once a batch is committed, with the ids of all its lines.
+
+    Not while `waits()`, asked in that thread, is false: then no record that was entered is waited for.
 
     Those that were entered before, or were refused and set aside, are among them: they will not come again. `batch` is
     the clock's number (`LedgerClock`); whoever reads that number or a later one sees what these records came to.
     """
-    _after_enter.append(callback)
+    _after_enter.append((callback, waits))
 
 
 def start() -> None:
@@ -244,8 +247,9 @@ def _batch(connection: psycopg.Connection[Any]) -> int:
 
 def _tell(batch: int, lines: bytes) -> None:
     """Say that the records in `lines` need be waited for no more."""
-    ids = [id for line in lines.split(b"\n") if (id := _id(line))] if _after_enter else []
-    for callback in _after_enter:
+    waiting = [callback for callback, waits in _after_enter if waits()]
+    ids = [id for line in lines.split(b"\n") if (id := _id(line))] if waiting else []
+    for callback in waiting:
         try:
             callback(batch, ids)
         except Exception:  # the records are entered, and the others who wait must hear of it

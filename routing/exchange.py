@@ -101,9 +101,10 @@ class Exchange:
     __slots__ = (
         "_written", "answer", "arrived", "attempts", "body", "cache_state", "caller", "claim",
         "client_request_id", "cost", "decision", "endpoint", "error", "error_code", "first_block", "first_byte",
-        "flight", "grounding", "hold", "id", "keeps_all", "label", "length", "model", "passed_over", "permit",
-        "policy", "replay_of", "replayed_from", "saved", "search", "settled", "standing", "started", "status",
-        "stream", "streamed", "target", "upstream_seconds", "usage", "usage_wanted", "whole", "wishes",
+        "flight", "from_cache", "grounding", "hold", "id", "keeps_all", "label", "length", "model",
+        "passed_over", "permit", "policy", "replay_of", "replayed_from", "saved", "search", "settled",
+        "standing", "started", "status", "stream", "streamed", "target", "upstream_seconds", "usage",
+        "usage_wanted", "whole", "wishes",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, **known: Any) -> None:
@@ -158,6 +159,8 @@ class Exchange:
         # Its search in the cache, and what came of it: "off" without one, "miss", "hit", or a further layer's word.
         self.search: Search | None = None
         self.cache_state = "off"
+        # Whether nobody was asked, as the cache had an answer.
+        self.from_cache = False
         # What the answer cost when it was made, for who is given it from the cache, in picodollars.
         self.saved = 0
 
@@ -192,8 +195,3 @@ class Exchange:
         if not self.passed_over:
             return self.attempts
         return sorted([*self.attempts, *self.passed_over], key=lambda attempt: attempt.started)
-
-    @property
-    def from_cache(self) -> bool:
-        """Whether nobody was asked, as the cache had an answer."""
-        return self.cache_state not in ("off", "miss")

@@ -7,7 +7,8 @@ and again, so a prompt counts once for as long as it keeps coming. Known to this
 
 import time
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from routing.exchange import Exchange
 
@@ -21,7 +22,8 @@ ENDS = 400
 FIRST, LAST = 2, 6
 
 
-class Answered(NamedTuple):
+@dataclass(slots=True)
+class Answered:
     """Who answered a prompt last, and when (`time.perf_counter`)."""
 
     at: float

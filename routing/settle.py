@@ -1,6 +1,7 @@
 """Enters a finished request in the ledger and the metrics, exactly once. Synchronous, so that no cancel stops it."""
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,7 +53,7 @@ def settle(exchange: Exchange) -> None:
         endpoint=exchange.endpoint.public_path,
         kind=target.kind.id if target else "none",
         model=target.model if target else "none",
-        known_model=target is not None and pricing.price_for(target.kind.id, target.model, False).from_map,
+        known_model=target is not None and _of(target).in_map,
         status=exchange.status,
         seconds=now - exchange.started,
         cost=cost / pricing.PICO_PER_USD,
@@ -75,7 +76,7 @@ def _record(exchange: Exchange, caller: Caller, now: float) -> dict[str, Any]:
     }
     target, label, usage, policy = exchange.target, exchange.label, exchange.usage, exchange.policy
     if target is not None:
-        record |= _answerer(target)
+        record |= _of(target).columns
         if not exchange.from_cache:
             record["price"] = pricing.record(target.facts.price, usage or NOTHING)
             record["cost_usd"] = exchange.cost
@@ -118,17 +119,27 @@ def _record(exchange: Exchange, caller: Caller, now: float) -> dict[str, Any]:
     return record
 
 
-def _answerer(target: Target) -> dict[str, str]:
-    """The columns that say who answered: made once for each target."""
-    columns: dict[str, str] | None = target.prepared.get("columns")
-    if columns is None:
-        columns = target.prepared["columns"] = {
+@dataclass(frozen=True, slots=True)
+class _Answerer:
+    """What is told of a target with each request: the columns that say who answered, and if the price map has it."""
+
+    columns: dict[str, str]
+    in_map: bool
+
+
+def _of(target: Target) -> _Answerer:
+    """Made once for each target."""
+    told: _Answerer | None = target.prepared.get("answerer")
+    if told is None:
+        columns = {
             "provider": _clean(target.provider, 60),
             "provider_kind": target.kind.id,
             "model": _clean(target.model, 300),
             "privacy": "local" if target.local else "cloud",
         }
-    return columns
+        in_map = pricing.price_for(target.kind.id, target.model, False).from_map
+        told = target.prepared["answerer"] = _Answerer(columns, in_map)
+    return told
 
 
 def _land(flight: Flight, exchange: Exchange) -> None:

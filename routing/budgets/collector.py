@@ -44,6 +44,10 @@ class Collector:
             self._loop = asyncio.get_running_loop()
             self._task = self._loop.create_task(self._run(), name="budgets collector")
 
+    def waits(self) -> bool:
+        """Whether anything is held that is to land: a request is in the book before its record is entered."""
+        return bool(self._till.book.reservations)
+
     def landed(self, batch: int, ids: list[str]) -> None:
         """The ledger has these records, since `batch`. For any thread."""
         loop = self._loop

@@ -26,7 +26,7 @@ class Till:
         self.postgres = Postgres()
         self.collector = Collector(self)
         self._opening: dict[tuple[str, Span], asyncio.Task[None]] = {}
-        ledger.after_enter(self.collector.landed)
+        ledger.after_enter(self.collector.landed, waits=self.collector.waits)
 
     def open(self, id: str, workspace: str, at: float, budgets: tuple[Scope, ...]) -> Reservation:
         """A reservation of nothing yet, in each of `budgets`; see `Book.open`."""

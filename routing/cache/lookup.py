@@ -124,7 +124,8 @@ class Cache:
     def _tune_in(self, exchange: Exchange, broadcast: Broadcast) -> Broadcast:
         """`exchange` listens to what is made for another one."""
         made = broadcast.exchange
-        exchange.cache_state, exchange.target, exchange.label = HIT, made.target, made.label
+        exchange.cache_state, exchange.from_cache = HIT, True
+        exchange.target, exchange.label = made.target, made.label
         self._count(EXACT)
         return broadcast
 
@@ -145,7 +146,7 @@ class Cache:
     def _give(self, exchange: Exchange, found: Found, state: str, layer: str) -> bytes:
         """`exchange` is answered with what was found: as it was made the first time, but for what it costs."""
         answer = found.answer
-        exchange.cache_state = state
+        exchange.cache_state, exchange.from_cache = state, True
         exchange.target = found.target
         exchange.label = Label(answer.complexity, answer.score, answer.task, answer.usage.prompt)
         exchange.usage = answer.usage

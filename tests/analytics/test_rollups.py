@@ -161,6 +161,16 @@ def test_who_waits_for_a_refused_record_is_told(key: GatewayKey, tmp_path: Any, 
     assert sorted(heard) == sorted([gone["id"], good["id"]])
 
 
+def test_who_waits_for_nothing_is_not_told(key: GatewayKey) -> None:
+    heard: list[int] = []
+    waits = [False]
+    ledger.after_enter(lambda batch, ids: heard.append(batch), waits=lambda: waits[0])
+    ledger.move(line(spooled(key)))
+    waits[0] = True
+    ledger.move(line(spooled(key)))
+    assert heard == [2]
+
+
 def test_one_who_fails_keeps_nothing_from_the_others(key: GatewayKey, caplog: pytest.LogCaptureFixture) -> None:
     def fail(batch: int, ids: list[str]) -> None:
         raise ValueError(batch)
