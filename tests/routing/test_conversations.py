@@ -202,6 +202,14 @@ def test_to_look_changes_nothing(stage: Stage) -> None:
     assert stage.told == []
 
 
+def test_without_other_processes_it_stays_all_the_same(stage: Stage) -> None:
+    stage.conversations = Conversations(stage.clock, tell=None)
+    stage.turn(FIRST, GOOD)
+    assert ids(stage.turn(SECOND, CHEAP))[0] == "c/good"
+    assert ids(stage.turn([said("Something else."), *SECOND[2:]], CHEAP))[0] == "c/cheap"
+    assert len(stage.conversations) == 2
+
+
 # --- Between processes -----------------------------------------------------------------------------
 
 

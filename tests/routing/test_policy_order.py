@@ -208,6 +208,18 @@ def test_how_fast_a_replica_was_does_not_keep_it_idle() -> None:
     assert ids(decided(request(), view, health)) == ["r1/m", "r0/m"]
 
 
+def test_the_order_follows_what_is_measured_between_two_requests() -> None:
+    view = view_of(provider("a", models=("m",)), provider("b", models=("n",)))
+    health, fast = Health(), policy_with(weights=Weights(0, 0, 1))
+    for name, model, seconds in (("a", "m", 0.1), ("b", "n", 0.5)):
+        health.made((f"id-{name}", model), "x").measured(time.monotonic(), ttft_s=seconds)
+    for _ in range(2):
+        assert ids(decided(request(), view, health, policy=fast)) == ["a/m", "b/n"]
+    for _ in range(9):
+        health.made(("id-a", "m"), "x").measured(time.monotonic(), ttft_s=5.0)
+    assert ids(decided(request(), view, health, policy=fast)) == ["b/n", "a/m"]
+
+
 def test_a_dearer_replica_waits_until_the_cheaper_ones_fail() -> None:
     view = replicas(2, r0=1.0, r1=3.0)
     assert ids(decided(request(tokens=10_000), view, busy(view, r0=5)))[0] == "r0/m"

@@ -4,7 +4,7 @@ import pytest
 
 from routing.breaker import FAILURES
 from routing.health import MANY, Health
-from routing.target_state import RETEST_AFTER
+from routing.target_state import MOVED, RETEST_AFTER
 from tests.routing.breaker.flights import Clock, answer, begin, broken, make_target, state_of
 
 
@@ -61,6 +61,22 @@ def test_the_speed_of_whole_answers_is_measured(health: Health, clock: Clock) ->
         flight.completed(tokens)
     assert state_of(health).ttft_s == pytest.approx(0.5)
     assert state_of(health).tokens_per_s == pytest.approx(50.0)
+
+
+def test_policies_are_told_when_a_speed_has_moved(health: Health, clock: Clock) -> None:
+    answer(health)
+    state = state_of(health)
+    state.measured(clock.now, ttft_s=1.0, tokens_per_s=50.0)
+    state.measured(clock.now, ttft_s=9.0)
+    told = state.speeds
+    assert told == (state.ttft_s, 50.0)
+    state.measured(clock.now, tokens_per_s=50.0 * (1 + MOVED))
+    assert state.speeds is told
+    while state.ttft_s is not None and state.ttft_s < told[0] * (1 + 2 * MOVED):
+        # Each by less than would be told by itself.
+        state.measured(clock.now, ttft_s=state.ttft_s * (1 + MOVED))
+    assert state.speeds is not None
+    assert state.speeds[0] == pytest.approx(state.ttft_s, rel=MOVED)
 
 
 def test_the_95th_percentile_needs_samples_and_holds_streams_apart(health: Health, clock: Clock) -> None:
