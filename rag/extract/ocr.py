@@ -5,6 +5,7 @@ import logging
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -64,16 +65,20 @@ class Tesseract:
         """A page's text. A page that takes too long or cannot be read raises `ExtractError`."""
         confined = [sys.executable, "-I", "-S", "-c", CONFINED, str(MEMORY_BYTES), str(self._seconds)]
         asked = [command(), "stdin", "stdout", "-l", languages(), "--psm", "3"]
-        process = subprocess.Popen(  # noqa: S603 - the installed binary; the page is its standard input
-            [*confined, *asked],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={"OMP_THREAD_LIMIT": "1", "LANG": "C.UTF-8"},
-            start_new_session=True,
-        )
+        # Not through a pipe: `communicate` forgets what it has not written when it is called again after its timeout.
+        with tempfile.TemporaryFile() as picture:
+            picture.write(png)
+            picture.seek(0)
+            process = subprocess.Popen(  # noqa: S603 - the installed binary; the page is its standard input
+                [*confined, *asked],
+                stdin=picture,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={"OMP_THREAD_LIMIT": "1", "LANG": "C.UTF-8"},
+                start_new_session=True,
+            )
         try:
-            output = self._wait(process, png)
+            output = self._wait(process)
         finally:
             process.kill()
             process.wait()
@@ -81,15 +86,13 @@ class Tesseract:
             raise ExtractError("broken", "The page cannot be read by OCR.", f"tesseract: {process.returncode}")
         return output[:LONGEST_TEXT].decode(errors="replace")
 
-    def _wait(self, process: subprocess.Popen[bytes], png: bytes) -> bytes:
+    def _wait(self, process: subprocess.Popen[bytes]) -> bytes:
         """Its output; asks `tick` every second."""
         until = time.monotonic() + self._seconds
-        given: bytes | None = png
         while True:
             try:
-                return process.communicate(given, timeout=1)[0]
+                return process.communicate(timeout=1)[0]
             except subprocess.TimeoutExpired:
-                given = None
                 self._tick()
                 if time.monotonic() > until:
                     raise ExtractError("timeout", "The page takes too long to read by OCR.") from None
