@@ -63,20 +63,20 @@ def test_the_speed_of_whole_answers_is_measured(health: Health, clock: Clock) ->
     assert state_of(health).tokens_per_s == pytest.approx(50.0)
 
 
-def test_policies_are_told_when_a_speed_has_moved(health: Health, clock: Clock) -> None:
-    answer(health)
+def test_policies_are_told_of_a_speed_once_it_has_moved(health: Health, clock: Clock) -> None:
+    begin(health).given_up()
     state = state_of(health)
-    state.measured(clock.now, ttft_s=1.0, tokens_per_s=50.0)
-    state.measured(clock.now, ttft_s=9.0)
+    assert state.speeds is None
+    for _ in range(100):
+        state.measured(clock.now, ttft_s=1.0, tokens_per_s=50.0)
     told = state.speeds
-    assert told == (state.ttft_s, 50.0)
-    state.measured(clock.now, tokens_per_s=50.0 * (1 + MOVED))
-    assert state.speeds is told
-    while state.ttft_s is not None and state.ttft_s < told[0] * (1 + 2 * MOVED):
-        # Each by less than would be told by itself.
-        state.measured(clock.now, ttft_s=state.ttft_s * (1 + MOVED))
-    assert state.speeds is not None
-    assert state.speeds[0] == pytest.approx(state.ttft_s, rel=MOVED)
+    assert told == (1.0, 50.0)
+    state.measured(clock.now, ttft_s=1.5)
+    assert state.speeds is told, "half of a hundredth"
+    for _ in range(3):
+        state.measured(clock.now, ttft_s=1.5)
+    assert state.speeds != told, "little by little it has moved all the same"
+    assert state.speeds == (pytest.approx(state.ttft_s, rel=MOVED), 50.0)
 
 
 def test_the_95th_percentile_needs_samples_and_holds_streams_apart(health: Health, clock: Clock) -> None:
