@@ -71,12 +71,12 @@ async def first_answer(exchange: Exchange, raw: bytes, headers: Mapping[bytes, b
     )
     match found := await _claimed(asked):
         case None:
-            exchange.claim = Claim(exchange)
+            exchange.claim = Claim(exchange, caller.workspace_id)
         case Kept(body=None):
             raise KeyReused(
                 f"The first answer to this Idempotency-Key (request {found.request_id}) is not there to be replayed: "
-                "it was too large to be kept, quotes a document that was deleted, or can no longer be read. "
-                "Use another key to ask again.",
+                "it, or all that is kept of the workspace, was too large; or it quotes a document that was deleted, or "
+                "can no longer be read. Use another key to ask again.",
                 headers=NO_RETRY,
             )
         case Running():
@@ -148,11 +148,11 @@ async def _released(request_id: str) -> None:
         logger.warning("an idempotency key stays claimed until its lease ends: %s", type(error).__name__)
 
 
-async def _kept(kept: Kept, body: bytes | None, documents: Sequence[str]) -> None:
+async def _kept(kept: Kept, body: bytes | None, workspace_id: str, documents: Sequence[str]) -> None:
     """Keep the answer, whose body is packed; while the database is away, as soon as it is back."""
     for _ in range(round(KEEP_TRYING / RETRY_EVERY)):
         try:
-            return await _in_thread(store.keep, kept, body, documents)
+            return await _in_thread(store.keep, kept, body, workspace_id, documents)
         except psycopg.OperationalError as error:
             logger.warning("an answer waits to be kept for its Idempotency-Key: %s", type(error).__name__)
             await asyncio.sleep(RETRY_EVERY)
@@ -165,8 +165,9 @@ async def _kept(kept: Kept, body: bytes | None, documents: Sequence[str]) -> Non
 class Claim:
     """Held from the moment that nobody else may run the request until its answer is kept, or the key is free again."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, workspace_id: str) -> None:
         self._exchange = exchange
+        self._workspace_id = workspace_id
         self._renewing = _begin(self._renewed())
         self._held = True
 
@@ -229,7 +230,8 @@ class Claim:
         try:
             body = await _in_thread(pack)
             documents = exchange.grounding.documents if exchange.grounding is not None else ()
-            await _kept(Kept(exchange.id, exchange.status, exchange.error_code, headers), body, documents)
+            kept = Kept(exchange.id, exchange.status, exchange.error_code, headers)
+            await _kept(kept, body, self._workspace_id, documents)
         finally:
             self._renewing.cancel()
 

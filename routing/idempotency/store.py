@@ -6,6 +6,7 @@ died is free again within a minute. Every time is the database's own.
 
 import logging
 import threading
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,10 @@ LEASE = timedelta(seconds=45)
 GRACE = timedelta(seconds=10)
 # Rows that `purge` removes at a time.
 BATCH = 1000
+# Bytes of answers that are kept of one workspace: who has a key must not be able to fill everybody's disk.
+MOST_OF_ONE = 1024**3
+# Seconds between two looks at how many those are.
+COUNT_EVERY = 60.0
 
 # A database behind a dead network must not hold the few threads for long.
 LIVENESS = {
@@ -82,6 +87,7 @@ KEEP = sql.SQL(
     WHERE id = %(id)s AND status IS NULL
     """
 ).format(table=TABLE)
+HELD = sql.SQL("SELECT coalesce(sum(octet_length(sealed)), 0) FROM {table} WHERE workspace_id = %s").format(table=TABLE)
 RENEW = sql.SQL("UPDATE {table} SET lease_until = now() + %(lease)s WHERE id = %(id)s AND status IS NULL").format(
     table=TABLE
 )
@@ -109,7 +115,8 @@ class Asked:
 class Kept:
     """A first answer as it was sent.
 
-    `body` is None where it was too large to be kept, cannot be read any more, or quotes a document that was deleted.
+    `body` is None where it, or all that is kept of its workspace, was too large to be kept, where it cannot be read
+    any more, or quotes a document that was deleted.
     """
 
     request_id: str
@@ -144,6 +151,10 @@ Found = Kept | Running | OtherRequest
 
 # Each thread's own connection, kept from one call to the next.
 _own = threading.local()
+# By workspace: until when (`time.monotonic`) it is known how many bytes are kept of it, and how many.
+_held: dict[str, tuple[float, int]] = {}
+_counting = threading.Lock()
+MOST_KNOWN = 10_000
 
 
 def _with_connection(work: Callable[[psycopg.Connection[Any]], T]) -> T:
@@ -202,21 +213,41 @@ def _opened(request_id: str, sealed: bytes) -> bytes | None:
         return None
 
 
-def keep(kept: Kept, packed: bytes | None, documents: Sequence[str] = ()) -> None:
+def keep(kept: Kept, packed: bytes | None, workspace_id: str, documents: Sequence[str] = ()) -> None:
     """Keep the answer of the request that holds its key, made from `documents`.
 
-    `packed` is its body, compressed; None: too large.
+    `packed` is its body, compressed; None: too large. Where too much is kept of the workspace, the body is not.
     Nothing is kept for a request that has lost its key meanwhile.
     """
+    sealed = None if packed is None else vault.seal_bytes(packed)
     values = {
         "id": kept.request_id,
         "status": kept.status,
         "error_code": kept.error_code,
         "headers": Jsonb(kept.headers),
-        "sealed": None if packed is None else vault.seal_bytes(packed),
         "documents": list(map(UUID, documents)) or None,
     }
-    _with_connection(lambda connection: connection.execute(KEEP, values))
+
+    def work(connection: psycopg.Connection[Any]) -> None:
+        fits = sealed is not None and _has_room(connection, workspace_id, len(sealed))
+        connection.execute(KEEP, values | {"sealed": sealed if fits else None})
+
+    _with_connection(work)
+
+
+def _has_room(connection: psycopg.Connection[Any], workspace_id: str, size: int) -> bool:
+    """Whether `size` more bytes may be kept of the workspace; if so they are counted."""
+    with _counting:
+        until, held = _held.get(workspace_id, (0.0, 0))
+    now = time.monotonic()
+    if until <= now:
+        until, (held,) = now + COUNT_EVERY, connection.execute(HELD, (workspace_id,)).fetchone() or (0,)
+    fits: bool = held + size <= MOST_OF_ONE
+    with _counting:
+        if len(_held) >= MOST_KNOWN:
+            _held.clear()
+        _held[workspace_id] = until, held + (size if fits else 0)
+    return fits
 
 
 def renew(request_id: str) -> bool:

@@ -71,7 +71,7 @@ def shift(**moments: timedelta) -> None:
 def test_one_holds_the_key_until_its_answer_is_kept(workspace: Workspace, asked: Asked) -> None:
     assert store.claim(asked) is None
     assert isinstance(store.claim(request(workspace)), Running)
-    store.keep(kept(asked), packed(ANSWER))
+    store.keep(kept(asked), packed(ANSWER), asked.workspace_id)
     assert store.claim(request(workspace)) == kept(asked)
 
 
@@ -88,7 +88,7 @@ def test_one_that_is_released_is_free_for_any_request(workspace: Workspace, aske
 
 def test_an_answer_is_not_released(workspace: Workspace, asked: Asked) -> None:
     store.claim(asked)
-    store.keep(kept(asked), packed(ANSWER))
+    store.keep(kept(asked), packed(ANSWER), asked.workspace_id)
     store.release(asked.id)
     assert isinstance(store.claim(request(workspace)), Kept)
 
@@ -101,10 +101,10 @@ def test_the_key_of_a_process_that_died_is_free_when_its_lease_ends(workspace: W
     assert store.claim(heir) is None
     # It was not dead: its word does not count any more.
     assert store.renew(asked.id) is False
-    store.keep(kept(asked, status=400), packed(ANSWER))
+    store.keep(kept(asked, status=400), packed(ANSWER), asked.workspace_id)
     store.release(asked.id)
     assert isinstance(store.claim(request(workspace)), Running)
-    store.keep(kept(heir), packed(ANSWER))
+    store.keep(kept(heir), packed(ANSWER), asked.workspace_id)
     assert store.claim(request(workspace)) == kept(heir)
 
 
@@ -126,7 +126,7 @@ def test_after_a_start_of_the_database_holders_have_a_moment_to_renew(
 
 def test_after_a_day_the_key_is_new(workspace: Workspace, asked: Asked) -> None:
     store.claim(asked)
-    store.keep(kept(asked), packed(ANSWER))
+    store.keep(kept(asked), packed(ANSWER), asked.workspace_id)
     shift(expires_at=store.KEPT_FOR - timedelta(minutes=1))
     assert isinstance(store.claim(request(workspace, OTHER)), OtherRequest)
     shift(expires_at=timedelta(minutes=1))
@@ -159,7 +159,7 @@ def test_an_answer_is_kept_for_as_long_as_the_documents_that_it_quotes(
     workspace: Workspace, asked: Asked, document: Document
 ) -> None:
     store.claim(asked)
-    store.keep(kept(asked), packed(ANSWER), [str(document.pk)])
+    store.keep(kept(asked), packed(ANSWER), asked.workspace_id, [str(document.pk)])
     assert store.claim(request(workspace)) == kept(asked)
     Document.objects.filter(pk=document.pk).delete()  # nobody has tidied up yet
     found = store.claim(request(workspace))
@@ -173,12 +173,36 @@ def test_what_quotes_a_deleted_document_is_dropped_and_its_key_stays_used(
     other = Asked(uuid7_text(), str(workspace.id), KEY, b"o" * 32, BODY)
     for each, documents in ((asked, [str(document.pk)]), (other, [])):
         store.claim(each)
-        store.keep(kept(each), packed(ANSWER), documents)
+        store.keep(kept(each), packed(ANSWER), asked.workspace_id, documents)
     store.forget(db_connection, workspace.pk)
     assert not IdempotentRequest.objects.filter(sealed=None).exists()
     rag.delete_document(Actor.of(owner), document)
     assert [str(row.pk) for row in IdempotentRequest.objects.filter(sealed=None)] == [asked.id]
     assert isinstance(store.claim(request(workspace, OTHER)), OtherRequest)
+
+
+def test_of_one_workspace_so_many_bytes_are_kept_and_no_more(
+    workspace: Workspace, stranger: Caller, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = len(vault.seal_bytes(packed(ANSWER) or b""))
+    monkeypatch.setattr(store, "MOST_OF_ONE", 2 * size)
+    rows = [Asked(uuid7_text(), str(workspace.id), KEY, bytes([number]) * 32, BODY) for number in range(3)]
+    rows.append(Asked(uuid7_text(), str(stranger.workspace.id), uuid7_text(), NAME, BODY))
+    for each in rows:
+        store.claim(each)
+        store.keep(kept(each), packed(ANSWER), each.workspace_id)
+    unkept = IdempotentRequest.objects.filter(sealed=None)
+    assert [str(row.id) for row in unkept] == [rows[2].id]
+    # It ran all the same, and does so once.
+    again = store.claim(Asked(uuid7_text(), str(workspace.id), KEY, rows[2].name, BODY))
+    assert isinstance(again, Kept)
+    assert again.body is None
+
+    IdempotentRequest.objects.filter(pk=rows[0].id).delete()
+    store._held.clear()  # it is counted anew after a while
+    store.claim(asked)
+    store.keep(kept(asked), packed(ANSWER), asked.workspace_id)
+    assert store.claim(request(workspace)) == kept(asked)
 
 
 def test_a_workspaces_answers_go_with_it(workspace: Workspace, asked: Asked) -> None:
@@ -191,7 +215,7 @@ def test_answers_are_sealed_and_sealed_anew_with_the_vault(
     workspace: Workspace, asked: Asked, settings: Settings
 ) -> None:
     store.claim(asked)
-    store.keep(kept(asked), packed(ANSWER))
+    store.keep(kept(asked), packed(ANSWER), asked.workspace_id)
     sealed = bytes(IdempotentRequest.objects.get().sealed or b"")
     with pytest.raises(zlib.error):
         zlib.decompress(sealed)
