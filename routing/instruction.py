@@ -61,7 +61,7 @@ def split(text: str, language: str) -> tuple[str, str]:
     closes = len(last) * scale <= SHORT and pasted + len(first) * scale >= LONG and not opens
     if closes and commands(last, language) and _only_reads(last, language):
         return last, head
-    for short, rest in _ends(head, tail):
+    for short, rest in _ends(head, tail) if _may_look_up(head, tail, language) else ():
         # The cheapest first: most sentences are no order.
         if len(short) * scale > SENTENCE or _questions(rest) or not commands(short, language):
             continue
@@ -95,6 +95,14 @@ def _only_reads(paragraph: str, language: str) -> bool:
     return plain + simple + moderate > 0 or _questions(paragraph)
 
 
+def _may_look_up(head: str, tail: str, language: str) -> bool:
+    """Whether one of the sentences that `_ends` gives may ask for nothing but a fact; in most texts none does."""
+    if language != "latin":
+        return True
+    ends = f"{head[: SENTENCE + 1]} {tail[-SENTENCE - 2 :]}"
+    return "?" in ends or not SIMPLE_WORDS.isdisjoint(words_of(ends, language))
+
+
 def _ends(head: str, tail: str) -> Iterator[tuple[str, str]]:
     """The first and the last line of a text, then the first and the last sentence; each with what lies beside it."""
     marks = _ENDS if head.isascii() else _WIDE_ENDS
@@ -110,10 +118,7 @@ def _ends(head: str, tail: str) -> Iterator[tuple[str, str]]:
 
 def _only_looks_up(sentence: str, language: str) -> bool:
     """Whether a sentence asks for nothing but a fact, a value or a label."""
-    words = words_of(sentence, language)
-    if language == "latin" and "?" not in sentence and SIMPLE_WORDS.isdisjoint(words):
-        return False  # most sentences ask for nothing
-    found = hits_of(sentence, language, words)
+    found = hits_of(sentence, language)
     if found & HARD:
         return False
     hits = unpacked(found)
