@@ -163,18 +163,35 @@ class Price:
         raise AssertionError("a ladder ends at 0")
 
 
-def cost(price: Price, usage: Usage, at: datetime | None = None) -> Decimal:
-    """USD for `usage`, with 12 places; see `picodollars`."""
-    return Decimal(picodollars(price, usage, at)).scaleb(-12, _WIDE)
+def charge(price: Price, usage: Usage, at: datetime | None = None) -> tuple[int, dict[str, Any]]:
+    """What `usage` costs in picodollars (1e-12 USD), and what the ledger keeps of the price (see `record`).
 
-
-def picodollars(price: Price, usage: Usage, at: datetime | None = None) -> int:
-    """What `usage` costs, in 1e-12 USD: the provider's own bill where it sent one, else tokens times rates."""
+    The cost is the provider's own bill where it sent one, else tokens times rates.
+    """
+    rates = price.rates(usage, at)
+    told = _told(rates, usage)
     if usage.reported_cost is not None:
-        return int(usage.reported_cost.scaleb(12, _WIDE).to_integral_value(ROUND_HALF_EVEN))
-    if price.free:
-        return 0
-    into, cached, write, write_1h, out, reasoning, audio_in, audio_out = price.rates(usage, at).units
+        return int(usage.reported_cost.scaleb(12, _WIDE).to_integral_value(ROUND_HALF_EVEN)), told
+    return 0 if price.free else _picodollars(rates, usage), told
+
+
+def cost(price: Price, usage: Usage, at: datetime | None = None) -> Decimal:
+    """USD for `usage`, with 12 places."""
+    return Decimal(charge(price, usage, at)[0]).scaleb(-12, _WIDE)
+
+
+def record(price: Price, usage: Usage, at: datetime | None = None) -> dict[str, Any]:
+    """What the ledger keeps of a price: the rates that `usage` is billed at, with their source and tier.
+
+    Rates are strings, USD per token; one that merely repeats the rate it falls back to is left out. Counts that the
+    ledger has no column for are put beside them. The result may be shared: do not change it.
+    """
+    return charge(price, usage, at)[1]
+
+
+def _picodollars(rates: Rates, usage: Usage) -> int:
+    """Tokens times rates, rounded half to even."""
+    into, cached, write, write_1h, out, reasoning, audio_in, audio_out = rates.units
     total = into * (usage.prompt - usage.cached - usage.cache_write - usage.audio_prompt)
     total += out * (usage.completion - usage.reasoning - usage.audio_completion)
     if usage.cached:
@@ -186,21 +203,11 @@ def picodollars(price: Price, usage: Usage, at: datetime | None = None) -> int:
     if usage.audio_prompt or usage.audio_completion:
         total += audio_in * usage.audio_prompt + audio_out * usage.audio_completion
     whole, rest = divmod(total, _UNITS_PER_PICO)
-    return whole + _rounds_up(whole, rest) if rest else whole
+    return whole + (2 * rest + whole % 2 > _UNITS_PER_PICO) if rest else whole
 
 
-def _rounds_up(whole: int, rest: int) -> bool:
-    """Whether `whole` picodollars and `rest` units are one picodollar more, by rounding half to even."""
-    return 2 * rest + whole % 2 > _UNITS_PER_PICO
-
-
-def record(price: Price, usage: Usage, at: datetime | None = None) -> dict[str, Any]:
-    """What the ledger keeps of a price: the rates that `usage` is billed at, with their source and tier.
-
-    Rates are strings, USD per token; one that merely repeats the rate it falls back to is left out. Counts that the
-    ledger has no column for are put beside them. The result may be shared: do not change it.
-    """
-    told: dict[str, Any] = price.rates(usage, at).record
+def _told(rates: Rates, usage: Usage) -> dict[str, Any]:
+    told: dict[str, Any] = rates.record
     if usage.reported_cost is not None:
         told = {**told, "source": "provider", "reported_usd": as_text(usage.reported_cost)}
     if usage.cache_write or usage.audio_prompt or usage.audio_completion:

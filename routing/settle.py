@@ -35,8 +35,10 @@ def settle(exchange: Exchange) -> None:
     target, caller, from_cache = exchange.target, exchange.caller, exchange.from_cache
     # In picodollars; `cost` is with what answers cost that were not taken, and are billed all the same.
     cost = answer_cost = 0
+    price: dict[str, Any] | None = None
     if target is not None and not from_cache:
-        cost = answer_cost = pricing.picodollars(target.facts.price, exchange.usage or NOTHING)
+        answer_cost, price = pricing.charge(target.facts.price, exchange.usage or NOTHING)
+        cost = answer_cost
         for attempt in exchange.attempts:
             if attempt.cost:
                 cost += pico(attempt.cost)
@@ -48,7 +50,7 @@ def settle(exchange: Exchange) -> None:
         exchange.hold.settle(cost)
     cache.current.settle(exchange, answer_cost)
     if caller is not None:
-        ledger.enter(_record(exchange, caller, now), sealed(exchange) if caller.content_kept else None)
+        ledger.enter(_record(exchange, caller, price, now), sealed(exchange) if caller.content_kept else None)
     metrics.request(
         endpoint=exchange.endpoint.public_path,
         kind=target.kind.id if target else "none",
@@ -60,7 +62,7 @@ def settle(exchange: Exchange) -> None:
     )
 
 
-def _record(exchange: Exchange, caller: Caller, now: float) -> dict[str, Any]:
+def _record(exchange: Exchange, caller: Caller, price: dict[str, Any] | None, now: float) -> dict[str, Any]:
     """The exchange's columns of `UsageRecord`, but for those whose default says it (`ledger.DEFAULTS`, or null)."""
     record: dict[str, Any] = {
         "id": exchange.id,
@@ -77,12 +79,11 @@ def _record(exchange: Exchange, caller: Caller, now: float) -> dict[str, Any]:
     target, label, usage, policy = exchange.target, exchange.label, exchange.usage, exchange.policy
     if target is not None:
         record |= _of(target).columns
-        if not exchange.from_cache:
-            record["price"] = pricing.record(target.facts.price, usage or NOTHING)
-            record["cost_usd"] = exchange.cost
     elif exchange.replay_of:
         provider, model, locality = exchange.replayed_from
         record |= {"provider": _clean(provider, 60), "model": _clean(model, 300), "privacy": locality}
+    if price is not None:
+        record["price"], record["cost_usd"] = price, exchange.cost
     if exchange.replay_of:
         record["replay_of"] = exchange.replay_of
     if exchange.client_request_id:

@@ -226,13 +226,13 @@ def test_prices_are_shared_not_rebuilt() -> None:
 def test_a_cost_is_rounded_once_and_half_to_even(into: Decimal, out: Decimal, prompt: int, completion: int) -> None:
     exact = Fraction(into) * prompt + Fraction(out) * completion
     expected = round(exact * 10**12)  # Python rounds fractions half to even
-    assert pricing.picodollars(pricing.stated("workspace", into, out), Usage(prompt, completion=completion)) == expected
+    assert pricing.charge(pricing.stated("workspace", into, out), Usage(prompt, completion=completion))[0] == expected
 
 
 @pytest.mark.parametrize(("rate", "expected"), [("5E-13", 0), ("15E-13", 2), ("25E-13", 2), ("2500001E-18", 3)])
 def test_half_a_picodollar_goes_to_the_even_one(rate: str, expected: int) -> None:
     price = pricing.stated("workspace", Decimal(rate), Decimal(0))
-    assert pricing.picodollars(price, Usage(1)) == expected
+    assert pricing.charge(price, Usage(1))[0] == expected
 
 
 @given(st.integers(0, 10**24))
