@@ -150,7 +150,7 @@ def test_a_period_leaves_the_rest_out(owner: Caller, write: Write) -> None:
     bill = write(PLAIN + "2026-11-21;gpt-5;1;0;0;0\n")
     assert reconciled(bill)[0] == 1
     assert reconciled(bill, "--to", "2026-11-20")[0] == 0
-    assert reconciled(bill, "--from", "2026-11-22")[0] == 0
+    assert reconciled(bill, "--from", "2026-11-21")[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -201,6 +201,20 @@ def test_too_many_days_and_models_are_refused(write: Write, monkeypatch: pytest.
 def test_a_wrong_option_is_refused(write: Write, options: list[str]) -> None:
     status, _, said = reconciled(write(PLAIN), *options)
     assert (status, said.startswith(options[0])) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--from", "2030-01-01"], "--to 2026-11-20 is before --from 2030-01-01."),
+        (["--from", "2026-11-21", "--to", "2026-11-20"], "--to 2026-11-20 is before --from 2026-11-21."),
+        (["--from", "2025-01-01", "--to", "2025-01-31"], "neither the bill nor the ledger has anything"),
+    ],
+)
+def test_a_period_without_anything_to_compare_is_no_agreement(write: Write, options: list[str], said: str) -> None:
+    status, _, told = reconciled(write(PLAIN), *options)
+    assert status == 2
+    assert said in told
 
 
 def test_a_byte_order_mark_thousands_and_times_are_read(tmp_path: Path) -> None:

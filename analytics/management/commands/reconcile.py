@@ -24,7 +24,7 @@ class Command(BaseCommand):
     help = (
         "Compares a provider's usage or cost export (CSV of OpenAI or Anthropic, or a table of day, model, tokens and "
         "cost) with the ledger, and lists where they differ by day and model. Exit status: 0 when they agree, 1 when "
-        "they differ by more than the tolerance, 2 when the bill cannot be read."
+        "they differ by more than the tolerance, 2 when the bill cannot be read or there is nothing to compare."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -51,6 +51,8 @@ class Command(BaseCommand):
         workspace = _workspace(options["workspace"])
         start, end = bills.days(billed)
         first, last = options["first"] or start, options["last"] or end
+        if last < first:
+            raise CommandError(f"--to {last} is before --from {first}.", returncode=2)
         billed.figures = {key: line for key, line in billed.figures.items() if first <= key[0] <= last}
         entered = reconcile.entered(
             billed, first, last, workspace=workspace, provider=provider, kind=kind or billed.kind
@@ -58,6 +60,8 @@ class Command(BaseCommand):
         found = list(reconcile.differences(billed, entered, share))
         self._show(found)
         compared = len(billed.figures.keys() | entered.keys())
+        if not compared:
+            raise CommandError(f"{first} to {last}: neither the bill nor the ledger has anything of it.", returncode=2)
         period = f"{first} to {last}: {compared} {'day and model' if compared == 1 else 'days and models'}"
         if not found:
             self.stdout.write(f"{period}, all within {tolerance}%.")
