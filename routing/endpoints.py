@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gateway_project.lib.errors import ApiError
+
 if TYPE_CHECKING:
     from routing.exchange import Exchange
 
@@ -16,6 +18,10 @@ class Dialect(Protocol):
 
     def request(self, body: dict[str, Any]) -> dict[str, Any]:
         """`body` as a chat completions request, gateway fields included. Raises `InvalidRequest`, naming the field."""
+        ...
+
+    def refusal(self, exchange: "Exchange", error: ApiError) -> ApiError:
+        """`error` by the names of these clients' own fields. Raises nothing."""
         ...
 
     def answer(self, exchange: "Exchange") -> bytes:

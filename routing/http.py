@@ -64,7 +64,8 @@ async def _response(exchange: Exchange, request: WireRequest, run: Run) -> WireR
         answer = await run(exchange, request)
     except ApiError as error:
         await _find_standing(exchange)
-        return error_answer(error, exchange)
+        dialect = exchange.endpoint.dialect
+        return error_answer(error if dialect is None else dialect.refusal(exchange, error), exchange)
     except Exception:
         logger.exception("unhandled error on %s", exchange.endpoint.public_path)
         return error_answer(InternalError("The gateway failed on this request; the error was logged."), exchange)

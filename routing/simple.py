@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway_project.lib.errors import InvalidRequest
+from gateway_project.lib.errors import ApiError, InvalidRequest
 from gateway_project.lib.wire import LastPart
 from routing.endpoints import CHAT, Endpoint
 from routing.exchange import Exchange
@@ -45,6 +45,9 @@ class SimpleChat:
         if self.streams:
             chat["stream"] = True
         return chat
+
+    def refusal(self, exchange: Exchange, error: ApiError) -> ApiError:
+        return error
 
     def answer(self, exchange: Exchange) -> bytes:
         usage = exchange.usage

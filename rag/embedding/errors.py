@@ -79,12 +79,17 @@ class TooLong(EmbeddingError):
 
     kind = "too_long"
 
-    def __init__(self, index: int, tokens: int, limit: int, unit: str = "tokens") -> None:
-        super().__init__(f"Input {index} has {tokens} {unit}; the model takes {limit}.")
-        self.index, self.tokens, self.limit, self.unit = index, tokens, limit, unit
+    def __init__(self, index: int, tokens: int, limit: int, unit: str = "tokens", *, at_least: bool = False) -> None:
+        # Of a very long one not all are counted.
+        self.amount = f"{'more than ' if at_least else ''}{tokens} {unit}"
+        super().__init__(f"Input {index} has {self.amount}; the model takes {limit}.")
+        self.index, self.tokens, self.limit, self.unit, self.at_least = index, tokens, limit, unit, at_least
 
     def details(self) -> dict[str, Any]:
-        return {"index": self.index, "tokens": self.tokens, "limit": self.limit, "unit": self.unit}
+        return {
+            "index": self.index, "tokens": self.tokens, "limit": self.limit,
+            "unit": self.unit, "at_least": self.at_least,
+        }  # fmt: skip
 
 
 class BadDimensions(EmbeddingError):

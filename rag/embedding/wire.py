@@ -53,10 +53,11 @@ def lengths(start: bytes | bytearray | memoryview) -> tuple[int, int]:
 
 
 class Reader:
-    """Puts frames together from what arrives, however it was cut."""
+    """Puts frames together from what arrives, however it was cut. `size`: that of the last one, in bytes."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self.size = 0
 
     def feed(self, data: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
         """The frames that `data` completes. Raises BadFrame."""
@@ -69,6 +70,7 @@ class Reader:
             with memoryview(self._buffer) as view:
                 frame = decode(view[LENGTHS.size : end], head)
             del self._buffer[:end]
+            self.size = end
             yield frame
 
 

@@ -28,7 +28,7 @@ def as_api_error(error: EmbeddingError, field: str = "input") -> ApiError:
     match error:
         case TooLong():
             return ContextLengthExceeded(
-                f"{field}: number {error.index} has {error.tokens} {error.unit}, and the model takes {error.limit}. "
+                f"{field}: number {error.index} has {error.amount}, and the model takes {error.limit}. "
                 "`truncate: true` has what is beyond cut off.",
                 param=field,
                 details={"index": error.index, "limit": error.limit},

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway_project.lib.errors import InvalidRequest
+from gateway_project.lib.errors import ApiError, InvalidRequest
 from routing.embeddings import house, reading, writing
 from routing.exchange import Exchange
 
@@ -15,6 +15,8 @@ from routing.exchange import Exchange
 PASSED = (
     reading.TRUNCATE, "model", "input_type", "dimensions", "privacy_mode", "sensitivity", "cache", "metadata",
 )  # fmt: skip
+# What OpenAI's API has `text` and `texts` in.
+INPUT = "input"
 FIELDS = ("text", "texts", reading.NORMALIZE, *PASSED)
 # Characters of an unknown field's name that the refusal shows.
 SHOWN = 100
@@ -30,10 +32,19 @@ class PlainText:
                 shown = name[:SHOWN]
                 raise InvalidRequest(f"{shown}: unknown; the fields are {', '.join(FIELDS)}.", param=shown)
         given = {name: body[name] for name in PASSED if body.get(name) is not None}
-        given |= {"input": _texts(body), "encoding_format": "float"}
+        given |= {INPUT: _texts(body), "encoding_format": "float"}
         if body.get(reading.NORMALIZE) is not None:
             given[reading.NORMALIZE] = body[reading.NORMALIZE]
         return given
+
+    def refusal(self, exchange: Exchange, error: ApiError) -> ApiError:
+        if error.param == INPUT:
+            alone = type(exchange.body.get(INPUT)) is str
+            error.param = "text" if alone else "texts"
+            said = f"{INPUT}: number 0 " if alone else f"{INPUT}: "
+            if error.message.startswith(said):
+                error.message = f"{error.param}: {error.message.removeprefix(said)}"
+        return error
 
     def answer(self, exchange: Exchange) -> bytes:
         own, data = house.is_house(exchange.target), exchange.answer.get("data")
@@ -51,14 +62,14 @@ class PlainText:
         return blocks  # there is no way to ask for one
 
 
-def _texts(body: dict[str, Any]) -> list[str]:
+def _texts(body: dict[str, Any]) -> str | list[str]:
     text, texts = body.get("text"), body.get("texts")
     if (text is None) == (texts is None):
         raise InvalidRequest("text: must be a text; or texts: a list of them.", param="text")
     if text is not None:
         if type(text) is not str or not text:
             raise InvalidRequest("text: must be a text, and not empty.", param="text")
-        return [text]
+        return text
     if type(texts) is not list or not texts or set(map(type, texts)) != {str}:
         raise InvalidRequest("texts: must be a list of texts, and not empty.", param="texts")
     reading.check_inputs(texts, "texts")

@@ -255,6 +255,20 @@ def test_the_simple_endpoint_names_what_is_wrong(scene: Scene, fields: dict[str,
     refused(post(scene, f"{PATH}/text", **fields), 400, param)
 
 
+def test_the_simple_endpoint_names_its_own_field_when_the_model_refuses(scene: Scene) -> None:
+    long = "word " * 400
+    message = refused(post(scene, f"{PATH}/text", text=long, model=MODEL), 400, "text")
+    assert message.startswith("text: has 402 tokens, and the model takes 256.")
+    message = refused(post(scene, f"{PATH}/text", texts=["short", long], model=MODEL), 400, "texts")
+    assert message.startswith("texts: number 1 has 402 tokens")
+    assert refused(post(scene, input=long, model=MODEL), 400, "input").startswith("input: number 0 has 402 tokens")
+
+
+def test_what_cannot_fit_is_refused_before_all_of_it_is_counted(scene: Scene) -> None:
+    message = refused(post(scene, input="word " * 3_000_000, model=MODEL), 400, "input")
+    assert "number 0 has more than 200002 tokens" in message
+
+
 def test_the_models_are_listed(scene: Scene) -> None:
     rows = {row["id"]: row for row in scene.http.get(f"{PATH}/models").json()["data"]}
     assert rows[MODEL]["modality"] == "text"

@@ -1,6 +1,7 @@
 """The embedding worker of this application's tests."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,3 +59,15 @@ def engine(tiny_models: Path, settings: Any) -> "Iterator[Engine]":
     made = Engine()
     yield made
     made.stop()
+
+
+@pytest.fixture
+def copied(tiny_models: Path, tmp_path: Path, settings: Any) -> Callable[[str], Path]:
+    """Makes copies of the tiny text model, of any name, in a MODELS_DIR of this test that has it, too."""
+    settings.MODELS_DIR = tmp_path
+
+    def copy(name: str) -> Path:
+        return shutil.copytree(tiny_models / "text", tmp_path / name)
+
+    copy("text")
+    return copy

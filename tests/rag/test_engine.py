@@ -3,13 +3,19 @@
 import io
 import math
 from array import array
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
 from pytest_django.fixtures import Settings
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
+from transformers import BertModel, DebertaV2Config, DebertaV2Model
 
 from rag.embedding.engine import Engine
 from rag.embedding.errors import (
@@ -21,6 +27,7 @@ from rag.embedding.errors import (
     UnknownModel,
 )
 from rag.embedding.vectors import floats
+from tests.rag import tiny_models
 from tests.rag.engines import cosine, embedded, model_of, picture, sound
 
 # --- Vectors ----------------------------------------------------------------------------------------
@@ -112,6 +119,88 @@ def test_a_million_characters_are_counted_and_cut(engine: Engine) -> None:
         embedded(engine, [text])
     assert refusal.value.tokens > 250_000
     assert embedded(engine, [text], truncate=True).tokens == [64]
+
+
+def test_of_what_cannot_fit_only_a_part_is_counted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = model_of(engine).tokens
+    seen: list[int] = []
+
+    def counting(texts: list[str], **options: Any) -> Any:
+        seen.append(sum(map(len, texts)))
+        return Tokenizer.encode_batch_fast(tokens_whole, texts, **options)
+
+    tokens_whole, tokens.whole = tokens.whole, SimpleNamespace(encode_batch_fast=counting)
+    with pytest.raises(TooLong, match="Input 1 has more than 250002 tokens; the model takes 64") as refusal:
+        embedded(engine, ["paris", "key " * 5_000_000], role="document")
+    assert refusal.value.tokens == 250_002
+    assert sum(seen) < 1_100_000
+    seen.clear()
+    with pytest.raises(TooLong) as refusal:
+        embedded(engine, ["key " * 500] * 2048)
+    assert (refusal.value.index, refusal.value.tokens) == (0, 503)
+    assert sum(seen) < 1_100_000
+    seen.clear()
+    with pytest.raises(BadInput, match="more than 1,000,000 characters"):
+        embedded(engine, [" " * 2_000_000])
+    assert sum(seen) < 1_100_000
+
+
+def test_a_text_of_many_characters_and_few_tokens_is_embedded_as_a_whole(engine: Engine) -> None:
+    spaces = " " * 300_000
+    made = embedded(engine, [f"paris{spaces}france", "paris france"])
+    assert cosine(*made.vectors) > 0.99999
+    assert made.tokens[0] == made.tokens[1]
+
+
+def test_many_texts_are_made_into_tokens_in_parts_and_keep_their_order(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["paris", "key " * 40, "", "the capital of france", "red " * 90, "green"]
+    expected = embedded(engine, texts, truncate=True)
+    monkeypatch.setattr("rag.embedding.engine.text.AT_ONCE", 25)
+    in_parts = embedded(engine, texts, truncate=True)
+    assert in_parts.tokens == expected.tokens
+    assert all(cosine(a, b) > 0.9999 for a, b in zip(in_parts.vectors, expected.vectors, strict=True))
+    with pytest.raises(TooLong) as refusal:
+        embedded(engine, texts)
+    assert refusal.value.index == 4
+
+
+def test_a_text_without_a_token_has_no_vector(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some tokenizers make nothing of nothing, and a batch with a row of no length is none."""
+    model = model_of(engine)
+    plain = Tokenizer.from_str(model.tokens.whole.to_str())
+    plain.post_processor = TemplateProcessing(single="$A")
+    model.tokens.whole = model.tokens.cutting = plain
+    with pytest.raises(BadVector) as refusal:
+        embedded(engine, ["red", " "], role="document")
+    assert refusal.value.index == 1
+    with pytest.raises(BadVector) as refusal:
+        list(engine.encode_documents(["red"] * 1500 + [" "]))
+    assert refusal.value.index == 1500
+
+
+def test_token_ids_beyond_the_models_vectors_are_refused(engine: Engine, copied: Callable[[str], Path]) -> None:
+    """A tokenizer may know more than the model; on a GPU such an id would fail every call after it."""
+    folder = copied("narrow")
+    config = tiny_models.bert_config()
+    known = config.vocab_size = config.vocab_size - 5
+    BertModel(config).save_pretrained(folder)
+    assert len(embedded(engine, [[known - 1]], model="narrow").vectors) == 1
+    with pytest.raises(BadInput, match=f"from 0 to {known - 1}"):
+        embedded(engine, [[known]], model="narrow")
+
+
+def test_models_have_torchs_own_attention_if_they_can(engine: Engine, copied: Callable[[str], Path]) -> None:
+    folder = copied("deberta")
+    sizes = {name: getattr(tiny_models.bert_config(), name) for name in ("vocab_size", "hidden_size")}
+    config = DebertaV2Config(**sizes, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
+    DebertaV2Model(config).save_pretrained(folder)
+    used = {}
+    for name in ("text", "deberta"):
+        assert len(embedded(engine, ["paris"], model=name).vectors) == 1
+        used[name] = model_of(engine, name)._model[0].config._attn_implementation
+    assert used == {"text": "sdpa", "deberta": "eager"}
 
 
 def test_token_arrays_are_the_models_own_ids(engine: Engine) -> None:

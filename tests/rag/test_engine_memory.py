@@ -1,6 +1,5 @@
 """Models in memory: given back when nobody uses them, making room for each other, short of it, or not to be loaded."""
 
-import shutil
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -43,17 +42,6 @@ def test_out_of_memory_halves_the_batch_and_goes_on(engine: Engine) -> None:
     model.run = Short(short.run, most=0)
     with pytest.raises(ModelUnavailable, match="memory"):
         embedded(engine, texts[:3])
-
-
-@pytest.fixture
-def copied(tiny_models: Path, tmp_path: Path, settings: Settings) -> Callable[[str], Path]:
-    """Makes copies of the text model, of any name, in a MODELS_DIR of this test."""
-    settings.MODELS_DIR = tmp_path
-
-    def copy(name: str) -> Path:
-        return shutil.copytree(tiny_models / "text", tmp_path / name)
-
-    return copy
 
 
 # One of every kind, by its name in `tiny_models`.
@@ -203,7 +191,6 @@ def test_what_a_model_needs_is_counted_in_the_numbers_it_is_used_in(
     from rag.embedding.catalog import card
     from rag.embedding.engine.weights import find
 
-    copied("text")
     file = copied("half") / "model.safetensors"
     save_file({name: each.half() for name, each in load_file(file).items()}, file, {"format": "pt"})
     whole, half = find(card("text")), find(card("half"))

@@ -50,7 +50,8 @@ def _tokenizer(folder: Path) -> None:
     ).save_pretrained(folder)  # fmt: skip
 
 
-def _bert(hidden: int = 32) -> BertConfig:
+def bert_config(hidden: int = 32) -> BertConfig:
+    """What the text models here are made by."""
     return BertConfig(
         vocab_size=len(SPECIAL) + len(WORDS) + len(LETTERS), hidden_size=hidden, num_hidden_layers=2,
         num_attention_heads=2, intermediate_size=2 * hidden, max_position_embeddings=64,
@@ -60,7 +61,7 @@ def _bert(hidden: int = 32) -> BertConfig:
 def text(folder: Path, hidden: int = 32, seed: int = 0) -> Path:
     """A BERT with mean pooling, as sentence-transformers saves one, with prompts of its own."""
     torch.manual_seed(seed)
-    BertModel(_bert(hidden)).save_pretrained(folder)
+    BertModel(bert_config(hidden)).save_pretrained(folder)
     _tokenizer(folder)
     kinds = ("sentence_transformers.models.Transformer", "sentence_transformers.models.Pooling")
     modules = [
@@ -90,7 +91,7 @@ def without_numbers(folder: Path) -> Path:
 def cross_encoder(folder: Path) -> Path:
     """A BERT that scores a pair."""
     torch.manual_seed(1)
-    config = _bert()
+    config = bert_config()
     config.num_labels = 1
     BertForSequenceClassification(config).save_pretrained(folder)
     _tokenizer(folder)

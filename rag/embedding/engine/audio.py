@@ -29,6 +29,8 @@ MOST_SAMPLES = MOST_SECONDS * 48_000 * 8
 BLOCK = 65_536
 # Of a window, in the spectrogram: what batches are measured by.
 FRAMES = 1000
+# Windows that are heard at once: ten minutes of sound, which are one input, would take gigabytes.
+WINDOWS = 8
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,17 @@ class AudioModel:
     @torch.inference_mode()
     def run(self, inputs: Sequence[Heard]) -> torch.Tensor:
         """One vector per sound, float32 on the CPU."""
-        features = torch.cat([each.features for each in inputs]).to(self.device, self._model.dtype)
+        windows = torch.cat([each.features for each in inputs])
+        parts = (windows[start : start + WINDOWS] for start in range(0, len(windows), WINDOWS))
+        rows: Any = torch.cat([self._of_windows(part) for part in parts])
+        return torch.stack([part.mean(dim=0) for part in rows.split([len(each) for each in inputs])])
+
+    def _of_windows(self, windows: torch.Tensor) -> torch.Tensor:
+        features = windows.to(self.device, self._model.dtype)
         longer = torch.zeros(len(features), 1, dtype=torch.bool, device=self.device)
         made = self._model.get_audio_features(input_features=features, is_longer=longer)
-        rows = (made if isinstance(made, torch.Tensor) else made.pooler_output).float().cpu()
-        return torch.stack([part.mean(dim=0) for part in rows.split([len(each) for each in inputs])])
+        rows: torch.Tensor = made if isinstance(made, torch.Tensor) else made.pooler_output
+        return rows.float().cpu()
 
 
 def _decoded(index: int, data: bytes, rate: int, truncate: bool) -> "np.ndarray[Any, np.dtype[np.float32]]":

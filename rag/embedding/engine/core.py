@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rag.embedding.catalog import Modality
 from rag.embedding.client import ModelState, Text
-from rag.embedding.engine.choice import Chooser
+from rag.embedding.engine.choice import Chooser, installations
 from rag.embedding.engine.memory import Loaded, Memory
+from rag.embedding.errors import BadVector
 
 if TYPE_CHECKING:
     import torch
@@ -126,7 +127,10 @@ class Engine:
         jobs: list[Job] = []
 
         def begin(start: int) -> None:
-            inputs = loaded.model.prepare(texts[start : start + WINDOW], "document", truncate=True)
+            try:
+                inputs = loaded.model.prepare(texts[start : start + WINDOW], "document", truncate=True)
+            except BadVector as error:
+                raise BadVector(start + error.index, error.model) from None
 
             def rows(part: Sequence[int], made: "torch.Tensor") -> None:
                 indices = [start + index for index in part]
@@ -202,10 +206,12 @@ class Engine:
 
     def ready(self, model: str, modality: Modality = "text") -> bool:
         """Whether a call of this model would begin at once."""
-        name = model
-        if not name and modality == "text" and self.chooser.settled:
-            name = self.chooser.settled.card.name
-        return self.memory.has(name)
+        settled = self.chooser.settled
+        if model:
+            return self.memory.has(model)
+        if modality == "text":
+            return settled is not None and self.memory.has(settled.card.name)
+        return self.memory.has(installations(modality))
 
     @contextmanager
     def _using(self, model: str, modality: Modality) -> Iterator[Loaded]:

@@ -34,7 +34,6 @@ def current() -> torch.device:
         # Sums stay in 32 bits; what is multiplied has 10 bits of mantissa where a model runs in float32.
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
-        torch.backends.cudnn.benchmark = True
     return torch.device(name)
 
 
@@ -95,8 +94,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def give_back(device: torch.device) -> None:
-    """Return memory that nothing uses to the device and to the system. Takes a moment: models are full of cycles."""
+    """Return what nothing uses any more, models that are full of cycles included. Takes half a second of Python."""
     gc.collect()
+    release(device)
+
+
+def release(device: torch.device) -> None:
+    """Return memory that was freed to the device and to the system."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

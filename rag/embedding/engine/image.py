@@ -35,7 +35,7 @@ class ImageModel:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         self._processor: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
         self._model: Any = AutoModel.from_pretrained(
-            folder, config=config, local_files_only=True, trust_remote_code=False, attn_implementation="sdpa",
+            folder, config=config, local_files_only=True, trust_remote_code=False,
             dtype=devices.dtype(card, self.device),
         ).to(self.device).eval()  # fmt: skip
         if not hasattr(self._model, "get_image_features"):
@@ -52,11 +52,12 @@ class ImageModel:
 
     def prepare(self, files: Sequence[bytes], *, truncate: bool) -> list[torch.Tensor]:
         """The pictures as the model sees them, [3, height, width]. Raises BadInput, which names the first bad one."""
-        pictures = [_decoded(index, data) for index, data in enumerate(files)]
-        if not pictures:
-            return []
-        made = self._processor(images=pictures, return_tensors="pt")["pixel_values"]
-        return list(made)
+        return [self._seen(_decoded(index, data)) for index, data in enumerate(files)]
+
+    def _seen(self, picture: Image.Image) -> torch.Tensor:
+        """One at a time: a picture of 100 kB may be one of 150 MB when it is decoded."""
+        made: torch.Tensor = self._processor(images=[picture], return_tensors="pt")["pixel_values"][0]
+        return made
 
     def lengths(self, inputs: Sequence[torch.Tensor]) -> list[int]:
         return [self.patches] * len(inputs)

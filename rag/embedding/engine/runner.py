@@ -292,7 +292,7 @@ class Runner:
                 self.stats.seconds += time.monotonic() - began
             return rows
         # Outside of `except`: the error's traceback would keep the batch's tensors alive.
-        device.give_back(model.device)
+        device.release(model.device)
         if len(inputs) == 1:
             raise ModelUnavailable(model.name, "the device has too little memory for one input")
         self._pace(model).was_too_much(cost)

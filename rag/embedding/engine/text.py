@@ -12,6 +12,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from tokenizers import Tokenizer
 
 from rag.embedding.catalog import ModelCard
+from rag.embedding.engine import batches
 from rag.embedding.engine import device as devices
 from rag.embedding.engine.weights import Weights
 from rag.embedding.errors import BadDimensions, BadInput, BadVector, ModelUnavailable, TooLong
@@ -21,6 +22,8 @@ logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
 
 # A text of more characters is counted in pieces, so that its tokens need not all be held at once.
 PIECE = 100_000
+# Characters of a call's texts that are made into tokens at once, and of one text that are counted before it is refused.
+AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,12 @@ class Prepared:
 class _Tokens:
     """A model's tokenizer without padding, in two forms: as it is, and cut to what the model takes."""
 
-    def __init__(self, tokenizer: Any, limit: int) -> None:
+    def __init__(self, tokenizer: Any, limit: int, known: int | None) -> None:
+        """`known`: how many tokens the model has vectors of. An id beyond would end a GPU's context, and all calls."""
         self.limit = limit
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         self.pad_left = tokenizer.padding_side == "left"
-        self.size = len(tokenizer)
+        self.size = min(len(tokenizer), known or len(tokenizer))
         text = tokenizer.backend_tokenizer.to_str()
         self.whole, self.cutting = Tokenizer.from_str(text), Tokenizer.from_str(text)
         for each in (self.whole, self.cutting):
@@ -92,8 +96,9 @@ class TextModel:
         self.card = _completed(card, self._model)
         self.name = self.card.name
         self.dimension = self.card.dimension
-        self.tokens = _Tokens(self._model.tokenizer, self.card.max_tokens)
-        hidden = getattr(self._model[0].config, "hidden_size", None) or self.dimension
+        config = self._model[0].config
+        self.tokens = _Tokens(self._model.tokenizer, self.card.max_tokens, getattr(config, "vocab_size", None))
+        hidden = getattr(config, "hidden_size", None) or self.dimension
         self.bytes_per_token = 40 * hidden * (2 if self.device.type == "cuda" else 4)
         # What is set up by the first batch would otherwise be paid by the first query.
         self.run([Prepared(self.tokens.full("a"))])
@@ -103,34 +108,47 @@ class TextModel:
     ) -> list[Prepared]:
         """The inputs as tokens, in their order. Raises TooLong and BadInput, which name the first that is wrong."""
         prompt = self.card.query_prompt if role == "query" else self.card.document_prompt
-        short = [prompt + text for text in texts if isinstance(text, str) and len(text) <= PIECE]
-        if len(short) == len(texts):
-            found = self.tokens.whole.encode_batch_fast(short)
-            return [self._fitting(i, list(each.ids), prompt, texts[i], truncate) for i, each in enumerate(found)]
-        return [self._prepare(index, text, prompt, truncate) for index, text in enumerate(texts)]
+        made: list[Prepared] = []
+        for part in batches.pieces([len(text) for text in texts], AT_ONCE):
+            made += self._prepare(texts, part, prompt, truncate)
+        return made
 
-    def _prepare(self, index: int, text: str | Sequence[int], prompt: str, truncate: bool) -> Prepared:
-        if not isinstance(text, str):
-            return self._fitting(index, self.tokens.ids(index, text, prompt), prompt, text, truncate)
-        if len(text) > PIECE:
-            count = self.tokens.count(prompt + text)
-            if count > self.card.max_tokens and not truncate:
-                raise TooLong(index, count, self.card.max_tokens)
-            # So many characters hold more tokens than the model takes, but for runs of nothing but spaces.
-            text = text[: max(PIECE, self.card.max_tokens * 32)]
-        return self._fitting(index, self.tokens.full(prompt + text), prompt, text, truncate)
+    def _prepare(
+        self, texts: Sequence[str | Sequence[int]], part: range, prompt: str, truncate: bool
+    ) -> list[Prepared]:
+        short = [
+            prompt + text for text in texts[part.start : part.stop] if isinstance(text, str) and len(text) <= PIECE
+        ]
+        if len(short) < len(part):
+            return [self._prepare_one(index, texts[index], prompt, truncate) for index in part]
+        found = (self.tokens.cutting if truncate else self.tokens.whole).encode_batch_fast(short)
+        return [self._fitting(index, each.ids) for index, each in zip(part, found, strict=True)]
 
-    def _fitting(
-        self, index: int, ids: Sequence[int], prompt: str, text: str | Sequence[int], truncate: bool
-    ) -> Prepared:
+    def _prepare_one(self, index: int, text: str | Sequence[int], prompt: str, truncate: bool) -> Prepared:
         limit = self.card.max_tokens
-        if len(ids) <= limit:
-            return Prepared(ids)
-        if not truncate:
-            raise TooLong(index, len(ids), limit)
-        if isinstance(text, str):
-            return Prepared(self.tokens.cut(prompt + text))
-        return Prepared([*ids[: limit - len(self.tokens.after)], *self.tokens.after])
+        if not isinstance(text, str):
+            ids = self.tokens.ids(index, text, prompt)
+            if truncate and len(ids) > limit:
+                ids = [*ids[: limit - len(self.tokens.after)], *self.tokens.after]
+            return self._fitting(index, ids)
+        if truncate:
+            # So many characters hold more tokens than the model takes, but for runs of nothing but spaces.
+            return self._fitting(index, self.tokens.cut(prompt + text[: max(PIECE, limit * 32)]))
+        if len(text) > PIECE:
+            count, all_of_it = self.tokens.count(prompt + text[:AT_ONCE]), len(text) <= AT_ONCE
+            if count > limit:
+                raise TooLong(index, count, limit, at_least=not all_of_it)
+            if not all_of_it:
+                raise BadInput(index, f"has more than {AT_ONCE:,} characters")
+        return self._fitting(index, self.tokens.full(prompt + text))
+
+    def _fitting(self, index: int, ids: Sequence[int]) -> Prepared:
+        """Raises TooLong, and BadVector for what holds no token at all."""
+        if len(ids) > self.card.max_tokens:
+            raise TooLong(index, len(ids), self.card.max_tokens)
+        if not ids:
+            raise BadVector(index, self.name)
+        return Prepared(ids)
 
     def lengths(self, inputs: Sequence[Prepared]) -> list[int]:
         return [len(each.ids) for each in inputs]
@@ -176,7 +194,7 @@ class RerankModel:
         limit = min(self._model.max_seq_length or 512, card.max_tokens or 1_000_000)
         self.card = replace(card, dimension=1, max_tokens=limit)
         self.dimension = 1
-        self.tokens = _Tokens(self._model.tokenizer, limit)
+        self.tokens = _Tokens(self._model.tokenizer, limit, self._model.config.vocab_size)
         self.tokens.cutting.enable_truncation(limit, strategy="only_second")
         self.bytes_per_token = 40 * self._model.config.hidden_size * (2 if self.device.type == "cuda" else 4)
 
@@ -236,8 +254,11 @@ def _features(inputs: Sequence[Prepared], tokens: _Tokens, device: torch.device)
 def _sentence_transformer(
     card: ModelCard, weights: Weights, dtype: torch.dtype, device: torch.device
 ) -> SentenceTransformer:
-    """The model as its folder describes it; where that says nothing of pooling, as its card does."""
-    options = {"dtype": dtype, "attn_implementation": "sdpa"}
+    """The model as its folder describes it; where that says nothing of pooling, as its card does.
+
+    transformers chooses torch's own attention (SDPA) for each model that can have it.
+    """
+    options = {"dtype": dtype}
     if (weights.folder / "modules.json").exists():
         model = SentenceTransformer(
             str(weights.folder), device=str(device), local_files_only=True, trust_remote_code=False,
