@@ -15,7 +15,7 @@ from gateway_project.lib.fields import Text
 from gateway_project.lib.moments import span
 from gateway_project.lib.pagination import ListOf, PageQuery, paginate
 
-router = Router(auth=api_auth, tags=["accounts"])
+router = Router(auth=api_auth, tags=["Accounts"])
 
 
 class AuditQuery(PageQuery):

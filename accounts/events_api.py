@@ -13,7 +13,7 @@ from accounts.models import Event
 from accounts.wording import words_of
 from gateway_project.lib.pagination import ListOf, PageQuery, paginate
 
-router = Router(auth=api_auth, tags=["accounts"])
+router = Router(auth=api_auth, tags=["Accounts"])
 
 
 class EventOut(Schema):

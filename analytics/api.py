@@ -26,7 +26,7 @@ from analytics.schemas import (
 from analytics.sums_sql import Question
 from gateway_project.lib.pagination import ListOf, paginate
 
-router = Router(auth=api_auth, tags=["analytics"])
+router = Router(auth=api_auth, tags=["Analytics"])
 
 CSV = {"responses": {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}}
 

@@ -53,11 +53,11 @@ TAGS = [
     {"name": "Gateway", "description": "Call models. Takes a gateway key."},
     {"name": "Embeddings", "description": "Vectors of texts, pictures and sounds. Takes a gateway key."},
     {"name": "Documents", "description": "Ingest documents and search in them. Takes a gateway key."},
-    {"name": "accounts", "description": "Users, tokens, workspaces and members; events, webhooks and the audit trail."},
-    {"name": "keys", "description": "Gateway keys and providers. Takes an access token."},
-    {"name": "libraries", "description": "Libraries and their documents. Takes an access token."},
-    {"name": "routing", "description": "Policies, models, and what a request would do. Takes an access token."},
-    {"name": "analytics", "description": "Requests, and sums over them. Takes an access token."},
+    {"name": "Accounts", "description": "Users, tokens, workspaces and members; events, webhooks and the audit trail."},
+    {"name": "Keys", "description": "Gateway keys and providers. Takes an access token."},
+    {"name": "Libraries", "description": "Libraries and their documents. Takes an access token."},
+    {"name": "Routing", "description": "Policies, models, and what a request would do. Takes an access token."},
+    {"name": "Analytics", "description": "Requests, and sums over them. Takes an access token."},
 ]
 
 

@@ -29,7 +29,7 @@ from keys.schemas import (
     show_provider,
 )
 
-router = Router(auth=api_auth, tags=["keys"])
+router = Router(auth=api_auth, tags=["Keys"])
 
 
 class Authenticated(HttpRequest):

@@ -33,7 +33,7 @@ from rag.schemas import (
 )
 from rag.services import Actor
 
-router = Router(auth=api_auth, tags=["libraries"])
+router = Router(auth=api_auth, tags=["Libraries"])
 
 
 class Authenticated(HttpRequest):

@@ -190,7 +190,9 @@ class SearchForm(ConsoleForm):
         required=True,
         attrs={**PLAIN, "type": "search", "class": "form-control"},
     )
-    library = forms.ChoiceField(required=False, label="In")
+    library = forms.ChoiceField(
+        required=False, label="In", error_messages={"invalid_choice": "There is no library %(value)s."}
+    )
     mode = forms.ChoiceField(choices=MODES, required=False, label="Search by")
     top_k = _number("Passages", least=1, most=MOST_RESULTS, usual=DEFAULT_TOP_K)
     filters = _json('JSON, such as <code>{"year": {"gte": 2020}}</code>.', rows=2)

@@ -17,7 +17,7 @@ from routing.cache.stats import PolicyStats, stats
 from routing.models import Policy
 from routing.policies import BUILT_IN
 
-router = Router(auth=api_auth, tags=["routing"])
+router = Router(auth=api_auth, tags=["Routing"])
 
 Name = Annotated[str, Field(min_length=1, max_length=420)]
 

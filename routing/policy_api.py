@@ -35,7 +35,7 @@ from routing.schemas import (
 from routing.services.model_settings import ModelChange
 from routing.targets import WorkspaceTargets, make_target
 
-router = Router(auth=api_auth, tags=["routing"])
+router = Router(auth=api_auth, tags=["Routing"])
 
 # Seconds that an answer about the snapshot waits for it to show what was changed through another process.
 PATIENCE = 1.0

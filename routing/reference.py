@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from routing import simple
-from routing.endpoints import Endpoint
+from routing.endpoints import CHAT, Endpoint
+from routing.grounding.wish import LONGEST_NAME, MOST_PASSAGES, PASSAGES
 from routing.idempotency.naming import LONGEST
 from routing.parse import CHOICES
 
@@ -31,6 +32,25 @@ IDEMPOTENCY_KEY = {
 }
 
 
+RAG = {
+    "type": "object",
+    "description": (
+        "Answer from a library's documents: the model is shown the passages that a search finds, and what the answer "
+        "quotes is in `choices[0].message.annotations`; in a stream, in one event before its end."
+    ),
+    "required": ["library"],
+    "properties": {
+        "library": {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "description": "Its name."},
+        "top_k": {"type": "integer", "minimum": 1, "maximum": MOST_PASSAGES, "default": PASSAGES},
+        "filters": {
+            "type": "object",
+            "description": 'Over the documents\' metadata, such as `{"year": {"gte": 2024}}`.',
+        },
+    },
+    "additionalProperties": False,
+}
+
+
 def described(endpoint: Endpoint, content: dict[str, Any], summary: str) -> dict[str, Any]:
     """What the OpenAPI document says of an endpoint in OpenAI's own shape, whose unknown members pass through."""
     properties = {
@@ -38,6 +58,7 @@ def described(endpoint: Endpoint, content: dict[str, Any], summary: str) -> dict
         endpoint.content: content,
         "stream": {"type": "boolean", "default": False},
         **{name: {"type": "string", "enum": list(choices)} for name, choices in CHOICES.items()},
+        **({"rag": RAG} if endpoint is CHAT else {}),
         "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
     }
     return taking(properties, ["model", endpoint.content], summary, others=True, asks=True)

@@ -42,7 +42,7 @@ class DaysFilter(ConsoleForm):
     def clean(self) -> None:
         since, until = self.cleaned_data.get("from"), self.cleaned_data.get("to")
         if since and until and until < since:
-            self.add_error("to", "To day: is before the first day.")
+            self.add_error("to", "Is before the first day.")
 
     @property
     def active(self) -> bool:

@@ -22,7 +22,7 @@ from keys.webhooks.schemas import (
     show_webhook,
 )
 
-router = Router(auth=api_auth, tags=["accounts"])
+router = Router(auth=api_auth, tags=["Accounts"])
 
 
 @router.get("", response=ListOf[WebhookOut], summary="List webhooks")

@@ -126,8 +126,12 @@ def retry(request: ConsoleRequest, id: str, document_id: str) -> HttpResponse:
 @console_view(Action.USE_LIBRARIES)
 def cancel(request: ConsoleRequest, id: str, document_id: str) -> HttpResponse:
     """Stop what is being made of one."""
-    document = services.cancel(Actor.of(request.caller), get_document(request, get_library(request, id), document_id))
-    said = "is cancelled" if document.cancelled else "was done already"
+    before = get_document(request, get_library(request, id), document_id)
+    document = services.cancel(Actor.of(request.caller), before)
+    if document.cancelled:
+        said = "is cancelled"
+    else:
+        said = "is left as it was" if before.status in queries.WAITING else "was done already"
     return say_and_go(request, f"{document.title} {said}.", document_page(document))
 
 

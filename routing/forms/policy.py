@@ -74,7 +74,7 @@ class PolicyForm(CacheFields):
     rag_library = forms.CharField(
         required=False,
         max_length=120,
-        label="Library that every request searches",
+        label="Library for all requests",
         help_text="Its name. Empty: only the one that a request's own <code>rag</code> names.",
         widget=forms.TextInput(attrs={**PLAIN, "placeholder": "none"}),
     )

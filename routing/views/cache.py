@@ -64,7 +64,7 @@ def _semantic(row: PolicyStats) -> dict[str, object]:
 
 
 def _percent(share: float | None) -> str:
-    return NOTHING if share is None else f"{100 * share:.3g} %"
+    return NOTHING if share is None else f"{100 * share:.3g}%"
 
 
 def _lasting(seconds: float) -> str:

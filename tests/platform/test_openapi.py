@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from routing.parse import GATEWAY_FIELDS
 from tests.api_client import ApiClient
 
 
@@ -129,3 +130,20 @@ def test_a_model_may_be_a_policy(document: dict[str, Any]) -> None:
     properties = body["content"]["application/json"]["schema"]["properties"]
     assert "`policy/<name>`" in properties["model"]["description"]
     assert properties["complexity"]["enum"] == ["simple", "moderate", "complex", "expert"]
+
+
+def test_every_operation_is_told_in_a_sentence_under_a_tag_that_is_explained(document: dict[str, Any]) -> None:
+    explained = {tag["name"] for tag in document["tags"]}
+    for path, method, operation in operations(document):
+        first, *rest = operation["summary"].split()
+        assert first[0].isupper(), (path, method)
+        # django-ninja makes a title of the function's name where nobody says it better.
+        assert not rest or not all(word.istitle() for word in rest), (path, method, operation["summary"])
+        assert set(operation["tags"]) <= explained, (path, method)
+
+
+def test_what_a_chat_may_ask_of_the_gateway_is_told(document: dict[str, Any]) -> None:
+    body = document["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["properties"].keys() >= GATEWAY_FIELDS
+    legacy = document["paths"]["/v1/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["properties"].keys() - legacy["properties"].keys() == {"messages", "rag"}

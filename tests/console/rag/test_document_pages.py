@@ -209,7 +209,9 @@ def test_title_and_metadata_can_be_set(browser: Browser, library: Library) -> No
 
 
 def test_retry_cancel_and_delete(browser: Browser, library: Library) -> None:
-    document = make_document(library, [], title="Moon", status=Status.FAILED, error="The worker ran out of memory.")
+    document = make_document(
+        library, [], title="Moon", status=Status.FAILED, error="The worker ran out of memory.", live_version=0
+    )
 
     page = browser.get("document", library.pk, document.pk)
     assert "The worker ran out of memory." in page
@@ -218,6 +220,16 @@ def test_retry_cancel_and_delete(browser: Browser, library: Library) -> None:
     assert "Delete Moon?" in browser.get("document-remove", library.pk, document.pk)
     assert "Moon is deleted" in browser.follow(browser.post("document-remove", library.pk, document.pk))
     assert not Document.objects.exists()
+
+
+def test_one_that_is_cut_again_is_left_as_it_was_when_that_is_cancelled(browser: Browser, library: Library) -> None:
+    document = make_document(library, ["one"], title="Moon", status=Status.QUEUED)
+
+    said = browser.follow(browser.post("document-cancel", library.pk, document.pk))
+    again = browser.follow(browser.post("document-cancel", library.pk, document.pk))
+
+    assert "Moon is left as it was" in said
+    assert "Moon was done already" in again
 
 
 def test_several_are_deleted_after_a_question(browser: Browser, library: Library) -> None:

@@ -66,6 +66,7 @@ def test_filters_hold_and_wrong_ones_are_refused_in_words(browser: Browser, libr
     unreadable = [f'{{"year": {value}}}' for value in (a_number, too_deep, "NaN", f'"{half}"')]
     for wrong in ('{"year": {"over": 1}}', "{", "7", *unreadable):
         assert "That search cannot be made" in browser.get("library-search", q="moon", filters=wrong)
+    assert "There is no library Attic." in browser.get("library-search", q="moon", library="Attic")
 
 
 def test_another_workspaces_documents_are_not_found(stranger: Caller, library: Library) -> None:

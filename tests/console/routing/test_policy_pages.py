@@ -16,7 +16,7 @@ def test_a_workspace_without_policies_sees_what_is_built_in(browser: Browser) ->
     page = browser.get("policies")
 
     assert "Balanced (built in) default" in page
-    assert "40 %" in page
+    assert "40%" in page
     assert "Balanced (built in)" in browser.get("policy-built-in")
 
 
