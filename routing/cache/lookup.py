@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Collection
-from dataclasses import dataclass, field
 
 import orjson
 from django.conf import settings
@@ -33,15 +32,6 @@ MISS, HIT = "miss", "hit"
 EXACT = "exact"
 # Ends that say nothing of what another one is told: its client left, or its own budgets had no room.
 NOBODY_ELSES = frozenset({499, BudgetExceeded.status})
-
-
-@dataclass(slots=True)
-class Found:
-    """An answer as the request wants it: JSON, or all events of a stream; and the target that made it."""
-
-    answer: KeptAnswer
-    target: Target
-    body: bytes = field(repr=False)
 
 
 class Cache:
@@ -77,36 +67,43 @@ class Cache:
         named = key_of(exchange, view)
         if named is None or exchange.caller is None:
             return None
-        exchange.cache_state = MISS
         key, strict = named
+        answer = self.memory.get(key)
+        if answer is not None:
+            given = self._given(exchange, view, answer, strict=strict)
+            if given is not None:
+                return given
+        exchange.cache_state = MISS
         search = exchange.search = Search(
             key, exchange.caller.workspace_id, exchange.policy.id, strict, time.monotonic(), view
         )
-        known = self.memory.get(key)
-        found = self._shown(exchange, view, known) if known is not None else None
-        if found is None and rules.may_wait(exchange):
+        if rules.may_wait(exchange):
             search.run = self.runs.lead(key)
             if search.run is None:
                 turn = await self._turn(exchange, search)
                 if isinstance(turn, Broadcast):
                     return self._tune_in(exchange, turn)
-                found = self._shown(exchange, view, turn)
-        if found is not None:
-            return self._give(exchange, found, HIT, EXACT)
+                if turn is not None:
+                    given = self._given(exchange, view, turn, strict=strict)
+                    if given is not None:
+                        return given
         asked: list[str] = []
         for layer in self.layers:
             if not layer.applies(exchange, search):
                 continue
             asked.append(layer.name)
-            found = self._shown(exchange, view, await layer.look(exchange, search))
-            if found is not None:
+            answer = await layer.look(exchange, search)
+            if answer is None:
+                continue
+            given = self._given(exchange, view, answer, strict=strict, state=layer.state, layer=layer.name)
+            if given is not None:
                 exact = layer.state == HIT
                 if exact:
                     # Another host's clock may be wrong.
-                    self._hold(search, found.answer, min(found.answer.expires_at - time.time(), self.seconds))
+                    self._hold(search, answer, min(answer.expires_at - time.time(), self.seconds))
                 if search.run is not None:
-                    self.runs.end(search.run, found.answer if exact else None)
-                return self._give(exchange, found, layer.state, layer.name)
+                    self.runs.end(search.run, answer if exact else None)
+                return given
         self._count("", asked)
         return None
 
@@ -129,30 +126,38 @@ class Cache:
         self._count(EXACT)
         return broadcast
 
-    def _shown(self, exchange: Exchange, view: WorkspaceTargets, answer: KeptAnswer | None) -> Found | None:
-        """`answer` as `exchange` wants it; None when it may not have it, or it cannot be given in that form."""
-        if answer is None or (answer.calls_tool and not rules.is_asked(exchange)):
+    def _given(
+        self,
+        exchange: Exchange,
+        view: WorkspaceTargets,
+        answer: KeptAnswer,
+        *,
+        strict: bool,
+        state: str = HIT,
+        layer: str = EXACT,
+    ) -> bytes | None:
+        """What `exchange` is answered with: `answer` as it was made the first time, but for what it costs.
+
+        None when it may not have that, or it cannot be given in the form that it wants.
+        """
+        if answer.calls_tool and not rules.is_asked(exchange):
             return None
         target = _target_of(answer, view)
-        if target is None or (exchange.search is not None and exchange.search.strict and not target.local):
+        if target is None or (strict and not target.local):
             return None
         try:
-            return Found(answer, target, _as_wanted(exchange, answer))
+            body = _as_wanted(exchange, answer)
         except reshape.ODD as error:
             why = error if isinstance(error, reshape.NotUnderstood) else type(error).__name__
             logger.warning("an answer of '%s' could not be given in another form: %s", answer.model, why)
             return None
-
-    def _give(self, exchange: Exchange, found: Found, state: str, layer: str) -> bytes:
-        """`exchange` is answered with what was found: as it was made the first time, but for what it costs."""
-        answer = found.answer
         exchange.cache_state, exchange.from_cache = state, True
-        exchange.target = found.target
+        exchange.target = target
         exchange.label = Label(answer.complexity, answer.score, answer.task, answer.usage.prompt)
         exchange.usage = answer.usage
         exchange.saved = answer.cost
         self._count(layer)
-        return found.body
+        return body
 
     def _count(self, found_in: str, asked: Collection[str] = ()) -> None:
         """Count a request that was answered by the layer of that name, or by none of those `asked`, and memory ("")."""
