@@ -116,13 +116,19 @@ def _beginning(
         [complexity, task],
     ]
     begun = orjson.dumps(material).removesuffix(b"]") + b","
-    return hashlib.blake2b(begun, digest_size=DIGEST_SIZE, key=vault.derived(b"routing.cache.keys"))
+    return hashlib.blake2b(begun, digest_size=DIGEST_SIZE, key=_secret())
+
+
+@functools.lru_cache(maxsize=1)
+def _secret() -> bytes:
+    return vault.derived(b"routing.cache.keys")
 
 
 def _forget(*, setting: str, **_: object) -> None:
     """Another ring is another key. It is changed by tests alone; to ask Django's settings each time is dear."""
     if setting == "ENCRYPTION_KEYS":
         _beginning.cache_clear()
+        _secret.cache_clear()
 
 
 setting_changed.connect(_forget)
