@@ -33,6 +33,7 @@ MORE_TRIES = 2
 BACKOFF = 0.25
 # A provider that asks for more patience than this many seconds is not waited for.
 LONGEST_WAIT = 10.0
+NEVER = float("inf")
 # Seconds that a client is told to wait at most where nobody could answer: others may be well before.
 LONGEST_TOLD = 60
 
@@ -72,19 +73,14 @@ class _Tour:
 
     def __init__(self, exchange: Exchange, decision: Decision) -> None:
         self.exchange = exchange
-        self.targets = decision.targets
-        self.named = decision.named
+        self.decision = decision
         self.timeouts = exchange.policy.timeouts
         self.deadline = time.monotonic() + self.timeouts.total
-        self.calls_left = len(self.targets) + MORE_TRIES
         self.last: UpstreamError | None = None
-        # By `Target.key`: tries so far, when it may be asked again, and which are asked no more.
-        self.tries: dict[tuple[str, str], int] = {}
+        # When those may be asked again that were asked, or passed by, by `Target.key`.
         self.ready_at: dict[tuple[str, str], float] = {}
-        self.spent: set[tuple[str, str]] = set()
         # Why those were passed by that were not asked at all.
         self.passed_by: dict[str, str] = {}
-        self.fallbacks = decision.fallbacks
         # Those that may cost more than a budget has left, each with why.
         self.too_dear: dict[str, str] = {}
 
@@ -94,16 +90,16 @@ class _Tour:
         Those whose breaker is open, or whose one probe is somebody else's, come after all others: a dead target is
         left at once when another one is there, and still asked when there is none.
         """
-        now = health.current.clock()
-        if self.calls_left <= 0 or now > self.deadline:
+        targets, fallbacks, now = self.decision.targets, self.decision.fallbacks, health.current.clock()
+        if len(self.exchange.attempts) >= len(targets) + MORE_TRIES or now > self.deadline:
             return None
         best: tuple[Target, float] | None = None
-        best_rank = (True, float("inf"))
-        for target in self.targets:
-            if target.key in self.spent or (target.key in self.fallbacks and self._is_barred):
+        best_rank = (True, NEVER)
+        for target in targets:
+            ready_at = self.ready_at.get(target.key, 0.0)
+            if ready_at == NEVER or (target.key in fallbacks and self._is_barred):
                 continue
             available = health.current.available(target.key, now)
-            ready_at = self.ready_at.get(target.key, 0.0)
             if available and not ready_at:
                 return target, 0.0
             rank = (not available, ready_at)
@@ -124,7 +120,7 @@ class _Tour:
     def asked(self, target: Target, flight: Flight) -> Coroutine[Any, Any, Answer]:
         """One call of `target`, or two where the policy lets a late answer be raced. Raises `UpstreamError`."""
         timeouts = self._patience(target, flight)
-        if self.exchange.policy.hedge and len(self.targets) > 1:
+        if self.exchange.policy.hedge and len(self.decision.targets) > 1:
             late_after = flight.state.p95(stream=self.exchange.stream)
             if late_after is not None:
                 first = Rival(target, flight, self._call(target, flight, timeouts))
@@ -134,25 +130,23 @@ class _Tour:
     @property
     def _is_barred(self) -> bool:
         """Whether the fallbacks are: they are for a model that fails, not for one that there is no budget for."""
-        return bool(self.too_dear) and not self.tries
+        return bool(self.too_dear) and not self.exchange.attempts
+
+    def _tries(self, target: Target) -> int:
+        """How often it was asked."""
+        return sum(attempt.target.key == target.key for attempt in self.exchange.attempts)
 
     async def _call(self, target: Target, flight: Flight, timeouts: Timeouts) -> Answer:
         hold = self.exchange.hold
         if hold is not None and not hold.covers_at_once(target):
             await self._cover(target, flight)
-        self.calls_left -= 1
-        tries = self.tries[target.key] = self.tries.get(target.key, 0) + 1
         try:
-            return await ask(self.exchange, target, flight, timeouts, named=self.named)
+            return await ask(self.exchange, target, flight, timeouts, named=self.decision.named)
         except UpstreamError as error:
             self.last = error
             if hold is not None and error.failure in faults.UNBILLED:
                 hold.uncover(target)
-            wait = _wait(error, tries)
-            if wait is None:
-                self.spent.add(target.key)
-            else:
-                self.ready_at[target.key] = time.monotonic() + wait
+            self.ready_at[target.key] = time.monotonic() + _wait(error, self._tries(target))
             raise
 
     async def _cover(self, target: Target, flight: Flight) -> None:
@@ -162,14 +156,14 @@ class _Tour:
         try:
             why = await self.exchange.hold.cover(target)
         except SpendingUnknown as error:
-            if not self.tries:
+            if not self.exchange.attempts:
                 raise
             why = error.message
         finally:
             if why:
                 flight.given_up()
         if why:
-            self.spent.add(target.key)
+            self.ready_at[target.key] = NEVER
             self.too_dear[target.id] = why
             self.exchange.passed_over.append(Attempt(target, time.time(), error=f"not asked: {why}"))
             raise UpstreamError(Failure.BUDGET, why)
@@ -177,8 +171,8 @@ class _Tour:
     def _rival(self, late: Target) -> Rival | None:
         """Who else may answer while `late` does not: one of the decision's, well, and not asked yet."""
         now = health.current.clock()
-        for target in self.targets:
-            if target.key == late.key or target.key in self.tries or target.key in self.spent:
+        for target in self.decision.targets:
+            if target.key == late.key or target.key in self.ready_at or self._tries(target):
                 continue
             if not health.current.available(target.key, now):
                 continue
@@ -188,12 +182,12 @@ class _Tour:
         return None
 
     def _is_final(self, error: UpstreamError) -> bool:
-        return faults.is_clients(error, named=self.named)
+        return faults.is_clients(error, named=self.decision.named)
 
     def _patience(self, target: Target, flight: Flight) -> Timeouts:
         """A trial finds out whether a target is back; while another one could answer, not at the client's expense."""
         if not flight.is_trial or not any(
-            other.key not in self.spent and other.key != target.key for other in self.targets
+            self.ready_at.get(other.key) != NEVER and other.key != target.key for other in self.decision.targets
         ):
             return self.timeouts
         patience = flight.state.patience(stream=self.exchange.stream)
@@ -206,16 +200,16 @@ class _Tour:
     def pass_by(self, target: Target) -> None:
         """`target` may not be asked, whatever comes."""
         state = health.current.state(target.key)
-        self.spent.add(target.key)
+        self.ready_at[target.key] = NEVER
         self.passed_by[target.id] = state.reason if state is not None else ""
 
 
-def _wait(error: UpstreamError, tries: int) -> float | None:
-    """Seconds until the same target may be asked again; None when it is not."""
+def _wait(error: UpstreamError, tries: int) -> float:
+    """Seconds until the same target may be asked again."""
     if tries >= TRIES or not faults.is_passing(error):
-        return None
+        return NEVER
     if error.retry_after is not None:
-        return error.retry_after if error.retry_after <= LONGEST_WAIT else None
+        return error.retry_after if error.retry_after <= LONGEST_WAIT else NEVER
     longest = BACKOFF * 2 ** (tries - 1)
     return random.uniform(longest / 2, longest)  # noqa: S311  (jitter, no secret)
 

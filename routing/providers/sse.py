@@ -31,6 +31,8 @@ _FIELD_START = re.compile(rb"\s*(data|event|id|retry)?:")
 
 def whole_events(buffered: bytes | bytearray) -> int:
     """How many leading bytes of `buffered` are whole events; what is after them has yet to be completed."""
+    if buffered.endswith(b"\n\n"):  # as nearly always
+        return len(buffered)
     end = buffered.rfind(b"\n\n")
     end = end + 2 if end >= 0 else 0
     if buffered.find(b"\r") >= 0:
@@ -78,10 +80,9 @@ def is_error(chunk: dict[str, Any]) -> bool:
 def error_event(block: bytes) -> int | None:
     """Where an event begins by which the upstream says that it failed; None when there is none."""
     # An upstream that failed says so and ends, so only the end is searched.
-    begin = max(0, len(block) - ERROR_TAIL)
-    if block.rfind(_ERROR, begin) < 0:  # searched for many times as fast as by an expression
+    if block.rfind(_ERROR, -ERROR_TAIL) < 0:  # searched for many times as fast as by an expression
         return None
-    for start, end in _events_with(_ERROR_OBJECT, block, begin):
+    for start, end in _events_with(_ERROR_OBJECT, block, max(0, len(block) - ERROR_TAIL)):
         chunk = json_of(block[start:end])
         if chunk is not None and is_error(chunk):
             return start
@@ -90,7 +91,9 @@ def error_event(block: bytes) -> int | None:
 
 def ends(block: bytes) -> bool:
     """Whether the block's last event is the stream's end."""
-    return block.endswith(DONE) or (block.find(b"[DONE]", -64) >= 0 and _DONE_LINE.search(block[-64:]) is not None)
+    if block.find(b"[DONE]", -64) < 0:
+        return False
+    return block.endswith(DONE) or _DONE_LINE.search(block[-64:]) is not None
 
 
 def has_usage(event: bytes) -> bool:
