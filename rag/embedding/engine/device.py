@@ -4,6 +4,7 @@ import ctypes
 import gc
 import logging
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 # Threads of our own press a little, too.
 CROWDED = 0.5
 MOST_LANES = 8
+# What CUDA, its libraries, MPS and the CPU's allocator say when there is no room.
+_NO_ROOM = ("out of memory", "alloc_failed", "can't allocate memory")
 
 
 @cache
@@ -56,7 +59,8 @@ def is_crowded() -> bool:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+    # macOS does not tell.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pressure() -> float:
@@ -82,7 +86,25 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(psutil.virtual_memory().available)
+    return min(int(psutil.virtual_memory().available), left_in_group())
+
+
+def left_in_group(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """What the control group that this process is in, such as a container's, leaves it; endless where none limits it.
+
+    `groups` is where the kernel shows them (version 2), `own` which one it is.
+    """
+    try:
+        group = groups / own.read_text().rpartition("::")[2].strip().lstrip("/")
+        limit = (group / "memory.max").read_text().strip()
+        if limit == "max":
+            return sys.maxsize
+        counted = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        # Of files that were read there are copies, which the kernel drops when it needs the room.
+        used = int((group / "memory.current").read_text()) - int(counted["inactive_file"])
+        return max(0, int(limit) - used)
+    except (OSError, ValueError, KeyError):
+        return sys.maxsize
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -90,7 +112,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    return isinstance(error, RuntimeError) and any(each in text for each in _NO_ROOM)
 
 
 def give_back(device: torch.device) -> None:
