@@ -164,7 +164,7 @@ class Cycle(RequestResponseCycle):
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _WITHOUT_BODY:
             self.chunked_encoding = True
             more += b"\r\ntransfer-encoding: chunked"
-        return b"%b%b%b\r\n\r\n" % (_STATUS[status], lines % values, more)
+        return b"".join((_STATUS[status], lines % values, more, b"\r\n\r\n"))
 
     def _frame(self, name: bytes, value: bytes) -> None:
         """Take in what a header says of the body's end and the connection's."""

@@ -4,7 +4,6 @@ What has an end here: a head that never ends, an answer that nobody reads.
 """
 
 import asyncio
-import functools
 import logging
 from typing import Any
 from urllib.parse import unquote
@@ -27,7 +26,6 @@ MAX_HEADERS = 500
 _NEVER = float("inf")
 
 
-@functools.lru_cache(maxsize=64)
 def _split(url: bytes) -> tuple[str, bytes, bytes]:
     """A request's target as its path, the path as it was sent, and its query. Raises `HttpParserError`."""
     parsed = httptools.parse_url(url)
@@ -70,11 +68,15 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._in_head:
-            self._head_bytes += len(data)
-        too_many = len(self.headers) > MAX_HEADERS
-        if (self._head_bytes > MAX_HEAD or too_many) and not self.transport.is_closing():
-            self._in_head, self._head_bytes, self.headers = False, 0, []
+        if self._in_head or len(self.headers) > MAX_HEADERS:
+            self._bound_head(len(data))
+
+    def _bound_head(self, more: int) -> None:
+        """Refuse a head that is too long, of which `more` bytes came now; or too many trailers."""
+        self._head_bytes += more
+        too_long = self._head_bytes > MAX_HEAD or len(self.headers) > MAX_HEADERS
+        if too_long and not self.transport.is_closing():
+            self._in_head, self.headers = False, []
             self.send_400_response("The head of the request is too long.")
 
     def on_message_begin(self) -> None:

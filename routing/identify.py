@@ -56,12 +56,11 @@ def identify(headers: dict[bytes, bytes], snapshot: Snapshot, *, scope: str) -> 
     if found is None:
         raise _refusal(secret, ready=ready)
     caller, secret_expires = found
-    now = time.time()
     if caller.revoked:
         raise InvalidApiKey("This gateway key was revoked.")
-    if caller.expires_at is not None and caller.expires_at <= now:
+    if caller.expires_at is not None and caller.expires_at <= time.time():
         raise InvalidApiKey("This gateway key has expired.")
-    if secret_expires is not None and secret_expires <= now:
+    if secret_expires is not None and secret_expires <= time.time():
         raise InvalidApiKey("This gateway key was rotated; its old secret has expired.")
     if scope not in caller.scopes:
         raise PermissionDenied(f"This gateway key may not do this: it lacks the scope '{scope}'.")
