@@ -157,6 +157,7 @@ def test_calls_go_on_while_models_come_and_go(engine: Engine) -> None:
 
 def test_a_model_that_does_not_fit_lets_others_go_first(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     embedded(engine, ["paris"])
+    eventually(lambda: not engine._runs(engine.memory.loaded()["text"].model))
     free = [0]
     monkeypatch.setattr("rag.embedding.engine.device.free_bytes", lambda device: free[0])
     monkeypatch.setattr("rag.embedding.engine.device.give_back", lambda device: free.__setitem__(0, 10**12))
