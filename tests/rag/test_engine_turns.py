@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from rag.embedding.engine import Engine, runner
+from rag.embedding.engine import Engine, device, runner
 from rag.embedding.errors import EmbeddingError, ModelUnavailable, Overloaded
 from tests.rag.engines import embedded, eventually, model_of
 
@@ -147,8 +147,9 @@ class Held:
 
 
 @pytest.fixture
-def held(engine: Engine) -> Held:
-    """The text model, which is at work on one text."""
+def held(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Held:
+    """The text model, which is at work on one text, in the only lane: all that comes meanwhile waits."""
+    monkeypatch.setattr(device, "lanes", lambda: 1)
     model = model_of(engine)
     made = model.run = Held(model.run)
     engine.embed(["paris"])
