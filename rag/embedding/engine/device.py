@@ -37,6 +37,8 @@ def current() -> torch.device:
         # Sums stay in 32 bits; what is multiplied has 10 bits of mantissa where a model runs in float32.
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
+        # Convolutions are of pictures and spectrograms, whose sizes a model fixes.
+        torch.backends.cudnn.benchmark = True
     return torch.device(name)
 
 
