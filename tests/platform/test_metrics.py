@@ -1,6 +1,5 @@
 """Who may read the metrics, and what they say."""
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -52,7 +51,7 @@ def test_it_is_read_and_not_written() -> None:
 def test_a_model_that_no_price_map_knows_is_no_label() -> None:
     metrics.request(
         endpoint="/v1/completions", kind="vllm", model="invented-by-a-client", known_model=False, status=200,
-        seconds=0.2, cost=Decimal(0),
+        seconds=0.2, cost=0.0,
     )  # fmt: skip
     text = Client(REMOTE_ADDR="127.0.0.1").get("/metrics").text
     assert 'endpoint="/v1/completions",kind="vllm",model="other",status="200"' in text
