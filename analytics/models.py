@@ -6,8 +6,8 @@ from django.db import models
 
 from accounts.models import Workspace
 
-# What one request may cost, in USD; its column holds as much.
-MAX_USD = 10**12 - 1
+# What one request costs less than, in USD: its column holds no more.
+MOST_USD = 10**12
 
 
 class UsageRecord(models.Model):
@@ -86,7 +86,7 @@ class UsageRecord(models.Model):
             # In a sum, one amount that is no number ("NaN" is the greatest to Postgres) leaves nothing to be told.
             models.CheckConstraint(
                 name="usage_is_money",
-                condition=models.Q(cost_usd__range=(0, MAX_USD), saved_usd__range=(0, MAX_USD)),
+                condition=models.Q(cost_usd__gte=0, cost_usd__lt=MOST_USD, saved_usd__gte=0, saved_usd__lt=MOST_USD),
             )
         ]
 
