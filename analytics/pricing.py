@@ -23,11 +23,11 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from pathlib import Path
 from typing import Any
 
+from analytics.amounts import as_text
 from analytics.offpeak import OffPeak
 from analytics.usage import Usage
 
 ZERO = Decimal(0)
-PICO_PER_USD = 10**12
 # Holds every amount and rate as it is, whatever the thread's own context.
 _WIDE = Context(prec=50)
 
@@ -254,20 +254,6 @@ def capabilities(kind_id: str, model: str) -> frozenset[str] | None:
     entry = _entry(kind_id, model)
     found: frozenset[str] | None = entry.get(_CAN) if entry else None
     return found
-
-
-def as_text(usd: Decimal) -> str:
-    """`usd` as the API writes money: no exponent, no trailing zeros ("0.003375", "0")."""
-    text = f"{usd:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def pico_text(pico: int) -> str:
-    """Picodollars, not negative, as USD with 12 places ("0.003375000000"); "0" for nothing."""
-    if not pico:
-        return "0"
-    digits = str(pico).zfill(13)
-    return f"{digits[:-12]}.{digits[-12:]}"
 
 
 def _entry(kind_id: str, model: str) -> dict[str, Any] | None:

@@ -14,12 +14,12 @@ from django.views.decorators.http import require_safe
 from accounts.access import Action, Caller
 from accounts.web import ConsoleRequest, console_view
 from analytics import charts, content, queries, sums
+from analytics.amounts import as_text
 from analytics.export import csv_response
 from analytics.forms import CUSTOM, GROUPS, AnalyticsFilter, RequestFilter
 from analytics.models import UsageRecord
 from analytics.params import MAX_EXPORT
 from analytics.period import BY_HOUR, PRESETS
-from analytics.pricing import as_text
 from analytics.sums_sql import Question
 from gateway_project.lib import format as text
 from gateway_project.lib.days import DAY

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from analytics import pricing
+from analytics.amounts import as_text
 from keys.kinds import Kind
 from keys.probe import ListedModel
 from keys.queries import ProviderFacts
@@ -176,7 +177,7 @@ def described(target: "Target") -> dict[str, Any]:
 
 
 def _per_mtok(price: pricing.Price, rate: Decimal) -> str | None:
-    return pricing.as_text(rate.scaleb(MEGA)) if price.known else None
+    return as_text(rate.scaleb(MEGA)) if price.known else None
 
 
 def chats(kind: Kind, model: str) -> bool:

@@ -8,7 +8,7 @@ import orjson
 from django.conf import settings
 
 from accounts.models import User
-from analytics.pricing import as_text
+from analytics.amounts import as_text
 from gateway_project.lib.errors import ApiError
 from gateway_project.lib.throttle import Throttle
 from routing import sticky

@@ -7,7 +7,7 @@ targets. Explain and the request run it alike; `decide` adds the refusal when no
 from collections.abc import Callable
 from decimal import Decimal
 
-from analytics.pricing import as_text
+from analytics.amounts import as_text
 from routing.decision import Candidate, Decision
 from routing.exchange import Exchange
 from routing.filters import Exclusion, Why

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analytics import ledger, metrics, pricing
+from analytics.amounts import PICO_PER_USD, pico_text
 from analytics.usage import Usage
 from keys.limits import pico
 from routing import cache, signals
@@ -42,7 +43,7 @@ def settle(exchange: Exchange) -> None:
         for attempt in exchange.attempts:
             if attempt.cost:
                 cost += pico(attempt.cost)
-        exchange.cost = pricing.pico_text(cost)
+        exchange.cost = pico_text(cost)
     if exchange.permit is not None:
         exchange.permit.settle(0 if from_cache else used(exchange))
     if exchange.hold is not None:
@@ -58,7 +59,7 @@ def settle(exchange: Exchange) -> None:
         known_model=target is not None and _of(target).in_map,
         status=exchange.status,
         seconds=now - exchange.started,
-        cost=cost / pricing.PICO_PER_USD,
+        cost=cost / PICO_PER_USD,
     )
 
 
@@ -108,7 +109,7 @@ def _record(exchange: Exchange, caller: Caller, price: dict[str, Any] | None, no
         if usage.estimated:
             record["usage_estimated"] = True
     if exchange.saved:
-        record["saved_usd"] = pricing.pico_text(exchange.saved)
+        record["saved_usd"] = pico_text(exchange.saved)
     if exchange.first_byte is not None:
         record["ttft_ms"] = round((exchange.first_byte - exchange.started) * 1000)
     if exchange.wishes.metadata:

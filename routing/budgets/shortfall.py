@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from analytics.pricing import as_text
+from analytics.amounts import as_text
 from gateway_project.lib.errors import BudgetExceeded
 from routing.budgets.book import Shortfall
 

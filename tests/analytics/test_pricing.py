@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics import pricing
+from analytics import amounts, pricing
 from analytics.pricing import Price, cost, price_for, record
 from analytics.usage import MAX_TOKENS, Usage
 
@@ -191,7 +191,7 @@ def test_the_ledger_keeps_the_rates_that_were_used() -> None:
     ("usd", "text"), [("0", "0"), ("0.003375000000", "0.003375"), ("1E-12", "0.000000000001"), ("20", "20")]
 )
 def test_money_is_written_without_exponent_and_trailing_zeros(usd: str, text: str) -> None:
-    assert pricing.as_text(Decimal(usd)) == text
+    assert amounts.as_text(Decimal(usd)) == text
 
 
 def test_what_a_model_does_is_known_with_its_price() -> None:
@@ -237,6 +237,6 @@ def test_half_a_picodollar_goes_to_the_even_one(rate: str, expected: int) -> Non
 
 @given(st.integers(0, 10**24))
 def test_picodollars_are_written_with_all_their_places(pico: int) -> None:
-    written = pricing.pico_text(pico)
+    written = amounts.pico_text(pico)
     assert Decimal(written).scaleb(12, Context(prec=50)) == pico
     assert written == ("0" if pico == 0 else f"{Decimal(pico).scaleb(-12, Context(prec=50)):f}")

@@ -1,4 +1,4 @@
-"""The embedding worker of this application's tests."""
+"""The embedding worker of this application's tests, and who acts in them."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.conf import settings
 
+from accounts.access import Caller
+from rag import services
+from rag.models import Library
+from rag.services import Actor
 from tests.rag.embedder import EmbedderProcess
 
 if TYPE_CHECKING:
@@ -33,6 +37,17 @@ def embedder(_embedder_process: EmbedderProcess) -> EmbedderProcess:
 def no_worker(settings: Any, tmp_path: Path) -> None:
     """Nobody serves models, whatever runs beside this test."""
     settings.EMBED_SOCKET = str(tmp_path / "nobody.sock")
+
+
+@pytest.fixture
+def actor(owner: Caller) -> Actor:
+    return Actor.of(owner)
+
+
+@pytest.fixture
+def library(actor: Actor) -> Library:
+    """The workspace's first one."""
+    return services.default_library(actor.workspace_id)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import threading
 
 import pytest
 
-from accounts.access import Caller
 from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound, RequestTooLarge
 from rag import services, storage
 from rag.ingest import claims, parsing, rounds, spaces
@@ -20,11 +19,6 @@ STORY = "\n\n".join(
     f"He wrote their names in a book, which his daughter read to him by the fire."
     for part in range(1, 13)
 )
-
-
-@pytest.fixture
-def actor(owner: Caller) -> Actor:
-    return Actor.of(owner)
 
 
 @pytest.fixture

@@ -24,11 +24,6 @@ class Death(BaseException):
 
 
 @pytest.fixture
-def actor(owner: Caller) -> Actor:
-    return Actor.of(owner)
-
-
-@pytest.fixture
 def document(actor: Actor) -> Document:
     library = services.create_library(actor, {"name": "stories", "chunk_tokens": 48, "overlap": 0})
     return services.upload(actor, library, name="story.txt", content=io.BytesIO(STORY.encode()))[0]

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from accounts.access import Caller
 from accounts.models import Workspace
 from gateway_project.lib.errors import RequestTooLarge
 from rag import services, storage
@@ -14,16 +13,6 @@ from rag.models import Library
 from rag.services import Actor
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def actor(owner: Caller) -> Actor:
-    return Actor.of(owner)
-
-
-@pytest.fixture
-def library(actor: Actor) -> Library:
-    return services.default_library(actor.workspace_id)
 
 
 def test_a_workspace_that_is_full_takes_nothing_more_until_something_is_deleted(

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from accounts.access import Caller
 from gateway_project.lib.errors import InvalidRequest, RequestTooLarge
 from rag import services, storage
 from rag.ingest import fetch, sweep
@@ -18,16 +17,6 @@ from rag.naming import name_of
 from rag.services import Actor
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def actor(owner: Caller) -> Actor:
-    return Actor.of(owner)
-
-
-@pytest.fixture
-def library(actor: Actor) -> Library:
-    return services.default_library(actor.workspace_id)
 
 
 class Page(BaseHTTPRequestHandler):

@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import Workspace
 from analytics import bills, reconcile
+from analytics.amounts import as_text
 from analytics.management.commands.rebuild_rollups import day
-from analytics.pricing import as_text
 from analytics.reconcile import Difference
 
 # Lines that are shown; what is beyond is counted.
