@@ -18,6 +18,8 @@ from bench.soak_traffic import BUDGET_USD, LIMIT, WINDOW, Answer, Traffic
 PATIENCE = 30.0
 # Seconds after a killed process in which its clients may notice.
 FELT = 3.0
+# What the ledger's estimates may differ from the provider's own count, in sum, as a share of it.
+CLOSE = 0.05
 
 _ROWS = """
 SELECT id::text, status, prompt_tokens, cached_tokens, completion_tokens, usage_estimated, cost_usd, cache, model,
@@ -59,7 +61,9 @@ def report(gateway: Gateway, upstream: str, traffic: Traffic) -> list[str]:
         for number, usages in httpx.get(f"{upstream}/_told", trust_env=False, timeout=60).json().items()
     }
     flaws = _unserved(traffic) + _missing(answers, rows)
-    flaws += _wrong_usage(answers, rows, told)
+    flaws += _wrong_usage([answer for answer in answers if answer.kind != "untold"], rows, told)
+    untold = httpx.get(f"{upstream}/_untold", trust_env=False, timeout=60).json()
+    flaws += _wrong_estimates(answers, rows, {int(number): usage for number, usage in untold.items()})
     flaws += _limits(traffic, rows)
     flaws += _rollups(gateway, traffic, rows)
     counted = Counter(answer.kind for answer in traffic.answers)
@@ -144,6 +148,29 @@ def _wrong_usage(answers: list[Answer], rows: dict[str, Row], told: dict[int, li
             wrong.append(f"{row.id}: cost {row.cost}, should be {cost} and {row.too_late} for late attempts")
     print("records of answers: " + ", ".join(f"{count:,} {what}" for what, count in counted.items()))
     return wrong[:5] + ([f"… and {len(wrong) - 5} more"] if len(wrong) > 5 else [])
+
+
+def _wrong_estimates(answers: list[Answer], rows: dict[str, Row], untold: dict[int, list[int]]) -> list[str]:
+    """What the provider never told is flagged as estimated, and comes to what it counted for itself, nearly."""
+    compared = [
+        (row, untold[answer.number])
+        for answer in answers
+        if answer.kind == "untold" and (row := rows.get(answer.request_id)) and answer.number in untold
+        if row.status == 200 or row.completion
+    ]
+    flaws = [f"{row.id}: nobody told what it used, and it is not flagged" for row, _ in compared if not row.estimated][
+        :5
+    ]
+    prompts = sum(row.prompt for row, _ in compared), sum(prompt for _, (prompt, _) in compared)
+    answered = sum(row.completion for row, _ in compared), sum(completion for _, (_, completion) in compared)
+    for what, (ours, theirs) in {"prompts": prompts, "answers": answered}.items():
+        apart = abs(ours - theirs) / max(1, theirs)
+        print(
+            f"{len(compared):,} untold {what}: estimated {ours:,} tokens, the provider counted {theirs:,} ({apart:.1%})"
+        )
+        if apart > CLOSE:
+            flaws.append(f"the estimates of {what} are {apart:.1%} from what the provider counted")
+    return flaws
 
 
 def _limits(traffic: Traffic, rows: dict[str, Row]) -> list[str]:

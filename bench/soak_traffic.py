@@ -10,6 +10,8 @@ from typing import Any
 
 import aiohttp
 
+from bench.soak_texts import TEXTS, WITHOUT_USAGE
+
 CLIENTS = 16
 # Seconds that a client rests between two requests, at most.
 REST = 0.3
@@ -122,6 +124,14 @@ class Traffic:
         for _ in range(2):
             await self._ask(http, kind, number=number, headers={"idempotency-key": f"soak-{number}"})
 
+    async def untold(self, http: aiohttp.ClientSession, kind: str) -> None:
+        """A stream without usage, which its client reads to the end or leaves: the gateway has to count for itself."""
+        number = next(self._numbers)
+        asked = f"{self._chance.choice(TEXTS)}\n\nAnswer #{number} {WITHOUT_USAGE}"
+        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": asked}]
+        leaves = self._chance.random() < 0.5
+        await self._ask(http, kind, number=number, messages=messages, stream=True, leave=leaves)
+
     async def unknown(self, http: aiohttp.ClientSession, kind: str) -> None:
         await self._ask(http, kind, model="no-such-model", expect=404)
 
@@ -167,10 +177,11 @@ class Traffic:
 Ask = Callable[[Traffic, aiohttp.ClientSession, str], Awaitable[None]]
 # By name: how often of a hundred, and what.
 KINDS: dict[str, tuple[int, Ask]] = {
-    "whole": (30, Traffic.whole),
-    "streamed": (22, Traffic.streamed),
+    "whole": (27, Traffic.whole),
+    "streamed": (19, Traffic.streamed),
     "auto": (10, Traffic.automatic),
     "given up": (8, Traffic.given_up),
+    "untold": (6, Traffic.untold),
     "repeated": (12, Traffic.repeated),
     "retried": (4, Traffic.retried),
     "unknown model": (3, Traffic.unknown),

@@ -1,11 +1,12 @@
 """The soak's provider: it says what each request used, fails as it is told, and keeps count of what it said.
 
 `python -m bench.soak_upstream PORT` serves until it is stopped. A request's number stands in its last message as
-`#123`; `GET /_told` answers, by number, the usages that were handed to the gateway whole. `POST /_mode` sets the share
-of requests that fail, hang and break off.
+`#123`; `GET /_told` answers, by number, the usages that were handed to the gateway whole, and `GET /_untold` what those
+used that were to come without usage. `POST /_mode` sets the share of requests that fail, hang and break off.
 """
 
 import asyncio
+import json
 import random
 import re
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import uvloop
 
+from bench.soak_texts import TEXTS, WITHOUT_USAGE, Tokens
 from tests.upstream import openai_wire
 from tests.upstream.answer import Answer
 from tests.upstream.behaviour import Behaviour
@@ -37,6 +39,9 @@ class Server:
     def __init__(self, models: list[str]) -> None:
         self.models = models
         self.told: dict[int, list[Told]] = {}
+        # Tokens of the prompt, and of as much of the answer as was sent.
+        self.untold: dict[int, tuple[int, int]] = {}
+        self.tokens = Tokens()
         self.mode = {"fail": 0.0, "hang": 0.0, "break": 0.0}
         self.chance = random.Random(5)
 
@@ -47,7 +52,8 @@ class Server:
             return
         found = NUMBER.findall(request.body)
         number, body = int(found[-1]) if found else -1, request.json()
-        behaviour, usage = self.behaviour()
+        told = WITHOUT_USAGE.encode() not in request.body
+        behaviour, usage = self.behaviour(told=told)
         if behaviour.status >= 400:
             await play(openai_wire.error(behaviour.status), behaviour, connection, _record())
             return
@@ -61,15 +67,23 @@ class Server:
             await play(answer, behaviour, connection, record)
             whole = not (events and behaviour.drop)
         finally:
-            if whole or (events and record.chunks_sent > said_with):
+            if not told:
+                self.untold[number] = self.produced(body, events[: record.chunks_sent])
+            elif whole or (events and record.chunks_sent > said_with):
                 self.told.setdefault(number, []).append(usage)
 
-    def behaviour(self) -> tuple[Behaviour, Told]:
-        """What the next request gets, and what it will be told that it used."""
+    def produced(self, body: dict[str, Any], sent: list[bytes]) -> tuple[int, int]:
+        """What a stream came to that is not told of: tokens of its prompt, and of what was sent."""
+        deltas = [json.loads(event[6:])["choices"][0]["delta"] for event in sent if event.startswith(b"data: {")]
+        written = "".join(delta.get("content") or "" for delta in deltas)
+        return self.tokens.of_chat(body["messages"]), self.tokens.of(written)
+
+    def behaviour(self, *, told: bool) -> tuple[Behaviour, Told]:
+        """What the next request gets, and what it used, of which it is `told` or not."""
         fail, hang, broken = (self.chance.random() < self.mode[name] for name in ("fail", "hang", "break"))
         prompt, completion = self.chance.randint(*PROMPT), self.chance.randint(*COMPLETION)
         cached = self.chance.randint(0, prompt // 2)
-        told = {
+        usage = {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
@@ -81,19 +95,23 @@ class Server:
             delay=HANG if hang else 0.0,
             interval=0.01,
             chunks=self.chance.randint(1, 20),
-            usage_object=told,
+            usage_object=usage,
+            usage="asked" if told else "never",
+            text="" if told else self.chance.choice(TEXTS),
             drop="after_chunks" if broken else "",
             drop_after=2,
         )
         return behaviour, (prompt, cached, completion)
 
     def steer(self, request: Request) -> Answer:
-        """`POST /_mode`, `GET /_told`, and the list of models."""
+        """`POST /_mode`, `GET /_told`, `GET /_untold`, and the list of models."""
         if request.path == "/_mode":
             self.mode |= request.json()
             return Answer.json(self.mode)
         if request.path == "/_told":
             return Answer.json({str(number): usages for number, usages in self.told.items()})
+        if request.path == "/_untold":
+            return Answer.json({str(number): usage for number, usage in self.untold.items()})
         return openai_wire.models(self.models)
 
 

@@ -43,8 +43,9 @@ def _told(exchange: Exchange) -> bool:
 
 def estimated(exchange: Exchange, text: str, *, scale: float = 1.0) -> Usage:
     """The usage counted here, flagged so: the request's own tokens, and those of `text` times `scale`."""
-    prompt = tokens.estimate_request(exchange.body, exchange.endpoint.content) if exchange.body else 0
-    completion = round(tokens.count(text, exchange.target.model if exchange.target else "") * scale)
+    model = exchange.target.model if exchange.target else ""
+    prompt = tokens.estimate_request(exchange.body, exchange.endpoint.content, model) if exchange.body else 0
+    completion = round(tokens.count(text, model) * scale)
     # Another tokenizer may count more than the model, which wrote no more than it was allowed to.
     most = longest_answer(exchange.body)
     return Usage(prompt=prompt, completion=completion if most is None else min(completion, most), estimated=True)

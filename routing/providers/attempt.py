@@ -95,7 +95,8 @@ async def ask(exchange: Exchange, target: Target, flight: Flight, timeouts: Time
 def bill(exchange: Exchange, attempt: Attempt, usage: Usage | None = None) -> None:
     """Price an attempt whose answer was not taken: by `usage`, if it can be, else by the prompt, which it was sent."""
     if usage is None or not is_possible(exchange.body, attempt.target, usage):
-        usage = Usage(prompt=tokens.estimate_request(exchange.body, exchange.endpoint.content), estimated=True)
+        prompt = tokens.estimate_request(exchange.body, exchange.endpoint.content, attempt.target.model)
+        usage = Usage(prompt=prompt, estimated=True)
     attempt.usage, attempt.cost = usage, pricing.cost(attempt.target.facts.price, usage)
 
 

@@ -41,6 +41,20 @@ def test_an_estimate_of_what_the_provider_told_is_a_flaw(monkeypatch: pytest.Mon
     assert len(flaws(whole=True, cost=Decimal("20.000000000001"))) == 1
 
 
+def test_estimates_far_from_what_the_provider_counted_are_a_flaw() -> None:
+    answer = soak_traffic.Answer(1, "untold", 0.0, "id", 200, False)
+    row = soak_sums.Row("id", 200, 100, 0, 50, True, Decimal(20), "miss", "m", "key", Decimal(0))
+
+    def flaws(prompt: int, completion: int, *, estimated: bool = True) -> list[str]:
+        rows = {"id": dataclasses.replace(row, estimated=estimated)}
+        return soak_sums._wrong_estimates([answer], rows, {1: [prompt, completion]})
+
+    assert flaws(104, 48) == []
+    assert len(flaws(110, 48)) == 1
+    assert len(flaws(104, 40)) == 1
+    assert len(flaws(100, 50, estimated=False)) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_thousands_of_mixed_requests_cost_what_the_provider_said(
