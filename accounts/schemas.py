@@ -54,7 +54,8 @@ class WorkspaceChange(LimitFields):
         False, description="Keep prompts and answers, encrypted. Turned off, what was kept is deleted within the hour."
     )
     content_retention_days: Annotated[StrictInt, Field(ge=1, le=3650)] = Field(
-        30, description="Days after which a prompt and its answer are deleted."
+        30,
+        description="Days after which a prompt and its answer are deleted; the oldest before, where they are too many.",
     )
 
 

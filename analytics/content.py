@@ -2,7 +2,8 @@
 
 Ciphertext is made and opened by functions of the vault's that `routing` hands in, since `analytics` does not import
 `keys`. A content has a line of its own in the spool, behind its request's record, a table of its own, and its
-workspace's own retention. Reading obeys that to the second; the rows go with the next round of `analytics.tasks`.
+workspace's own retention. Reading obeys that to the second; the rows go with the next round of `analytics.tasks`, and
+the oldest of them before their time where a workspace has more than `MAX_WORKSPACE_BYTES`.
 One that was made from documents quotes them, and goes with the first of them that is deleted.
 """
 
@@ -60,6 +61,24 @@ _EXPIRED = sql.SQL(
            OR content.created_at < now() - workspace.content_retention_days * interval '1 day'
         LIMIT %s
     )
+    """
+).format(table=_TABLE)
+_TOO_MANY = sql.SQL(
+    "SELECT workspace_id FROM {table} GROUP BY workspace_id HAVING sum(octet_length(sealed)) > %s"
+).format(table=_TABLE)
+# The newest that has no room, with what came after it: it goes, and all that is older.
+_NO_ROOM_SINCE = sql.SQL(
+    """
+    SELECT max(created_at) FROM (
+        SELECT created_at, sum(octet_length(sealed)) OVER (ORDER BY created_at DESC, id DESC) AS size
+        FROM {table} WHERE workspace_id = %s
+    ) AS sized
+    WHERE size > %s
+    """
+).format(table=_TABLE)
+_OLDER = sql.SQL(
+    """
+    DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE workspace_id = %s AND created_at <= %s LIMIT %s)
     """
 ).format(table=_TABLE)
 _QUOTING = sql.SQL("DELETE FROM {table} WHERE workspace_id = %s AND documents IS NOT NULL AND NOT {all_there}").format(
@@ -186,9 +205,24 @@ def delete_quoting(connection: "psycopg.Connection[Any]", workspace_id: UUID, do
 
 def delete_expired(connection: "psycopg.Connection[Any]") -> int:
     """Delete what its workspace keeps no more; how many. `connection` is in autocommit mode."""
+    return _delete(connection, _EXPIRED)
+
+
+def delete_beyond(connection: "psycopg.Connection[Any]", size: int) -> int:
+    """Delete the oldest of each workspace that keeps more than `size` bytes; how many. In autocommit mode."""
+    deleted = 0
+    for (workspace_id,) in connection.execute(_TOO_MANY, [size]).fetchall():
+        (since,) = connection.execute(_NO_ROOM_SINCE, [workspace_id, size]).fetchone() or (None,)
+        if since is not None:
+            deleted += _delete(connection, _OLDER, workspace_id, since)
+    return deleted
+
+
+def _delete(connection: "psycopg.Connection[Any]", statement: sql.Composed, *values: Any) -> int:
+    """Run a statement that deletes `BATCH` rows, until there are no more; how many there were."""
     total = 0
     while True:
-        deleted = connection.execute(_EXPIRED, [BATCH]).rowcount
+        deleted = connection.execute(statement, [*values, BATCH]).rowcount
         total += deleted
         if deleted < BATCH:
             return total

@@ -29,6 +29,8 @@ def keep() -> None:
         make_ahead(connection)
         drop_expired(connection, datetime.now(UTC).date())
         content.delete_expired(connection)
+        if settings.MAX_WORKSPACE_BYTES:
+            content.delete_beyond(connection, settings.MAX_WORKSPACE_BYTES)
         # Postgres by itself looks at each month, never at the table that they are parts of.
         connection.execute(f"ANALYZE {partitions.TABLE}")
 

@@ -110,5 +110,8 @@ class Collector:
 
 
 def _spans(page: Page, today: int) -> set[Span]:
-    """The periods whose sums are reckoned with here, and the one that holds now, which may be so elsewhere."""
-    return {*page.spent, span_of(page.scope.period, today)}
+    """The periods whose sums are reckoned with here, and the one that holds now, which may be so elsewhere.
+
+    Tomorrow's, too: so a budget renews itself also while Postgres is away.
+    """
+    return {*page.spent, span_of(page.scope.period, today), span_of(page.scope.period, today + 1)}

@@ -232,6 +232,19 @@ def test_turned_off_it_is_not_read_and_deleted(
     assert not RequestContent.objects.exists()
 
 
+def test_the_oldest_go_where_a_workspace_keeps_too_much(
+    keeping: Workspace, key: GatewayKey, stranger: Caller, connection: "psycopg.Connection[Any]", monkeypatch: Any
+) -> None:
+    others = entered(GatewayKey.objects.create(workspace=stranger.workspace, name="theirs"))
+    now = timezone.now()
+    kept = [entered(key, created_at=now - timedelta(minutes=minutes)).pk for minutes in range(5)]
+    size = len(RequestContent.objects.get(pk=kept[0]).sealed)
+    monkeypatch.setattr(content, "BATCH", 2)
+    assert content.delete_beyond(connection, 5 * size + 50) == 0
+    assert content.delete_beyond(connection, 2 * size + 50) == 3
+    assert set(RequestContent.objects.values_list("pk", flat=True)) == {others.pk, *kept[:2]}
+
+
 def test_a_new_encryption_key_reads_and_renews_it(
     api: ApiClient, keeping: Workspace, key: GatewayKey, settings: Any
 ) -> None:
