@@ -1,5 +1,6 @@
 """The engine under many calls: who runs with whom and when, what is bounded, and who is no longer worked for."""
 
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -205,6 +206,27 @@ def test_an_input_that_breaks_the_model_fails_alone(engine: Engine, held: Held) 
     with pytest.raises(ModelUnavailable, match="IndexError"):
         calls[1].result.result(10)
     assert held.sizes == [1, 3, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("message", "ends"), [("CUDA error: device-side assert triggered", True), ("CUDA error: out of memory", False)]
+)
+def test_a_process_that_lost_its_device_ends(engine: Engine, message: str, *, ends: bool) -> None:
+    """As what runs it starts another one, which has a device."""
+    told: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+
+    def lost(_: Sequence[Any]) -> torch.Tensor:
+        raise torch.AcceleratorError(message)
+
+    model_of(engine).run = lost
+    try:
+        with pytest.raises(ModelUnavailable):
+            embedded(engine, ["paris"])
+        time.sleep(0)  # Python hears of a signal between two steps
+        assert bool(told) is ends
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_what_cannot_be_handed_over_does_not_end_the_thread(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(each in text for each in _NO_ROOM)
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether the device answers this process no more: an error of its own, such as CUDA's, stays until the end."""
+    return isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error)
+
+
 def give_back(device: torch.device) -> None:
     """Return what nothing uses any more, models that are full of cycles included. Takes half a second of Python."""
     gc.collect()

@@ -11,6 +11,8 @@ its caller does next, such as to read a document, is done while the others are a
 """
 
 import logging
+import os
+import signal
 import threading
 import time
 from collections import deque
@@ -233,6 +235,10 @@ class Runner:
             return error.with_traceback(None)
         except Exception as error:
             logger.exception("%s failed on a batch of %d", turn.model.name, len(inputs))
+            if device.is_lost(error):
+                # All that this process would do from now on fails; whoever keeps it running starts another one.
+                logger.critical("the device is lost to this process, which ends")
+                os.kill(os.getpid(), signal.SIGTERM)
             return ModelUnavailable(turn.model.name, f"it failed with {type(error).__name__}")
 
     def _deliver(self, job: Job, part: Sequence[int], rows: torch.Tensor) -> None:
