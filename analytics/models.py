@@ -38,6 +38,9 @@ class UsageRecord(models.Model):
     complexity_score = models.FloatField(null=True, help_text="0 to 1, higher is harder; null when not classified.")
     # Null in records that were spooled before this column was.
     task = models.CharField(max_length=10, null=True, help_text="chat, vision or ocr.")  # noqa: DJ001
+    candidates = models.JSONField(
+        null=True, help_text="[[provider/model, score or why not]], in the order in which they stood to be asked."
+    )
     evidence = models.JSONField(
         null=True, help_text="[{model, complexity, signal}]: what the request says of models' answers."
     )

@@ -59,7 +59,8 @@ class Filters:
 
 def records(caller: Caller, filters: Filters | None = None) -> QuerySet[UsageRecord]:
     """The workspace's requests that pass `filters`, in no order."""
-    rows = scoped(UsageRecord.objects.all(), caller)
+    # No list shows what is the longest column of many.
+    rows = scoped(UsageRecord.objects.defer("candidates"), caller)
     if filters is None:
         return rows
     rows = rows.filter(**filters.dimensions)
@@ -170,6 +171,26 @@ def grounding(caller: Caller, record: UsageRecord) -> dict[str, Any] | None:
     """What the record says of the documents that it was answered from, with their titles as they are now."""
     used: dict[str, Any] | None = record.grounding
     return used and used | {"documents": documents(caller, used["documents"])}
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A target that the gateway weighed for a request: its score, or why it was left out."""
+
+    provider: str
+    model: str
+    score: float | None
+    excluded_because: str
+
+
+def candidates(record: UsageRecord) -> list[Considered]:
+    """Who stood to be asked, in order, then who did not; empty where there was nothing to choose."""
+    found = []
+    for id_, told in record.candidates or ():
+        provider, _, model = id_.partition("/")
+        because = told if isinstance(told, str) else ""
+        found.append(Considered(provider, model, None if because else round(told, 4), because))
+    return found
 
 
 def is_unpriced(record: UsageRecord) -> bool:

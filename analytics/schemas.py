@@ -211,6 +211,15 @@ class Attempt(Schema):
     cost_usd: str | None = None
 
 
+class ConsideredOut(Schema):
+    """A model that the gateway weighed for the request."""
+
+    model: str
+    provider: str
+    score: float | None = Field(description="0 to 1, what the policy's weights and failures came to; higher is better.")
+    excluded_because: str | None = Field(None, description="There where it could not be chosen.")
+
+
 class CostLineOut(Schema):
     """Tokens of one sort at one rate."""
 
@@ -249,6 +258,11 @@ class ContentOut(Schema):
 class RequestDetail(RequestRow):
     """All that the ledger knows of a request."""
 
+    candidates: list[ConsideredOut] = Field(
+        description="At most twelve of those that the gateway chose among: in the order in which they stood to be "
+        "asked, then those that were left out. Empty where there was nothing to choose: the request named its target, "
+        "or the cache answered."
+    )
     attempts: list[Attempt]  # type: ignore[assignment]
     endpoint: str
     requested_model: str
@@ -269,7 +283,7 @@ class RequestDetail(RequestRow):
 
 _DERIVED = ("cost_usd", "saved_usd", "unpriced", "attempts", "error")
 PLAIN = [name for name in RequestRow.model_fields if name not in _DERIVED]
-_MADE = ("cost_lines", "content", "grounding")
+_MADE = ("candidates", "cost_lines", "content", "grounding")
 DETAILS = [name for name in RequestDetail.model_fields if name not in (*RequestRow.model_fields, *_MADE)]
 
 
@@ -279,6 +293,11 @@ def show_row(record: UsageRecord) -> dict[str, Any]:
     row |= {"cost_usd": money(record.cost_usd), "saved_usd": money(record.saved_usd)}
     row |= {"unpriced": queries.is_unpriced(record), "attempts": len(record.attempts)}
     return row | {"error": record.error or record.error_code} if record.error or record.error_code else row
+
+
+def _shown(each: queries.Considered) -> dict[str, Any]:
+    shown: dict[str, Any] = {"model": each.model, "provider": each.provider, "score": each.score}
+    return shown | {"excluded_because": each.excluded_because} if each.excluded_because else shown
 
 
 def show_request(caller: Caller, record: UsageRecord) -> dict[str, Any]:
@@ -299,5 +318,6 @@ def show_request(caller: Caller, record: UsageRecord) -> dict[str, Any]:
         "grounding": queries.grounding(caller, record),
         **{name: getattr(record, name) for name in DETAILS},
         "attempts": record.attempts,
+        "candidates": [_shown(each) for each in queries.candidates(record)],
         "cost_lines": lines,
     }

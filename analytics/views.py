@@ -162,6 +162,7 @@ def request_detail(request: ConsoleRequest, id: str) -> HttpResponse:
     context = {
         "record": record,
         "attempts": record.attempts,
+        "candidates": queries.candidates(record),
         "longest_ms": max((attempt.get("ms") or 0 for attempt in record.attempts), default=0) or 1,
         "key_name": _key_name(record, names),
         "key_exists": record.key_id in names,

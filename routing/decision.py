@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from routing.policies import PolicyFacts
 from routing.providers.base import Target
@@ -52,6 +53,8 @@ class Decision:
     fallbacks: frozenset[tuple[str, str]] = frozenset()
     # Makes `candidates`: a request does not need them, so only explain pays for them.
     recall: Callable[[], list[Candidate]] = field(default=_nothing, repr=False)
+    # What the ledger keeps of how they were weighed (`policy.told`); None where there was one to ask.
+    told: list[list[Any]] | None = None
 
     @property
     def candidates(self) -> list[Candidate]:

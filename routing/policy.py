@@ -6,6 +6,7 @@ targets. Explain and the request run it alike; `decide` adds the refusal when no
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 from analytics.amounts import as_text
 from routing.decision import Candidate, Decision
@@ -28,6 +29,8 @@ from routing.targets import WorkspaceTargets
 __all__ = ["AUTO", "chosen", "decide", "weigh"]
 
 CLOSED = "closed"
+# How many candidates a request's record names.
+TOLD = 12
 # More than scores, which are 1 at most, and replicas' steps come to: a rank outweighs them.
 APART = 64.0
 
@@ -79,6 +82,8 @@ def decide(
     decision, table = _weighed(exchange, plan, needs, health, conversations)
     if not decision.targets:
         raise refused(exchange, plan, table.excluded, needs)
+    if plan.only is None:
+        decision.told = told(table)
     return decision
 
 
@@ -278,6 +283,18 @@ def _keep_to_conversation(
 
 
 # --- Recall --------------------------------------------------------------------------------------
+
+
+def told(table: Table) -> list[list[Any]]:
+    """What the ledger keeps of the reckoning: `[id, score]` in order, then `[id, why not]`; at most `TOLD` of them.
+
+    Every request pays for this: so there are no scores here but those that it was ordered by, as they come.
+    """
+    rows, scores = table.rows, table.scores
+    found = [[rows[position].target.id, scores[position]] for position in table.order[:TOLD]]
+    if (left := TOLD - len(found)) and table.excluded:
+        found += [[each.target.id, each.because] for each in table.excluded[:left]]
+    return found
 
 
 def _recalled(plan: Plan, needs: Needs, state: TargetState | None) -> list[Candidate]:

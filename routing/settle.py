@@ -96,6 +96,8 @@ def _record(exchange: Exchange, caller: Caller, price: dict[str, Any] | None, no
         record["complexity_score"] = round(label.score * 10_000) / 10_000
     if policy.id:
         record["policy"], record["policy_version"] = policy.name, policy.version
+    if exchange.decision is not None and exchange.decision.told is not None:
+        record["candidates"] = exchange.decision.told
     if exchange.error_code or exchange.error:
         record["error_code"], record["error"] = _clean(exchange.error_code, 60), _clean(exchange.error, 500)
     if exchange.attempts or exchange.passed_over:

@@ -25,7 +25,7 @@ USUAL: dict[str, Any] = {
     "policy_version": None, "complexity_score": None, "task": None, "evidence": None, "error_code": "", "error": "",
     "attempts": [], "prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 0, "reasoning_tokens": 0,
     "usage_estimated": False, "cost_usd": "0", "saved_usd": "0", "price": {}, "ttft_ms": None, "metadata": {},
-    "replay_of": None, "grounding": None,
+    "replay_of": None, "grounding": None, "candidates": None,
 }  # fmt: skip
 UNUSUAL: dict[str, Any] = {
     "key_id": str(uuid7()), "user_id": str(uuid7()), "client_request_id": "c", "requested_model": "auto",
@@ -34,7 +34,7 @@ UNUSUAL: dict[str, Any] = {
     "evidence": [], "error_code": "e", "error": "why", "attempts": [{}], "prompt_tokens": 1, "cached_tokens": 2,
     "completion_tokens": 3, "reasoning_tokens": 4, "usage_estimated": True, "cost_usd": "0.000000000001",
     "saved_usd": "0.000000000002", "price": {"source": "x"}, "ttft_ms": 0, "metadata": {"team": "a"},
-    "replay_of": str(uuid7()), "grounding": {},
+    "replay_of": str(uuid7()), "grounding": {}, "candidates": [["p/m", 1.0]],
 }  # fmt: skip
 
 

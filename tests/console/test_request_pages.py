@@ -255,6 +255,18 @@ def test_a_failed_request_shows_its_attempts(browser: Browser, owner: Caller) ->
     assert "No model answered" in browser.get("request", local.pk)
 
 
+def test_a_request_shows_who_stood_to_be_asked(browser: Browser, owner: Caller) -> None:
+    request = record(
+        owner.workspace,
+        candidates=[["openai/gpt-5", 0.81219], ["box/org/tiny", 0.5], ["far/big", "it is <switched> off"]],
+    )
+
+    page = browser.get("request", request.pk)
+
+    assert "openai gpt-5 0.812 box org/tiny 0.500 far big left out: it is &lt;switched&gt; off" in page
+    assert "Candidates" not in browser.get("request", record(owner.workspace).pk)
+
+
 def test_a_removed_key_and_an_estimate_are_said(browser: Browser, owner: Caller, key: GatewayKey) -> None:
     request = record(owner.workspace, key_id=key.pk, usage_estimated=True, price={"source": "unknown"})
     key.delete()

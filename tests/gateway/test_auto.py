@@ -107,6 +107,28 @@ def test_auto_does_what_explain_says(market: Market) -> None:
     assert response.headers["x-gateway-attempts"] == "1"
 
 
+def test_the_record_names_those_that_the_gateway_chose_among(market: Market) -> None:
+    policy = market.policy("traced", max_cost_usd="0.000500")
+    name = f"policy/{policy['name']}"
+    until(lambda: market.ask(name).status_code == 200)
+    explained = market.explain(name, max_tokens=100)["candidates"]
+    record = market.scene.record(market.ask(name, max_tokens=100))
+    assert [(each["provider"], each["model"]) for each in record["candidates"]] == [
+        (each["provider"], each["model"]) for each in explained
+    ]
+    first, *others = record["candidates"]
+    assert (first["provider"], first["model"]) == (record["provider"], record["model"])
+    assert first["score"] == pytest.approx(explained[0]["score"], abs=0.02)
+    assert "excluded_because" not in first
+    dear = next(each for each in others if each["provider"] == market.names["dear"])
+    assert dear["score"] is None
+    assert "more than the policy's $0.0005" in dear["excluded_because"]
+
+
+def test_where_the_target_was_named_there_are_no_candidates(market: Market) -> None:
+    assert market.scene.record(market.ask(market.id("cheap")))["candidates"] == []
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_rest_in_order_are_the_fallbacks(market: Market, stream: bool) -> None:
     market.behave("cheap", {"status": 500})
