@@ -45,8 +45,9 @@ class Cycle(RequestResponseCycle):
     """One request and its answer. The access log of uvicorn is left out: the ledger has what it would say."""
 
     logger = logging.getLogger("uvicorn.error")
-    # Of the request: what came of the body and was not taken yet, whether more will, and whether there is news of it.
-    arrived = b""
+    # Of the request: the bytes of its body that came and were not taken yet, whether more will, and whether there is
+    # news of it.
+    arrived_bytes = 0
     more_body = True
     _news = False
     # What `receive` waits for, once it had to.
@@ -71,6 +72,8 @@ class Cycle(RequestResponseCycle):
         self.default_headers = connection.server_state.default_headers
         self.on_response = connection.on_response_complete
         self.keep_alive = keep_alive
+        # What came of the body: in parts that may be as small as their sender likes.
+        self.arrived: list[bytes] = []
 
     # --- The request ---------------------------------------------------------------------------------
 
@@ -94,8 +97,8 @@ class Cycle(RequestResponseCycle):
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
         self._news = False
-        body, self.arrived = self.arrived, b""
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
+        parts, self.arrived, self.arrived_bytes = self.arrived, [], 0
+        return {"type": "http.request", "body": b"".join(parts), "more_body": self.more_body}
 
     async def _wait_for_news(self) -> None:
         if self.more_body and self._is_to_say_continue():
@@ -109,6 +112,8 @@ class Cycle(RequestResponseCycle):
     def _is_to_say_continue(self) -> bool:
         """Whether the client keeps its body back until it is told to go on (RFC 9110, 10.1.1)."""
         if self._said_continue or self.response_started or self.transport.is_closing():
+            return False
+        if self.scope["http_version"] == "1.0":
             return False
         return any(name == b"expect" and value.lower() == b"100-continue" for name, value in self.scope["headers"])
 

@@ -1,15 +1,12 @@
 """What the web server's own protocol makes of an application's answers, byte for byte."""
 
-import socket
 import time
 from collections.abc import Iterator
-from threading import Thread
 from typing import Any
 
 import pytest
-import uvicorn
 
-from gateway_project.http_protocol import BoundedHttp
+from tests.platform.http_server import connected, read_to_end, serving
 
 # Seconds.
 KEEP_ALIVE = 1
@@ -64,27 +61,15 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Of a server with that application."""
-    config = uvicorn.Config(
-        app, port=0, loop="uvloop", http=BoundedHttp, lifespan="off", log_config=None, timeout_keep_alive=KEEP_ALIVE
-    )
-    server = uvicorn.Server(config)
-    thread = Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join(10)
+    with serving(app, keep_alive=KEEP_ALIVE) as port:
+        yield port
 
 
 def asked(port: int, path: str, method: str = "GET") -> bytes:
     """All that comes until the server closes the connection, which it is asked to do."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with connected(port) as client:
         client.sendall(f"{method} {path} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n".encode())
-        received = b""
-        while part := client.recv(65536):
-            received += part
-        return received
+        return read_to_end(client)
 
 
 def split(answer: bytes) -> tuple[list[bytes], bytes]:
@@ -106,7 +91,7 @@ def test_a_header_s_name_is_written_in_lower_case_and_its_value_as_it_is(port: i
 
 
 def test_head_and_body_are_one_piece(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with connected(port) as client:
         for _ in range(50):
             client.sendall(b"GET /whole HTTP/1.1\r\nhost: here\r\n\r\n")
             assert client.recv(65536).endswith(b"\r\n\r\nwhole")
@@ -135,19 +120,17 @@ def test_a_body_of_another_length_than_declared_ends_the_connection(port: int) -
 
 
 def test_requests_sent_at_once_are_answered_in_order(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with connected(port) as client:
         paths = ["/whole", "/nothing", "/chunked", "/closes", "/whole"]
         client.sendall(b"".join(f"GET {path} HTTP/1.1\r\nhost: here\r\n\r\n".encode() for path in paths))
-        received = b""
-        while part := client.recv(65536):
-            received += part
+        received = read_to_end(client)
     # Nothing is answered on a connection that an answer closed.
     statuses = [line for line in received.split(b"\r\n") if b"HTTP/1.1" in line]
     assert [status.rpartition(b"HTTP/1.1 ")[2][:3] for status in statuses] == [b"200", b"204", b"200", b"200"]
 
 
 def test_a_body_is_taken_as_it_comes(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with connected(port) as client:
         for size in (0, 1, 300_000):
             client.sendall(b"POST /echo HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n" % size)
             time.sleep(0.05)
@@ -159,7 +142,7 @@ def test_a_body_is_taken_as_it_comes(port: int) -> None:
 
 
 def test_a_client_that_keeps_its_body_back_is_told_to_go_on(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with connected(port) as client:
         client.sendall(b"POST /echo HTTP/1.1\r\nhost: here\r\ncontent-length: 5\r\nExpect: 100-Continue\r\n\r\n")
         assert client.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(b"wh")
@@ -169,7 +152,7 @@ def test_a_client_that_keeps_its_body_back_is_told_to_go_on(port: int) -> None:
 
 
 def test_an_idle_connection_is_closed_in_time_and_one_in_use_is_not(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with connected(port) as client:
         for _ in range(4):
             client.sendall(b"GET /whole HTTP/1.1\r\nhost: here\r\n\r\n")
             assert client.recv(65536)
