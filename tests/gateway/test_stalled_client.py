@@ -51,4 +51,5 @@ def test_what_it_does_not_read_is_not_fetched(make_scene: MakeScene) -> None:
     time.sleep(1.5)
     sent = scene.received()[0]["chunks_sent"]
     client.leave()
-    assert sent < 500, f"{sent} chunks of 20 kB went to a client that read one"
+    # The kernel takes some ten megabytes on the way from the upstream, each of which is fifty chunks.
+    assert sent < 1_000, f"{sent} chunks of 20 kB went to a client that read one"
