@@ -7,7 +7,8 @@ whose it is.
 The pairs of questions are lent to developers and lie beside the checkout; every origin is stored, every similar one
 asked, and what is returned is right where it is the origin's or that of a twin (cosine of .9 and more). The near misses
 are of somebody who had not seen the gates; each pair has a scope of its own, as in a cache that holds nothing else. The
-paraphrases say what the gates cost.
+paraphrases say what the gates cost. The later ones of both were written as blindly, when the gates were done, and
+showed what these still lacked; by now the gates know them.
 """
 
 import asyncio
@@ -29,7 +30,10 @@ from bench.processes import ROOT, stop
 from bench.rag_search import _django
 
 LENT = ROOT.parent / "shared" / "data" / "cache" / "similar_questions_dev.json"
-NEAR, SAME = (ROOT / "tests" / "data" / f"{name}.json" for name in ("near_misses", "paraphrases"))
+DATA = ROOT / "tests" / "data"
+NEAR, SAME, NEAR_LATER, SAME_LATER = (
+    DATA / f"{name}.json" for name in ("near_misses", "paraphrases", "near_misses_later", "paraphrases_later")
+)
 MODEL = "all-MiniLM-L6-v2"
 # Cosine of two origins that say the same.
 TWIN = 0.9
@@ -156,28 +160,36 @@ async def _cosines(texts: list[str]) -> Any:
     return lambda one, other: sum(map(float.__mul__, vectors[one], vectors[other]))
 
 
-async def _pairs(asker: Asker, pairs: list[dict[str, str]]) -> Counter[str]:
-    """The hits among pairs of which each is alone, by kind; and how many there are, with "of" before the kind."""
+async def _pairs(asker: Asker, path: Path) -> Counter[str]:
+    """The hits among a file's pairs, each alone, by kind; and how many there are, with "of" before the kind."""
     counts: Counter[str] = Counter()
-    for number, pair in enumerate(pairs):
-        topic = f"{pair['kind']} {number}"
+    for number, pair in enumerate(_read(path)):
+        topic = f"{path.stem} {number}"
         await asker.store(pair["stored"], topic, number)
         counts[f"of {pair['kind']}"] += 1
         counts[pair["kind"]] += await asker.ask(pair["asked"], topic) is not None
     return counts
 
 
+async def _judged(asker: Asker, what: str, path: Path) -> int:
+    """How many of the pairs in a file are hits."""
+    counts = await _pairs(asker, path)
+    kinds = sorted(kind for kind in counts if not kind.startswith("of "))
+    hits = sum(counts[kind] for kind in kinds)
+    told = ", ".join(f"{kind} {counts[kind]} of {counts['of ' + kind]}" for kind in kinds)
+    print(f"{what:22} hits {hits} of {sum(counts['of ' + kind] for kind in kinds)}   ({told})")
+    return hits
+
+
 async def _measure(asker: Asker) -> int:
     similar = await _similar(asker)
-    near, same = await _pairs(asker, _read(NEAR)), await _pairs(asker, _read(SAME))
-    kinds = sorted(kind for kind in near if not kind.startswith("of "))
-    wrong = sum(near[kind] for kind in kinds)
-    told = ", ".join(f"{kind} {near[kind]} of {near['of ' + kind]}" for kind in kinds)
-    print(f"near misses            wrong {wrong} of {sum(near['of ' + kind] for kind in kinds)}   ({told})")
-    print(f"paraphrases            hits {same['same']} of {same['of same']}")
+    wrong = await _judged(asker, "near misses", NEAR)
+    await _judged(asker, "paraphrases", SAME)
+    later = await _judged(asker, "later near misses", NEAR_LATER)
+    await _judged(asker, "later paraphrases", SAME_LATER)
     right, false = similar or (AIM[0], 0)
-    found = (right >= MUST[0], false <= MUST[1], wrong <= MUST[2])
-    aimed = (right >= AIM[0], false <= AIM[1], wrong <= AIM[2])
+    found = (right >= MUST[0], false <= MUST[1], wrong <= MUST[2], later <= 2 * MUST[2])
+    aimed = (right >= AIM[0], false <= AIM[1], wrong <= AIM[2], later <= AIM[2])
     print("aim" if all(aimed) else "ok" if all(found) else "over")
     return 0 if all(found) else 1
 

@@ -24,6 +24,16 @@ DIFFERENT = {
         ("How many hours until the parcel arrives?", "How many days until the parcel arrives?"),
         ("What does $100 buy?", "What does €100 buy?"),
         ("Give the height of the tower in feet.", "Give the height of the tower in metres."),
+        ("A pod with 64Mi of memory, in YAML, please.", "A pod with 64Gi of memory, in YAML, please."),
+        ("What is a margin of 3em relative to?", "What is a margin of 3vw relative to?"),
+        (
+            "He charges 80 per day for six days and two weeks. What is it?",
+            "He charges 80 per week for six days and two weeks. What is it?",
+        ),
+        (
+            "A fine of 20 for each mistake; three in four days. How much?",
+            "A fine of 20 for each day of a mistake; three in four days. How much?",
+        ),
     ],
     "name": [
         ("Who founded Microsoft and when?", "Who founded Oracle and when?"),
@@ -32,6 +42,7 @@ DIFFERENT = {
         ("how do i cook salmon", "how do i cook cod"),
         ("How much vitamin C is in milk?", "How much vitamin D is in milk?"),
         ("东京的人口是多少", "大阪的人口是多少"),
+        ("Who scored the film Gremlin?", "Who scored the film Gremlins?"),
     ],
     "negation": [
         ("Which foods contain gluten?", "Which foods do not contain gluten?"),
@@ -42,6 +53,10 @@ DIFFERENT = {
         ("Which of these animals can fly?", "Which of these animals cannot fly?"),
         ("How do I turn notifications on?", "How do I turn notifications off?"),
         ("Why buy a house?", "Why not buy a house?"),
+        ("Welke honden kunnen zwemmen?", "Welke honden kunnen niet zwemmen?"),
+        ("Какие птицы летают?", "Какие птицы не летают?"),
+        ("Vilka fåglar kan flyga?", "Vilka fåglar kan inte flyga?"),
+        ("Które ptaki latają bez przerwy?", "Które ptaki latają z przerwą?"),
     ],
     "comparative": [
         ("What is the largest planet?", "What is the smallest planet?"),
@@ -57,6 +72,7 @@ DIFFERENT = {
         ("Should I stretch and then run?", "Should I run and then stretch?"),
         ("Do electric cars outlast petrol cars?", "Do petrol cars outlast electric cars?"),
         ("Convert 10 miles to kilometers.", "Convert 10 km to miles."),
+        ("Wie rechne ich Meter in Fuß um, mit Formel?", "Wie rechne ich Fuß in Meter um, mit Formel?"),
     ],
     "code": [
         ("What does `a == b` do?", "What does `a = b` do?"),
@@ -64,6 +80,8 @@ DIFFERENT = {
         ("Explain `for i in range(10): print(i)`", "Explain `for i in range(1): print(i)`"),
         ("Reverse a string in Python", "Reverse a string in Java"),
         ("What does git reset --soft do?", "What does git reset --hard do?"),
+        ("Who may enter?\n\nif (user.banned) { stop(); }", "Who may enter?\n\nif (!user.banned) { stop(); }"),
+        ("What does grep -v pattern do?", "What does grep -V pattern do?"),
     ],
     "format": [
         ("List the planets as JSON.", "List the planets as YAML."),
@@ -73,6 +91,14 @@ DIFFERENT = {
         ("Write a poem about rain.", "Write an essay about rain."),
         ("Answer in German: what is a quark?", "Answer in Spanish: what is a quark?"),
         ("Describe rust to a beginner.", "Describe rust to an expert."),
+        (
+            "Give me two rhymes for 'moon', each with its stress marked.",
+            "Give me two rhymes for 'moon', each in a short verse.",
+        ),
+        (
+            "Write the trip to Oslo down as a packing list only.",
+            "Write the trip to Oslo down as an hour by hour plan only.",
+        ),
     ],
     "time": [
         ("What is the weather today?", "What is the weather tomorrow?"),
@@ -83,6 +109,7 @@ DIFFERENT = {
     ],
 }
 SAME = [
+    ("How far is 10km on foot?", "How far is 10 kilometers on foot?"),
     ("How do I reset my password?", "What are the steps to reset my password?"),
     ("What is the capital of France?", "Can you tell me the capital of France?"),
     ("Name three rivers in Spain.", "Name 3 rivers in Spain."),

@@ -11,8 +11,10 @@ _CODE = re.compile(
     r"[A-Za-z_][\w.]*\([^()\n]*\)|(?<![\w/])--?[A-Za-z][\w-]*|\b\w*[a-z0-9]_[A-Za-z0-9_]*\b|"
     r"(?<!\w)(?:[\w.-]*/){2,}[\w.-]*|[=!<>]=|&&|\|\||[-=]>|\+\+|\*\*|<<|>>|[+*/%^|&<>=~]|\b\w+\.\w+\b|"
     r"\w[\w.\[\]()]*\s+[-+*/%]\s+\w[\w.\[\]()]*|\w+\s*(?:[=!<>]=|[=<>])\s*\w+|\b[CcFf](?:\+\+|#)|"
-    r"(?<=[\w\])])\s*[-+]=|\[[^\[\]\n]*\]|\{[^{}\n]*\}"
+    r"(?<=[\w\])])\s*[-+]=|\[[^\[\]\n]*\]|\{[^{}\n]*\}|(?<![\w!])![A-Za-z_(][\w.]*"
 )
+# A switch is another one in capitals.
+_SWITCH = re.compile(r"(?<![\w-])-[A-Z]\b")
 _EMOJI_OR_LINK = re.compile(r"[\U0001f300-\U0001faff]")
 
 
@@ -24,7 +26,8 @@ def code(prompt: Prompt) -> frozenset[str]:
     pieces += [match[1] for match in _QUOTED.finditer(text)]
     text = _QUOTED.sub(" ", text)
     pieces += [match[0] for match in _CODE.finditer(text)]
-    return frozenset(re.sub(r"\s+", "", piece).casefold().strip(".") for piece in pieces) - {""}
+    switches = {match[0] for match in _SWITCH.finditer(prompt.text)}
+    return frozenset(re.sub(r"\s+", "", piece).casefold().strip(".") for piece in pieces) - {""} | switches
 
 
 def differ(stored: Prompt, asked: Prompt) -> bool:

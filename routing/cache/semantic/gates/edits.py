@@ -7,6 +7,7 @@ everything is equal, and one word is replaced by one that is no synonym, are the
 from collections import Counter
 from difflib import SequenceMatcher
 
+from routing.cache.semantic.gates import lexicon
 from routing.cache.semantic.gates.numbers import is_number
 from routing.cache.semantic.gates.roles import is_content
 from routing.cache.semantic.gates.stems import stem
@@ -15,6 +16,9 @@ from routing.cache.semantic.gates.units import is_unit
 
 # Words exchanged, added or left out on either side that may still be the whole difference.
 MOST = 3
+# Those in one place of a request that is else the same, and how many times as many the others must be: there stands
+# what is to be made, or in which form.
+MOST_IN_ONE_PLACE, AROUND = 8, 1.5
 # Where each character is a word, as many as make a name.
 MOST_CHARACTERS = 8
 UNSPACED = frozenset({"zh", "ja"})
@@ -28,6 +32,8 @@ def differ(stored: Prompt, asked: Prompt) -> bool:
     most = MOST_CHARACTERS if stored.language in UNSPACED else MOST
     if abs(len(mine) - len(theirs)) > most or _content(stored) == _content(asked):
         return False
+    if _requests(stored) and _requests(asked) and _one_place(mine, theirs):
+        return True
     if max(len(mine), len(theirs)) > COMPARED:
         mine, theirs = _between(mine, theirs)
         if max(len(mine), len(theirs)) > COMPARED:
@@ -37,6 +43,18 @@ def differ(stored: Prompt, asked: Prompt) -> bool:
         if change != "equal":
             gone, new = gone + end - start, new + other_end - other_start
     return gone <= most and new <= most
+
+
+def _requests(prompt: Prompt) -> bool:
+    """Whether one of its sentences says what is to be done."""
+    return any(token.first and token.word in lexicon.requests() for token in prompt.spoken)
+
+
+def _one_place(mine: list[str], theirs: list[str]) -> bool:
+    """Whether all is equal but one place, which holds fewer words than what is around it."""
+    here, there = _between(mine, theirs)
+    most = max(len(here), len(there))
+    return most <= MOST_IN_ONE_PLACE and AROUND * most <= max(len(mine), len(theirs)) - most
 
 
 def _between(mine: list[str], theirs: list[str]) -> tuple[list[str], list[str]]:

@@ -56,6 +56,12 @@ def function_words() -> frozenset[str]:
 
 
 @functools.cache
+def requests() -> frozenset[str]:
+    """Verbs that a request begins with, in the languages that have a list."""
+    return frozenset(member for _, members in _lines("requests.txt") for member in members)
+
+
+@functools.cache
 def groups(name: str, section: str) -> Mapping[tuple[str, ...], str]:
     """By the words of a phrase in a section of the file `name`: the first of its line."""
     found = [members for under, members in _lines(name) if under == section]

@@ -34,4 +34,13 @@ def differ(stored: Prompt, asked: Prompt) -> bool:
 def _lacks(of: Prompt, other: Prompt) -> bool:
     meanings = {token.meaning for token in other.tokens}
     joined = re.sub(r"[\W_]+", "", other.text.casefold())
-    return any(token.meaning not in meanings and re.sub(r"[\W_]+", "", token.word) not in joined for token in names(of))
+    return any(
+        (token.meaning not in meanings and re.sub(r"[\W_]+", "", token.word) not in joined)
+        or (token.word not in other.words and not other.words.isdisjoint(_plurals(token.word)))
+        for token in names(of)
+    )
+
+
+def _plurals(name: str) -> tuple[str, str]:
+    """Other names than this one, in English: "Alien" and "Aliens" are two films."""
+    return f"{name}s", name.removesuffix("s")

@@ -16,10 +16,15 @@ NEGATIONS = frozenset(
         "mai senza nessun nessuna niente non",
         "não sem nenhum nenhuma",
         "değil olmadan hiç yok olmayan",
+        "niet geen niets niemand nooit zonder",
+        "inte ej aldrig utan ingen inget inga",
+        "bez nigdy nikt żaden żadna żadne",
+        "не нет без никогда никто ничего нельзя",
+        "لا ليس ليست لم لن بدون دون غير",
     )
     for word in words.split()
 )
-_IDEOGRAMS = re.compile(r"不|没|沒|無|无|未|非|ない|ません|ず")
+_IDEOGRAMS = re.compile(r"不|没|沒|無|无|未|非|ない|ません|ず|않|없|못|금지")
 # An answer's own yes or no, and tags, deny nothing of what is asked.
 _SAID_FIRST = re.compile(
     r"^\s*(?:no|non|nein|não|yes)\s*[,.!:]\s*|\b(?:whether )?or not\b"
@@ -27,6 +32,7 @@ _SAID_FIRST = re.compile(
     re.I,
 )
 _FREE = re.compile(r"\b\w+-free\b|\bfree (?:of|from)\b", re.I)
+_BUT = re.compile(r"\b(?:every\w+|any\w+|all|nothing|none) but\b", re.I)
 # "impossible" and "possible", "illegal" and "legal": where the other text has the word without its prefix.
 _PREFIXES = ("un", "in", "im", "ir", "il", "non", "dis")
 # Letters that are left of a word without its prefix, and words in a prompt in which one denial more says little.
@@ -39,7 +45,7 @@ def negations(prompt: Prompt) -> int:
     dropped = len(prompt.text) != len(text)
     words = re.findall(r"[^\W\d_]+(?:'t)?", text.casefold()) if dropped else [token.word for token in prompt.spoken]
     count = sum(word in NEGATIONS or word.endswith("n't") for word in words)
-    total: int = count + len(_FREE.findall(text)) + len(_IDEOGRAMS.findall(text))
+    total: int = count + len(_FREE.findall(text)) + len(_BUT.findall(text)) + len(_IDEOGRAMS.findall(text))
     return total
 
 

@@ -16,6 +16,8 @@ _KINDS = {
     "depuis": "from", "à": "to", "vers": "to", "en": "to", "desde": "from", "a": "to", "hacia": "to", "da": "from",
     "de": "from", "do": "from", "para": "to", "than ": "than", "di": "of", "que": "than", "dal": "from", "dall": "from",
 }  # fmt: skip
+# Gross into net.
+_INTO = {("de", "in"): "to", ("nl", "in"): "to", ("it", "in"): "to", ("ru", "в"): "to", ("pl", "na"): "to"}
 _EXCLUDE = {frozenset(pair) for pair in (("from", "to"), ("before", "after"), ("over", "under"), ("with", "without"))}
 # Those that make of who has them something else than of who has not.
 _DIRECTED = frozenset(
@@ -55,7 +57,7 @@ def _roles(prompt: Prompt) -> dict[str, str]:
     found: dict[str, str] = {}
     words: Counter[str] = Counter()
     for token in prompt.spoken:
-        kind = _KINDS.get(token.word)
+        kind = _INTO.get((prompt.language, token.word)) or _KINDS.get(token.word)
         if kind is not None and (prompt.language != "en" or token.word not in ("a", "do", "de", "en")):
             lead = kind
         elif is_content(token):

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import re
+from collections.abc import Iterator
 
 from routing.cache.semantic.gates import lexicon
 from routing.cache.semantic.gates.numbers import LARGE, SMALL
@@ -31,6 +32,12 @@ _ASKED_FOR = frozenset({"year", "day", "month"})
 _ASKED_FOR_SO = re.compile(r"\b(?:what|which)\s+(?:year|day|month)\b", re.I)
 _BITS = re.compile(r"(?<![A-Za-z])([KMGT])b(?:it)?(?:/s|ps)?\b")
 _FILE = "units.txt"
+# A number with letters right behind it: "256Mi", "2em", "10km"; but for "1st", "1990s" and "50k". Of Korean units the
+# first syllable, as others may be no part of them.
+_ATTACHED = re.compile(r"(?<![\w.])\d[\d.,]*(?:([A-Za-zµ]{1,6})\b|([\uac00-\ud7af]))")
+_NO_UNITS = frozenset({"st", "nd", "rd", "th", "s", "k", "m", "b", "bn", "x", "am", "pm", "er", "e", "ème"})
+# Before a unit they make a rate of it.
+_EACH = frozenset({"per", "each", "every", "pro", "je", "par", "chaque", "por", "cada", "al", "alla", "ogni", "elke"})
 
 
 @functools.lru_cache(maxsize=2048)
@@ -49,6 +56,7 @@ def units(prompt: Prompt) -> frozenset[str]:
         unit = _BESIDE_NUMBERS.get(match[1].casefold())
         if unit is not None:
             found.add(unit)
+    found |= set(_rates(prompt)) | set(_attached(prompt))
     # A small b is a bit, and a large one a byte.
     found |= {f"{match[1].lower()}bit" for match in _BITS.finditer(prompt.text)}
     found |= {unit for sign, unit in _SIGNS.items() if sign in prompt.text}
@@ -59,6 +67,23 @@ def units(prompt: Prompt) -> frozenset[str]:
     if found & _TEMPERATURES:
         found.discard("degrees")
     return frozenset(found)
+
+
+def _rates(prompt: Prompt) -> Iterator[str]:
+    """What something is counted by: by the day is not by the week, nor by the head, though all may be spoken of."""
+    known = lexicon.groups(_FILE, "english"), lexicon.groups(_FILE, "elsewhere")
+    for before, token in itertools.pairwise(prompt.spoken):
+        unit = known[0].get((token.word,)) or known[1].get((token.word,))
+        if before.word == "per" or (unit and before.word in _EACH):
+            yield f"per {unit or token.meaning}"
+
+
+def _attached(prompt: Prompt) -> Iterator[str]:
+    """What stands right behind a number: a unit, by its name where that is known."""
+    for match in _ATTACHED.finditer(prompt.text):
+        written = (match[1] or match[2]).casefold()
+        if written not in _NO_UNITS and written not in _BESIDE_NUMBERS and not _BITS.match(match[1] or ""):
+            yield lexicon.groups(_FILE, "english").get((written,), written)
 
 
 def is_unit(word: str) -> bool:
