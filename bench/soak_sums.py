@@ -20,6 +20,8 @@ PATIENCE = 30.0
 FELT = 3.0
 # What the ledger's estimates may differ from the provider's own count, in sum, as a share of it.
 CLOSE = 0.05
+# What a provider may have sent beyond what came through, of streams that their clients left.
+LATE = 0.5
 
 _ROWS = """
 SELECT id::text, status, prompt_tokens, cached_tokens, completion_tokens, usage_estimated, cost_usd, cache, model,
@@ -151,26 +153,34 @@ def _wrong_usage(answers: list[Answer], rows: dict[str, Row], told: dict[int, li
 
 
 def _wrong_estimates(answers: list[Answer], rows: dict[str, Row], untold: dict[int, list[int]]) -> list[str]:
-    """What the provider never told is flagged as estimated, and comes to what it counted for itself, nearly."""
+    """What the provider never told is flagged as estimated, and comes to what it counted for itself, nearly.
+
+    Of a stream that its client left, the provider has sent more than the gateway has seen: the more, the later word of
+    it arrives.
+    """
     compared = [
-        (row, untold[answer.number])
+        (answer.whole, row, untold[answer.number])
         for answer in answers
         if answer.kind == "untold" and (row := rows.get(answer.request_id)) and answer.number in untold
         if row.status == 200 or row.completion
     ]
-    flaws = [f"{row.id}: nobody told what it used, and it is not flagged" for row, _ in compared if not row.estimated][
-        :5
+    flaws = [
+        f"{row.id}: nobody told what it used, and that is not flagged" for _, row, _ in compared if not row.estimated
     ]
-    prompts = sum(row.prompt for row, _ in compared), sum(prompt for _, (prompt, _) in compared)
-    answered = sum(row.completion for row, _ in compared), sum(completion for _, (_, completion) in compared)
-    for what, (ours, theirs) in {"prompts": prompts, "answers": answered}.items():
-        apart = abs(ours - theirs) / max(1, theirs)
+    prompts = [(row.prompt, prompt) for _, row, (prompt, _) in compared]
+    read, left = (
+        [(row.completion, completion) for whole, row, (_, completion) in compared if whole is wanted]
+        for wanted in (True, False)
+    )
+    for what, tokens in {"prompts": prompts, "answers": read, "answers that were left": left}.items():
+        ours, theirs = sum(estimated for estimated, _ in tokens), sum(counted for _, counted in tokens)
+        apart = (ours - theirs) / max(1, theirs)
         print(
-            f"{len(compared):,} untold {what}: estimated {ours:,} tokens, the provider counted {theirs:,} ({apart:.1%})"
+            f"{len(tokens):,} untold {what}: estimated {ours:,} tokens, the provider counted {theirs:,} ({apart:+.1%})"
         )
-        if apart > CLOSE:
-            flaws.append(f"the estimates of {what} are {apart:.1%} from what the provider counted")
-    return flaws
+        if apart > CLOSE or apart < -(CLOSE if tokens is not left else LATE):
+            flaws.append(f"the estimates of {what} are {apart:+.1%} from what the provider counted")
+    return flaws[:5]
 
 
 def _limits(traffic: Traffic, rows: dict[str, Row]) -> list[str]:
