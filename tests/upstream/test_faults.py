@@ -57,6 +57,13 @@ def test_it_notices_when_its_client_leaves(upstream: Upstream) -> None:
     assert left["finished_at"] is None
 
 
+def test_a_client_may_be_quicker_with_its_next_request_than_the_end_of_the_answer(upstream: Upstream) -> None:
+    upstream.behave("q", {"linger": 0.2}, {})
+    with httpx.Client(base_url=upstream.url, trust_env=False) as client:
+        assert [client.post(CHAT, json={"model": "q"}).status_code for _ in range(2)] == [200, 200]
+    assert [(seen["method"], seen["peer_left_at"]) for seen in upstream.requests(model="q")] == [("POST", None)] * 2
+
+
 @pytest.mark.parametrize("split", [1, 3, "event", "whole"])
 @pytest.mark.parametrize("gzip", [False, True])
 def test_the_bytes_are_the_same_however_they_are_cut(upstream: Upstream, split: int | str, gzip: bool) -> None:
