@@ -74,7 +74,7 @@ class V1Handler(ASGIHandler):
                 _allow_origin(request, response)
             try:
                 if not response.send_at_once(send):
-                    await response.send(send)
+                    await response.send(send, request.stop_watching)
             finally:
                 response.close()
         except ClientLeft:

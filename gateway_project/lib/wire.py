@@ -258,8 +258,12 @@ class WireResponse(HttpResponseBase):
         body = self.wire_body
         return answer is not None and isinstance(body, bytes) and answer(self.status_code, self.wire_headers, body)
 
-    async def send(self, send: Send) -> None:
-        """Send it over ASGI; always call `close()` afterwards."""
+    async def send(self, send: Send, before_last: Callable[[], None]) -> None:
+        """Send it over ASGI; always call `close()` afterwards.
+
+        `before_last` is called before a stream's last part is sent, which may not be the last that is done for it. A
+        server tells of its client's leaving as soon as the answer has ended.
+        """
         body = self.wire_body
         if isinstance(body, bytes):
             headers = [*self.wire_headers, (b"content-length", b"%d" % len(body))]
@@ -271,6 +275,8 @@ class WireResponse(HttpResponseBase):
         async with aclosing(body) as parts:  # type: ignore[type-var]
             async for part in parts:
                 ended = type(part) is LastPart
+                if ended:
+                    before_last()
                 await send({"type": "http.response.body", "body": part, "more_body": not ended})
         if not ended:
             await send({"type": "http.response.body", "body": b""})

@@ -300,3 +300,12 @@ def test_every_self_hosted_kind_answers(make_scene: MakeScene, kind: str) -> Non
     with scene.stream() as response:
         assert payloads_of(response.read())[-1] == "[DONE]"
     assert response.headers["x-gateway-privacy"] == "local"
+
+
+def test_an_upstream_that_ends_a_moment_after_its_last_event_is_waited_for(scene: Scene) -> None:
+    """So that its connection is used again; the client has its whole answer by then."""
+    scene.behave({"chunks": 10, "interval": 0.03, "linger": 0.1})
+    with scene.stream() as response:
+        assert response.read().endswith(b"data: [DONE]\n\n")
+    time.sleep(0.3)
+    assert [attempt["peer_left_at"] for attempt in scene.received()] == [None]
