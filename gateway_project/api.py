@@ -98,6 +98,8 @@ class GatewayAPI(NinjaAPI):
         # ("body", <parameter name>, field, …) for a body, ("query", field) for a query.
         path = told["loc"][1:]
         path = path[path[:1] in (("payload",), ("filters",)) :]
+        if not path and first["type"] == "missing":
+            path, message = ("body",), "must be a JSON object, and is missing."
         return ValidationError([{**told, "loc": path, "msg": message}])
 
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:

@@ -35,6 +35,10 @@ class BlockedAddress(OSError):
         self.public = public
 
 
+class PrivateHost(ValueError):
+    """A URL whose host is private, and which nobody allowed."""
+
+
 def is_public(address: Address) -> bool:
     """Whether `address` belongs to the public internet; one that carries an IPv4 address is judged by that."""
     if isinstance(address, IPv6Address):
@@ -117,7 +121,7 @@ def look_up(url: str, allowed: Iterable[str], reachable: Iterable[str] = ()) -> 
     addresses = [literal] if literal is not None else _resolve(host)
     for address in addresses if not reached.has_name(host, port) else ():
         if not (is_public(address) or listed.has(address, port) or reached.has(address, port)):
-            raise ValueError(
+            raise PrivateHost(
                 f"the host {host} is a private address, which only the operator can allow (ALLOWED_PRIVATE_HOSTS)."
             )
     local = all(not is_public(address) or listed.has(address, port) for address in addresses)

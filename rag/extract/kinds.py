@@ -90,7 +90,7 @@ def kind_of(source: Source, limits: Limits) -> Kind:
     source.file.seek(0)
     if not head:
         raise ExtractError("empty", "The file is empty.")
-    if b"%PDF-" in head[:1024]:
+    if _is_pdf(source, head):
         return PDF
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _in_zip(source, limits)
@@ -103,6 +103,15 @@ def kind_of(source: Source, limits: Limits) -> Kind:
     if not marked(head) and not wide(head) and binary(head):
         raise _binary(source, head)
     return _text(source, head)
+
+
+def _is_pdf(source: Source, head: bytes) -> bool:
+    """Whether a PDF's mark is at the beginning, or behind what got in front of it. A text may speak of that mark."""
+    before, mark, _ = head[:1024].partition(b"%PDF-")
+    if not mark:
+        return False
+    called = source.ending in PDF.endings or source.media_type == PDF.media_type
+    return called or not before.strip(b"\xef\xbb\xbf \t\r\n\f\0") or binary(head)
 
 
 def _text(source: Source, head: bytes) -> Kind:

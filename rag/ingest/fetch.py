@@ -14,7 +14,7 @@ import httpcore
 from django.conf import settings
 from yarl import URL
 
-from gateway_project.lib.net import BlockedAddress, Guard, look_up
+from gateway_project.lib.net import BlockedAddress, Guard, PrivateHost, look_up
 
 # In all, redirects included; between two bytes.
 SECONDS, IDLE_SECONDS = 60.0, 15.0
@@ -76,6 +76,8 @@ def check(url: str) -> None:
         parts = urlsplit(url)
         # What is behind the path is no part of where it leads.
         look_up(urlunsplit((parts.scheme, parts.netloc, parts.path or "/", "", "")), settings.CLIENTS_PRIVATE_HOSTS)
+    except PrivateHost:
+        raise FetchError("leads to a private address, where documents are not fetched from.") from None
     except ValueError as error:
         raise FetchError(str(error)) from None
     if not (parts.query + parts.fragment).isprintable():

@@ -1,5 +1,6 @@
 """Several documents at once: the files of a ZIP."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -86,4 +87,5 @@ def _take(actor: Actor, library: Library, member: Member, metadata: Mapping[str,
     except NotFound:
         raise
     except (ApiError, ExtractError) as error:
-        bulk.refused.append((member.name, str(error)))
+        # The name stands beside it: "file: is empty." becomes "It is empty."
+        bulk.refused.append((member.name, re.sub(r"^file: ", "It ", str(error))))

@@ -34,6 +34,13 @@ def test_a_body_that_is_no_object(api: ApiClient, path: str, body: Any) -> None:
     assert answer.error["message"] == "The body must be a JSON object."
 
 
+@pytest.mark.parametrize("path", [KEYS, POLICIES, "/api/auth/login"])
+def test_a_body_that_is_missing(api: ApiClient, path: str) -> None:
+    answer = api.post(path, b"")
+    assert (answer.status, answer.error["param"]) == (400, "body")
+    assert answer.error["message"] == "body: must be a JSON object, and is missing."
+
+
 def test_a_field_that_is_no_object(api: ApiClient) -> None:
     error = api.post(POLICIES, {"name": "x", "weights": 3}).error
     assert error["message"] == "weights: must be a JSON object."

@@ -6,6 +6,7 @@ import zlib
 import pytest
 
 from tests.rag.extracting import blocks, read, refused
+from tests.rag.files import paragraph, pdf
 
 
 def test_plain_text_is_kept_and_its_blank_lines_part_paragraphs() -> None:
@@ -186,3 +187,18 @@ def test_bytes_that_are_no_text() -> None:
     assert refused(packed, "a.txt").code == "unsupported"
     assert refused(b"", "a.txt").code == "empty"
     assert refused(b" \n\t\n ", "a.txt").code == "empty"
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"), [("notes.txt", ""), ("sniff.py", ""), ("", "text/plain"), ("a.md", "")]
+)
+def test_a_text_that_speaks_of_a_pdfs_mark_is_a_text(name: str, media_type: str) -> None:
+    text = "A PDF begins with %PDF-1.7 and ends with %%EOF."
+    assert read(text.encode(), name, media_type).text == text
+
+
+@pytest.mark.parametrize("name", ["a.pdf", "a.txt", ""])
+def test_a_pdf_behind_what_got_in_front_of_it_is_a_pdf(name: str) -> None:
+    content = pdf([paragraph("The walrus sleeps.")])
+    assert "walrus" in read(b"\xef\xbb\xbf\r\n" + content, name).text
+    assert "walrus" in read(b"X-Junk: 1\r\n\r\n" + content, "a.pdf").text

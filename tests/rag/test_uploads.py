@@ -123,6 +123,13 @@ def test_urls_that_are_refused(url: str) -> None:
     assert "secret" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("host", ["localhost", "10.0.0.1", "[::1]"])
+def test_no_variable_is_named_that_would_not_help(host: str) -> None:
+    with pytest.raises(fetch.FetchError) as refusal:
+        fetch.check(f"http://{host}/")
+    assert str(refusal.value) == "leads to a private address, where documents are not fetched from."
+
+
 def packed(**members: bytes) -> io.BytesIO:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -137,7 +144,7 @@ def test_a_zip_becomes_its_files(actor: Actor, library: Library) -> None:
     bulk = services.upload_archive(actor, library, name="all.zip", content=archive)
     assert sorted(document.source for document in bulk.documents) == ["a/one.txt", "a/two.txt"]
     assert bulk.created == 2
-    assert [name for name, _ in bulk.refused] == ["b/empty.txt"]
+    assert bulk.refused == [("b/empty.txt", "It is empty.")]
 
     again = services.upload_archive(actor, library, name="all.zip", content=packed(a__one=b"One was a number."))
     assert [document.version for document in again.documents] == [2]

@@ -205,6 +205,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"rag": {"library": "x", "filters": {"a": {"\0": 1}}}}, "rag.filters"),
     ({"rag": {"library": "x", "filters": {"a": 2**53 + 1}}}, "rag.filters"),
     ({"rag": {"library": "x", "filters": {"a": -1e300}}}, "rag.filters"),
+    ({"rag": {"library": "x", "filters": {"a": {"like": "b"}}}}, "rag.filters"),
     ({"classifier": "magic"}, "classifier"),
     ({"default": "yes"}, "default"),
     ({"calibrate": 1}, "calibrate"),

@@ -47,7 +47,9 @@ def parse(source: Source, builder: Builder) -> None:
     if not isinstance(part, DocumentPart):
         raise ExtractError("broken", "The file has no document in it.", str(part.content_type)[:100])
     document = part.document
-    builder.entitle(document.core_properties.title)
+    # What python-docx says of a file without properties, as Google's editor exports them.
+    title = document.core_properties.title
+    builder.entitle(title if title != "Word Document" else "")
     _add_body(builder, document)
     for related in part.rels.values():
         if not related.is_external and related.target_part.content_type == FOOTNOTES:

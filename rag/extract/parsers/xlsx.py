@@ -11,7 +11,7 @@ for unneeded in ("numpy", "PIL"):
 
 from openpyxl import load_workbook  # noqa: E402
 
-from rag.extract.builder import Builder  # noqa: E402
+from rag.extract.builder import Builder, stem  # noqa: E402
 from rag.extract.parsers import office  # noqa: E402
 from rag.extract.source import Source  # noqa: E402
 from rag.extract.tables import add_table  # noqa: E402
@@ -26,7 +26,8 @@ MOST_EMPTY = 20_000
 def parse(source: Source, builder: Builder) -> None:
     office.check(source, builder)
     book = load_workbook(source.file, read_only=True, data_only=True, keep_links=False)
-    builder.entitle(book.properties.title)
+    # A sheet's name, unlike a heading, does not say what the file is about: nobody renames "Sheet1".
+    builder.entitle(book.properties.title, stem(source.name))
     for sheet in book.worksheets:
         if sheet.sheet_state != "visible":
             builder.note(f"The hidden sheet {sheet.title} was left out.")
