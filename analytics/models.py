@@ -6,6 +6,8 @@ from django.db import models
 
 from accounts.models import Workspace
 
+# What an attempt's `error` begins with that is told although its target was passed by: it could not be paid for.
+NOT_ASKED = "not asked: "
 # What one request costs less than, in USD: its column holds no more.
 MOST_USD = 10**12
 

@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 from accounts.access import Caller, get_or_404, parse_id, scoped
 from accounts.models import User
 from analytics import partitions
-from analytics.models import DailyTotal, UsageRecord
+from analytics.models import NOT_ASKED, DailyTotal, UsageRecord
 
 MILLION = 1_000_000
 FAILED = Q(status__gte=400)
@@ -191,6 +191,11 @@ def candidates(record: UsageRecord) -> list[Considered]:
         because = told if isinstance(told, str) else ""
         found.append(Considered(provider, model, None if because else round(told, 4), because))
     return found
+
+
+def asked(record: UsageRecord) -> int:
+    """How often a provider was asked, as the answer's `x-gateway-attempts` said."""
+    return sum(1 for attempt in record.attempts if not str(attempt.get("error") or "").startswith(NOT_ASKED))
 
 
 def is_unpriced(record: UsageRecord) -> bool:

@@ -291,7 +291,7 @@ def show_row(record: UsageRecord) -> dict[str, Any]:
     """`record` as lists show it."""
     row = {name: getattr(record, name) for name in PLAIN}
     row |= {"cost_usd": money(record.cost_usd), "saved_usd": money(record.saved_usd)}
-    row |= {"unpriced": queries.is_unpriced(record), "attempts": len(record.attempts)}
+    row |= {"unpriced": queries.is_unpriced(record), "attempts": queries.asked(record)}
     return row | {"error": record.error or record.error_code} if record.error or record.error_code else row
 
 

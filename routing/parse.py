@@ -107,7 +107,7 @@ def _model(body: dict[str, Any]) -> str:
     if type(model) is not str or not model:
         raise InvalidRequest("model: must be a model's name, or 'auto'.", param="model")
     if len(model) > MAX_MODEL:
-        raise InvalidRequest(f"model: may be {MAX_MODEL} characters long.", param="model")
+        raise InvalidRequest(f"model: may be at most {MAX_MODEL} characters long.", param="model")
     if not model.isprintable():
         raise InvalidRequest("model: must have no control characters.", param="model")
     return model

@@ -13,6 +13,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
+from analytics.models import NOT_ASKED
 from gateway_project.lib.errors import NoAvailableModel, UnsupportedByBackend, UpstreamRateLimited, UpstreamTimeout
 from routing import health
 from routing.budgets.hold import opened
@@ -165,7 +166,7 @@ class _Tour:
         if why:
             self.ready_at[target.key] = NEVER
             self.too_dear[target.id] = why
-            self.exchange.passed_over.append(Attempt(target, time.time(), error=f"not asked: {why}"))
+            self.exchange.passed_over.append(Attempt(target, time.time(), error=f"{NOT_ASKED}{why}"))
             raise UpstreamError(Failure.BUDGET, why)
 
     def _rival(self, late: Target) -> Rival | None:

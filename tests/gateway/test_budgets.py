@@ -57,6 +57,8 @@ def test_the_refusal_says_whose_budget_it_is_and_how_it_stands(priced: Scene, pa
     record = priced.record(refused)
     assert (record["status"], record["error_code"], record["cost_usd"]) == (402, "budget_exceeded", "0")
     assert "not asked: it may cost" in record["attempts"][0]["error"]
+    [row] = [row for row in priced.account.requests() if row["id"] == record["id"]]
+    assert str(row["attempts"]) == refused.headers["x-gateway-attempts"] == "0"
 
 
 def test_a_request_without_max_tokens_is_told_that_it_could_say_one(priced: Scene, payer: Payer) -> None:
