@@ -102,11 +102,9 @@ def _replay(exchange: Exchange, kept: Kept) -> WireResponse:
     said = [(name.encode(), value.encode("latin-1")) for name, value in kept.headers]
     mentioned = {name for name, _ in said}
     headers = [*said, *(header for header in describe(exchange) if header[0] not in mentioned)]
-    headers += (
-        (b"x-gateway-cost-usd", b"0"),
-        (b"idempotent-replayed", b"true"),
-        (b"original-request", kept.request_id.encode()),
-    )
+    if EVENT_STREAM[0] not in said:
+        headers.append((b"x-gateway-cost-usd", b"0"))
+    headers += ((b"idempotent-replayed", b"true"), (b"original-request", kept.request_id.encode()))
     return WireResponse(kept.status, headers, kept.body or b"")
 
 
