@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 
 from rag.embedding.engine import Engine, memory
 from rag.embedding.engine.core import Call
-from rag.embedding.errors import ModelUnavailable, TooLong
+from rag.embedding.errors import ModelUnavailable, TooLong, UnknownModel
 from tests.rag.engines import cosine, embedded, eventually, model_of, picture, sound
 
 
@@ -240,3 +240,15 @@ def test_weights_that_cannot_be_loaded_are_not_read_for_every_call(
     file.write_bytes(whole)
     engine.chooser._chosen.clear()
     assert len(embedded(engine, ["paris"], model="broken").vectors) == 1
+
+
+def test_a_model_asked_for_as_what_it_is_not_is_none_the_worse(engine: Engine, settings: Settings) -> None:
+    with pytest.raises(UnknownModel, match="clap is no image model"):
+        engine.embed_media([picture((200, 0, 0))], "image", model="clap").result.result(30)
+    with pytest.raises(UnknownModel, match="siglip is no reranking model"):
+        engine.rerank("paris", ["france"], model="siglip").result.result(30)
+    # A folder that no variable names: only loading it tells.
+    with pytest.raises(ModelUnavailable, match="could not be loaded"):
+        engine.embed_media([picture((200, 0, 0))], "image", model="other").result.result(30)
+    assert embedded(engine, ["paris"], model="other").vectors
+    assert engine.embed_media([sound(0.3, 440)], "audio").result.result(30).vectors

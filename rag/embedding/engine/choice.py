@@ -129,7 +129,7 @@ class Chooser:
         settled = self._default
         default = settled.card.name if settled else settings.EMBEDDING_TEXT_MODEL
         cards: dict[str, ModelCard] = {}
-        for modality in ("text", "image", "audio", "rerank"):
+        for modality in _MODALITIES:
             if installations(modality):
                 found = known_card(installations(modality), modality)
                 cards[found.name] = found
@@ -164,12 +164,13 @@ def known_card(name: str, modality: Modality) -> ModelCard:
         raise UnknownModel("", f"has to be named: this installation has no {modality} model")
     if found.known and found.modality != modality:
         raise UnknownModel(name, f"is no {_PEOPLES[modality]} model")
-    if not found.known and modality == "text" and name in _named_otherwise():
-        raise UnknownModel(name, "is no text model")
+    if not found.known and modality not in (_modalities_of(name) or {modality}):
+        raise UnknownModel(name, f"is no {_PEOPLES[modality]} model")
     return found
 
 
-_PEOPLES = {"text": "text", "image": "image", "audio": "audio", "rerank": "reranking"}
+_PEOPLES: dict[Modality, str] = {"text": "text", "image": "image", "audio": "audio", "rerank": "reranking"}
+_MODALITIES = tuple(_PEOPLES)
 
 
 def installations(modality: Modality) -> str:
@@ -178,8 +179,9 @@ def installations(modality: Modality) -> str:
     return name
 
 
-def _named_otherwise() -> set[str]:
-    return {installations(modality) for modality in ("image", "audio", "rerank")}
+def _modalities_of(name: str) -> set[Modality]:
+    """What the variables take the model of this name for; nothing where none names it."""
+    return {modality for modality in _MODALITIES if installations(modality) == name}
 
 
 def _state(of: ModelCard) -> ModelState:

@@ -52,7 +52,8 @@ class Memory:
     def __init__(self, runs: Callable[[Any], bool]) -> None:
         self._runs = runs
         self._loaded: dict[str, Loaded] = {}
-        self._failures: dict[str, Failure] = {}
+        # By what they were taken for as well: a model asked for as what it is not is none the worse for it.
+        self._failures: dict[tuple[str, Modality], Failure] = {}
         # For as long as a model is read: two at once could each find room for one.
         self._reading = threading.Lock()
         # For a moment, the event loop's threads included.
@@ -105,10 +106,10 @@ class Memory:
 
     def _read(self, choice: Choice) -> Any:
         """The model from its files. Raises ModelUnavailable."""
-        name, revision = choice.card.name, choice.weights.revision
-        failed = self._failures.pop(name, None)
+        name, revision, key = choice.card.name, choice.weights.revision, (choice.card.name, choice.card.modality)
+        failed = self._failures.pop(key, None)
         if failed is not None and failed.revision == revision and time.monotonic() - failed.at < FAILED_SECONDS:
-            self._failures[name] = failed
+            self._failures[key] = failed
             raise ModelUnavailable(name, failed.why)
         self._make_room(choice)
         try:
@@ -119,7 +120,7 @@ class Memory:
             logger.exception("%s could not be loaded", name)
             why = f"its weights could not be loaded ({type(error).__name__})"
         # Outside of `except`: the error's traceback would keep alive what was read so far.
-        self._failures[name] = Failure(revision, why)
+        self._failures[key] = Failure(revision, why)
         _give_back()
         raise ModelUnavailable(name, why)
 
