@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable
@@ -14,6 +15,8 @@ BACKLOG = 2048
 # Bytes that the kernel takes for a connection ahead of what its peer's window admits. Its own choice is 4 MB, which a
 # client that stops reading would hold.
 UNSENT = 128 * 1024
+# Files that a process may have open at most. A shell's own limit, 1,024 as a rule, is for programs that `select`.
+MOST_FILES = 65_536
 PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -22,6 +25,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def die_with_parent(number: int = signal.SIGKILL) -> None:
     """Have the kernel send this process `number` when its parent ends, however that happens."""
     _libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def allow_open_files() -> None:
+    """Raise this process's limit of open files as far as it may: each client is one, and whom it is answered by too.
+
+    At the limit connections are reset, and neither the database nor the spool can be opened.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def is_handling(pid: int, number: int) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway_project.env import Environment, current, exit_on_bad_environment
 from gateway_project.prepare import prepare
-from gateway_project.processes import BACKLOG
+from gateway_project.processes import BACKLOG, allow_open_files
 
 # A stopping server lets running answers end for this long; the supervisor waits a little longer.
 DRAIN_SECONDS = 7
@@ -131,6 +131,7 @@ def main(descriptor: int, *options: str) -> None:
         env = current()
         if "--prepare" in options:
             prepare(env)
+    allow_open_files()
     listener = socket.socket(fileno=descriptor)
     (serve_with_daphne if env.server == "daphne" else serve_with_uvicorn)(env, listener)
 

@@ -1,6 +1,7 @@
 """How the gateway starts: ready soon, and one line with exit 2 when it cannot."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from gateway_project.processes import MOST_FILES
 from tests.installation import furnish
 from tests.platform.conftest import Start
 from tests.platform.gateway import Gateway, running, wait_until
@@ -53,6 +55,19 @@ def test_the_worker_does_not_import_torch_or_litellm(gateway: Gateway) -> None:
     wait_until(lambda: "ready." in gateway.output, 20, "the worker's start")
     maps = Path(f"/proc/{gateway.child('celery').pid}/maps").read_text()
     assert "torch" not in maps
+
+
+def test_as_many_clients_may_come_as_the_system_lets(start: Start) -> None:
+    """A shell's limit, which is not the system's, is a thousand connections as a rule."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    try:
+        gateway = start().ready()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    limits = Path(f"/proc/{gateway.child('gateway_project.serve').pid}/limits").read_text().splitlines()
+    [files] = [line.split() for line in limits if line.startswith("Max open files")]
+    assert int(files[3]) == min(hard, MOST_FILES)
 
 
 def test_daphne_serves_as_well(start: Start) -> None:
