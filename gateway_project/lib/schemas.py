@@ -19,8 +19,12 @@ class Strict(Schema):
     model_config = ConfigDict(extra="forbid")
 
 
+_FIGURES = frozenset("0123456789.+-eE")
+
+
 def _number(value: Any) -> Any:
-    if isinstance(value, bool):
+    # Python also reads "1_000", " 5" and the digits of every script.
+    if isinstance(value, bool) or (isinstance(value, str) and not _FIGURES.issuperset(value)):
         raise ValueError("must be an amount such as '12.50'.")
     return value
 
