@@ -40,6 +40,8 @@ class ModelCard:
     license_note: str = ""
     # Gigabytes that nobody's request should download: the operator must name it.
     large: bool = False
+    # It was taught on English: of texts in another script it sees next to nothing, and so finds them all alike.
+    english: bool = False
     # False for a card made up from a name alone.
     known: bool = True
 
@@ -59,13 +61,14 @@ def _minilm(name: str, dimension: int, max_tokens: int, *aliases: str) -> ModelC
     return _text(
         name, dimension, max_tokens, "mean",
         repository=repository, aliases=(repository, *aliases), license_note="Apache-2.0",
+        english="multilingual" not in name,
     )  # fmt: skip
 
 
 def _e5(name: str, dimension: int) -> ModelCard:
     return _text(
         f"intfloat/{name}", dimension, 512, "mean",
-        query_prompt="query: ", document_prompt="passage: ", license_note="MIT",
+        query_prompt="query: ", document_prompt="passage: ", license_note="MIT", english="multilingual" not in name,
     )  # fmt: skip
 
 
@@ -120,23 +123,26 @@ CARDS: tuple[ModelCard, ...] = (
         "nomic-ai/nomic-embed-text-v1.5", 768, 8192, "mean",
         aliases=("nomic-embed-text-v1.5", "nomic-embed-text"),
         query_prompt="search_query: ", document_prompt="search_document: ",
-        matryoshka=(512, 256, 128, 64), layer_norm=True, license_note="Apache-2.0",
+        matryoshka=(512, 256, 128, 64), layer_norm=True, license_note="Apache-2.0", english=True,
     ),
     *(_qwen(size, dimension) for size, dimension in (("0.6B", 1024), ("4B", 2560), ("8B", 4096))),
     _text(
         "mixedbread-ai/mxbai-embed-large-v1", 1024, 512, "cls",
         aliases=("mxbai-embed-large-v1", "mxbai-embed-large"),
-        query_prompt=_BGE, matryoshka=(512, 256, 128, 64), license_note="Apache-2.0",
+        query_prompt=_BGE, matryoshka=(512, 256, 128, 64), license_note="Apache-2.0", english=True,
     ),
     *(
-        _text(f"BAAI/bge-{size}-en-v1.5", dimension, 512, "cls", query_prompt=_BGE, license_note="MIT")
+        _text(f"BAAI/bge-{size}-en-v1.5", dimension, 512, "cls", query_prompt=_BGE, license_note="MIT", english=True)
         for size, dimension in (("small", 384), ("base", 768), ("large", 1024))
     ),
     *(
-        _text(f"thenlper/gte-{size}", dimension, 512, "mean", license_note="MIT")
+        _text(f"thenlper/gte-{size}", dimension, 512, "mean", license_note="MIT", english=True)
         for size, dimension in (("small", 384), ("base", 768), ("large", 1024))
     ),
-    _text("Alibaba-NLP/gte-modernbert-base", 768, 8192, "cls", half="bfloat16", license_note="Apache-2.0"),
+    _text(
+        "Alibaba-NLP/gte-modernbert-base", 768, 8192, "cls",
+        half="bfloat16", license_note="Apache-2.0", english=True,
+    ),
     _text(
         "Snowflake/snowflake-arctic-embed-l-v2.0", 1024, 8192, "cls",
         query_prompt="query: ", matryoshka=(256,), license_note="Apache-2.0",

@@ -88,6 +88,17 @@ def test_what_only_looks_alike_is_asked_for(scene: Scene) -> None:
     assert room.state("How do I reset my username?") == "miss"
 
 
+def test_what_the_embedding_model_cannot_read_is_asked_for(scene: Scene) -> None:
+    """The one that comes along was taught on English, and finds texts of other scripts all alike."""
+    room = Room(scene)
+    room.hit()
+
+    assert room.state("जयपुर का मौसम कैसा है?") == "miss"
+    time.sleep(0.3)
+    assert room.state("जयपुर का मौसम कैसा है, बताइए?") == "miss"
+    assert room.state("जयपुर का मौसम कैसा है?") == "hit"
+
+
 def test_all_but_the_last_message_must_be_equal(scene: Scene) -> None:
     room = Room(scene)
     room.hit(max_tokens=100)

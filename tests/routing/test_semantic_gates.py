@@ -34,6 +34,11 @@ DIFFERENT = {
             "A fine of 20 for each mistake; three in four days. How much?",
             "A fine of 20 for each day of a mistake; three in four days. How much?",
         ),
+        ("서울에서 8시간 걸려요?", "서울에서 8분 걸려요?"),
+        (
+            "A boat costs 90 per night and 10 per person. What do six pay?",
+            "A boat costs 90 per person and night and 10 per person. What do six pay?",
+        ),
     ],
     "name": [
         ("Who founded Microsoft and when?", "Who founded Oracle and when?"),
@@ -43,6 +48,8 @@ DIFFERENT = {
         ("How much vitamin C is in milk?", "How much vitamin D is in milk?"),
         ("东京的人口是多少", "大阪的人口是多少"),
         ("Who scored the film Gremlin?", "Who scored the film Gremlins?"),
+        ("राजस्थान की राजधानी क्या है?", "केरल की राजधानी क्या है?"),
+        ("Compare the Fairphone 5 Pro with mine.", "Compare the Fairphone 5 Plus with mine."),
     ],
     "negation": [
         ("Which foods contain gluten?", "Which foods do not contain gluten?"),
@@ -57,6 +64,11 @@ DIFFERENT = {
         ("Какие птицы летают?", "Какие птицы не летают?"),
         ("Vilka fåglar kan flyga?", "Vilka fåglar kan inte flyga?"),
         ("Które ptaki latają bez przerwy?", "Które ptaki latają z przerwą?"),
+        ("Shorten this: we can hire now but cannot raise pay.", "Shorten this: we cannot hire now but can raise pay."),
+        (
+            "All but Ann have paid: Ann, Bo, Cy. Who is in debt?",
+            "All and also Ann have paid: Ann, Bo, Cy. Who is in debt?",
+        ),
     ],
     "comparative": [
         ("What is the largest planet?", "What is the smallest planet?"),
@@ -73,6 +85,14 @@ DIFFERENT = {
         ("Do electric cars outlast petrol cars?", "Do petrol cars outlast electric cars?"),
         ("Convert 10 miles to kilometers.", "Convert 10 km to miles."),
         ("Wie rechne ich Meter in Fuß um, mit Formel?", "Wie rechne ich Fuß in Meter um, mit Formel?"),
+        (
+            "I own a horse and I will buy a pony. Who eats first?",
+            "I own a pony and I will buy a horse. Who eats first?",
+        ),
+        (
+            "The judge asked the clerk for the file. Write what the clerk says.",
+            "The clerk asked the judge for the file. Write what the judge says.",
+        ),
     ],
     "code": [
         ("What does `a == b` do?", "What does `a = b` do?"),
@@ -99,6 +119,7 @@ DIFFERENT = {
             "Write the trip to Oslo down as a packing list only.",
             "Write the trip to Oslo down as an hour by hour plan only.",
         ),
+        ("Schreibe dem Kunden in der Du-Form.", "Schreibe dem Kunden in der Sie-Form."),
     ],
     "time": [
         ("What is the weather today?", "What is the weather tomorrow?"),
@@ -109,6 +130,8 @@ DIFFERENT = {
     ],
 }
 SAME = [
+    ("Why isn't my tablet charging?", "Why is my tablet not charging?"),
+    ("What goes with tea and coffee?", "What goes with coffee and tea?"),
     ("How far is 10km on foot?", "How far is 10 kilometers on foot?"),
     ("How do I reset my password?", "What are the steps to reset my password?"),
     ("What is the capital of France?", "Can you tell me the capital of France?"),

@@ -16,11 +16,12 @@ from django.db import Error as DatabaseError
 
 from analytics import metrics
 from gateway_project.lib.errors import ApiError
-from rag.embedding import client
+from rag.embedding import catalog, client
 from rag.embedding.errors import EmbeddingError, TooLong
 from routing.cache.answer import KeptAnswer
 from routing.cache.layer import Search
 from routing.cache.semantic import checks, gates, prompts, store, thresholds
+from routing.cache.semantic.gates.language import is_latin
 from routing.cache.semantic.store import Neighbour, Place
 from routing.exchange import Exchange
 
@@ -102,6 +103,8 @@ class Semantic:
         if facts is None or scope is None:
             return None
         embedded = await self._embedder.embed([prompt], role="query", timeout=PATIENCE)
+        if catalog.card(embedded.model).english and not is_latin(prompt):
+            return self._skipped("script")
         space = f"{embedded.model}@{embedded.revision}:{embedded.dimension}"[-200:]
         place = Place(search.workspace_id, search.policy_id, scope, space, embedded.vectors[0])
         base = thresholds.base(facts, embedded.model)

@@ -4,6 +4,7 @@ People who mean the same say it in other words altogether, or exchange a word fo
 everything is equal, and one word is replaced by one that is no synonym, are the same question about something else.
 """
 
+import operator
 from collections import Counter
 from difflib import SequenceMatcher
 
@@ -16,9 +17,9 @@ from routing.cache.semantic.gates.units import is_unit
 
 # Words exchanged, added or left out on either side that may still be the whole difference.
 MOST = 3
-# Those in one place of a request that is else the same, and how many times as many the others must be: there stands
-# what is to be made, or in which form.
-MOST_IN_ONE_PLACE, AROUND = 8, 1.5
+# Those in one place of a text that is else the same, and how many times as many the others must be: in a request there
+# stands what is to be made, or in which form, and in a text of so many words what it is about.
+MOST_IN_ONE_PLACE, AROUND, LONG = 12, 1.5, 30
 # Where each character is a word, as many as make a name.
 MOST_CHARACTERS = 8
 UNSPACED = frozenset({"zh", "ja"})
@@ -30,14 +31,18 @@ def differ(stored: Prompt, asked: Prompt) -> bool:
     """Whether a few words in equal surroundings make the whole difference, and are not exchangeable."""
     mine, theirs = (_said(prompt) for prompt in (stored, asked))
     most = MOST_CHARACTERS if stored.language in UNSPACED else MOST
-    if abs(len(mine) - len(theirs)) > most or _content(stored) == _content(asked):
+    if _content(stored) == _content(asked):
         return False
-    if _requests(stored) and _requests(asked) and _one_place(mine, theirs):
+    if (min(len(mine), len(theirs)) >= LONG or (_requests(stored) and _requests(asked))) and _one_place(mine, theirs):
         return True
+    if abs(len(mine) - len(theirs)) > most:
+        return False
     if max(len(mine), len(theirs)) > COMPARED:
         mine, theirs = _between(mine, theirs)
         if max(len(mine), len(theirs)) > COMPARED:
             return True  # nobody looks that closely, and a miss does no harm
+    if len(mine) == len(theirs) and sum(map(operator.ne, mine, theirs)) <= most:
+        return True
     gone = new = 0
     for change, start, end, other_start, other_end in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
         if change != "equal":

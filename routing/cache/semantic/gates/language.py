@@ -3,6 +3,7 @@
 import re
 
 _WORD = re.compile(r"[^\W\d_]+")
+_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
 _SCRIPTS = (
     ("ja", re.compile(r"[\u3040-\u30ff]")),
     ("ko", re.compile(r"[\uac00-\ud7af]")),
@@ -47,3 +48,10 @@ def language_of(text: str) -> str:
     counts = sorted(((sum(word in common for word in words), name) for name, common in _COMMON.items()), reverse=True)
     (most, language), (second, _) = counts[:2]
     return language if most >= 2 and most > second else ""
+
+
+def is_latin(text: str) -> bool:
+    """Whether two letters of three are of the Latin alphabet, accents and all; also of a text without letters."""
+    letters = _WORD.findall(text)
+    latin = sum(len(_LATIN.findall(word)) for word in letters)
+    return 3 * latin >= 2 * sum(map(len, letters))

@@ -1,7 +1,9 @@
 """Negation: what holds for those with a licence does not hold for those without."""
 
 import re
+from collections import Counter
 
+from routing.cache.semantic.gates import lexicon
 from routing.cache.semantic.gates.text import Prompt
 
 NEGATIONS = frozenset(
@@ -54,8 +56,35 @@ def differ(stored: Prompt, asked: Prompt) -> bool:
     mine, theirs = negations(stored), negations(asked)
     if bool(mine) != bool(theirs) or (mine != theirs and min(len(stored.spoken), len(asked.spoken)) <= _LONG):
         return True
+    if mine and (abs(mine - theirs) > 1 or _moved(stored, asked)):
+        return True
     these, those = ({token.meaning for token in prompt.tokens} for prompt in (stored, asked))
     return _opposite(these - those, those) or _opposite(those - these, these)
+
+
+def _moved(stored: Prompt, asked: Prompt) -> bool:
+    """Whether each denies something that the other one speaks of, too, and does not deny."""
+    mine, theirs = _denied(stored), _denied(asked)
+    return bool(mine and theirs) and not mine & theirs and mine <= _once(asked) and theirs <= _once(stored)
+
+
+def _denied(prompt: Prompt) -> set[str]:
+    """The two words behind each denial, of those that stand only once in the text."""
+    once, found = _once(prompt), set[str]()
+    left = 0
+    for token in prompt.spoken:
+        if token.word in NEGATIONS:
+            left = 2
+        elif left and token.word not in lexicon.function_words():
+            left -= 1
+            if token.meaning in once:
+                found.add(token.meaning)
+    return found
+
+
+def _once(prompt: Prompt) -> set[str]:
+    counts = Counter(token.meaning for token in prompt.spoken if token.word not in lexicon.function_words())
+    return {meaning for meaning, count in counts.items() if count == 1}
 
 
 def _opposite(words: set[str], others: set[str]) -> bool:

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 
-from routing.cache.semantic.gates import lexicon
+from routing.cache.semantic.gates import lexicon, negation
 from routing.cache.semantic.gates.text import Prompt, Token
 
 # Roles that exclude each other, by the word before.
@@ -24,9 +24,10 @@ _DIRECTED = frozenset(
     {"from", "to", "than", "over", "under", "by", "before", "after", "instead", "without", "as", "then"}
 )
 _ORDERED = frozenset({"then", "than", "before", "after"})
-_SYMMETRIC = frozenset(
-    {"and", "or", "versus", "vs", "between", "und", "oder", "et", "ou", "y", "o", "e", "ve", "difference"}
-)
+_SYMMETRIC = frozenset({"and", "or", "versus", "vs", "und", "oder", "et", "ou", "y", "o", "e", "ve"})
+_PAIRED = frozenset({"between", "difference"})
+# Words between two that are joined.
+_NEAR = 3
 
 
 # "to" stands before verbs as well, and in many words two change places without a meaning.
@@ -76,8 +77,8 @@ def is_content(token: Token) -> bool:
 
 def _swapped(stored: Prompt, asked: Prompt) -> bool:
     """Whether two words of equal texts stand in each other's places around a third, and nothing joins them."""
-    mine = [token.meaning for token in stored.tokens if is_content(token)]
-    theirs = [token.meaning for token in asked.tokens if is_content(token)]
+    mine = [stored.tokens[place].meaning for place in _places(stored)]
+    theirs = [asked.tokens[place].meaning for place in _places(asked)]
     if mine == theirs:
         # "X bought Y" and "X was bought by Y".
         return bool(_PASSIVE.search(stored.text)) != bool(_PASSIVE.search(asked.text)) and len(mine) > 2
@@ -86,7 +87,23 @@ def _swapped(stored: Prompt, asked: Prompt) -> bool:
     if ("by" in stored.words) != ("by" in asked.words):
         return False
     shared = stored.words & asked.words
-    return _exchanged(mine, theirs, symmetric=bool(_SYMMETRIC & shared), ordered=bool(_ORDERED & shared))
+    symmetric = _joined(stored, mine, theirs) or _joined(asked, theirs, mine)
+    return _exchanged(mine, theirs, symmetric=symmetric, ordered=bool(_ORDERED & shared))
+
+
+def _places(prompt: Prompt) -> list[int]:
+    """Where in its tokens those stand that say something; what is denied is another gate's."""
+    return [
+        place for place, token in enumerate(prompt.tokens) if is_content(token) and token.word not in negation.NEGATIONS
+    ]
+
+
+def _joined(prompt: Prompt, mine: list[str], theirs: list[str]) -> bool:
+    """Whether the first two words that stand in another order are joined as equals: "tea and coffee"."""
+    at = next(at for at, pair in enumerate(zip(mine, theirs, strict=True)) if pair[0] != pair[1])
+    places = _places(prompt)[at : at + 2]
+    between = {token.word for token in prompt.tokens[places[0] + 1 : places[-1]]}
+    return len(between) <= _NEAR and (not _SYMMETRIC.isdisjoint(between) or not _PAIRED.isdisjoint(prompt.words))
 
 
 def _tells(roles: set[str]) -> bool:

@@ -15,7 +15,16 @@ T = TypeVar("T")
 
 # Where no spaces stand between words, each character is a token.
 IDEOGRAMS = "\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_TOKEN = re.compile(rf"[{IDEOGRAMS}]|(?:(?![{IDEOGRAMS}])[^\W_])+(?:['’](?:(?![{IDEOGRAMS}])[^\W\d_])+)?|[.!?。！？\n]")
+# Vowel signs and the like, which are no letters for `re`, and belong to the letter before them: accents, Hebrew,
+# Arabic, the scripts of India, which have theirs in equal places of their blocks, and Thai.
+MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0e31\u0e34-\u0e3a\u0e47-\u0e4e" + "".join(
+    f"{chr(block + first)}-{chr(block + last)}"
+    for block in range(0x0900, 0x0E00, 0x80)
+    for first, last in ((0x00, 0x03), (0x3A, 0x4F), (0x51, 0x57), (0x62, 0x63))
+)
+_TOKEN = re.compile(
+    rf"[{IDEOGRAMS}]|(?:(?![{IDEOGRAMS}])(?:[^\W_]|[{MARKS}]))+(?:['’](?:(?![{IDEOGRAMS}])[^\W\d_])+)?|[.!?。！？\n]"
+)
 _ENDS = frozenset(".!?。！？\n")
 # English contractions, apart.
 _CONTRACTED = (("can't", "can not"), ("cannot", "can not"), ("won't", "will not"), ("shan't", "shall not"))
