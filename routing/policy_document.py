@@ -14,8 +14,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, St
 
 from gateway_project.lib.schemas import Strict, Usd, money
 from keys.schemas import ModelId, ProviderName, Text
-from rag.filters import FilterError
-from rag.filters import parse as parse_filter
 from routing.grounding.wish import RagWish
 from routing.policies import NOTHING, TASK_MODELS, PolicyFacts, SemanticFacts, Weights
 from routing.providers.base import Timeouts
@@ -54,7 +52,7 @@ def _a_model(name: str) -> str:
     return name
 
 
-def _sound(filters: dict[str, Any]) -> dict[str, Any]:
+def _small(filters: dict[str, Any]) -> dict[str, Any]:
     try:
         size = len(orjson.dumps(filters))
     except TypeError as error:
@@ -62,10 +60,6 @@ def _sound(filters: dict[str, Any]) -> dict[str, Any]:
     if size > MAX_FILTERS:
         raise ValueError(f"must take at most {MAX_FILTERS} bytes as JSON.")
     _check_storable(filters)
-    try:
-        parse_filter(filters)
-    except FilterError as error:
-        raise ValueError(str(error)) from None
     return filters
 
 
@@ -140,7 +134,7 @@ class RagIn(Strict):
 
     library: Annotated[Text, Field(min_length=1, max_length=120)]
     top_k: Annotated[StrictInt, Field(ge=1, le=50)] = 5
-    filters: Annotated[dict[str, Any], AfterValidator(_sound)] = Field(default_factory=dict)
+    filters: Annotated[dict[str, Any], AfterValidator(_small)] = Field(default_factory=dict)
 
 
 class TaskIn(Strict):

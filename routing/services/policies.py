@@ -16,6 +16,7 @@ from gateway_project.lib.errors import Conflict, InvalidRequest, NotFound
 from gateway_project.lib.schemas import parse
 from keys.queries import keys_naming_policy
 from keys.services import rename_policy
+from rag import filters
 from routing.models import Policy, PolicyVersion
 from routing.policies import BUILT_IN, RESERVED
 from routing.policy_document import NewPolicy, PolicyChange, PolicyDocument, as_json, merged
@@ -35,6 +36,7 @@ def create_policy(caller: Caller, data: NewPolicy | Mapping[str, Any]) -> Policy
     Raises `InvalidRequest` naming the field, `Conflict` when the name is taken or there are `MAX_POLICIES`.
     """
     fields = parse(NewPolicy, data)
+    _check_filters(fields)
     _lock(caller)
     _check_name(caller, fields.name)
     if scoped(Policy.objects.all(), caller).count() >= MAX_POLICIES:
@@ -53,6 +55,7 @@ def change_policy(caller: Caller, policy: Policy, data: PolicyChange | Mapping[s
     `Conflict` when the name is taken, `NotFound` when the policy was removed just now.
     """
     fields = parse(PolicyChange, data)
+    _check_filters(fields)
     changed = fields.model_fields_set
     policy = _locked(caller, policy)
     old = current_version(policy).document
@@ -89,8 +92,9 @@ def roll_back(caller: Caller, policy: Policy, version: int) -> Policy:
     if old is None:
         raise InvalidRequest(f"version: this policy has the versions 1 to {policy.version}.", param="version")
     # Checked as new: what was allowed then need not be now.
-    document, before = as_json(parse(PolicyDocument, old.document)), _facts(policy)
-    _next_version(caller, policy, document, f"Rolled back to version {version}", is_default=policy.is_default)
+    document, before = parse(PolicyDocument, old.document), _facts(policy)
+    _check_filters(document)
+    _next_version(caller, policy, as_json(document), f"Rolled back to version {version}", is_default=policy.is_default)
     audit.record(caller, "policy.rolled_back", policy, old=before, new=_facts(policy))
     return policy
 
@@ -131,6 +135,15 @@ def policy_names(workspace: Workspace) -> list[str]:
     """The names of the workspace's policies, and of the built-in one."""
     names = list(Policy.objects.filter(workspace=workspace).values_list("name", flat=True))
     return names if BUILT_IN.lower() in map(str.lower, names) else [*names, BUILT_IN]
+
+
+def _check_filters(document: PolicyDocument) -> None:
+    """Raises `FilterError`, as each request of the policy would, for a filter of metadata that is none.
+
+    Not a part of the schema: that shows what is stored as well, from before this was asked.
+    """
+    if document.rag is not None:
+        filters.parse(document.rag.filters, "rag.filters")
 
 
 def current_version(policy: Policy) -> PolicyVersion:

@@ -205,7 +205,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"rag": {"library": "x", "filters": {"a": {"\0": 1}}}}, "rag.filters"),
     ({"rag": {"library": "x", "filters": {"a": 2**53 + 1}}}, "rag.filters"),
     ({"rag": {"library": "x", "filters": {"a": -1e300}}}, "rag.filters"),
-    ({"rag": {"library": "x", "filters": {"a": {"like": "b"}}}}, "rag.filters"),
+    ({"rag": {"library": "x", "filters": {"a": {"like": "b"}}}}, "rag.filters.a.like"),
     ({"classifier": "magic"}, "classifier"),
     ({"default": "yes"}, "default"),
     ({"calibrate": 1}, "calibrate"),
@@ -229,6 +229,17 @@ def test_bad_input_is_refused_by_the_fields_name(
         answer = api.patch(path_of(policy), fields)
         assert (answer.status, answer.error["param"]) == (400, param)
     assert list(Policy.objects.values_list("name", "version")) == [("cheap", 1)]
+
+
+def test_a_filter_from_before_it_was_checked_is_shown_and_goes_with_the_next_change(api: ApiClient) -> None:
+    made = api.post(PATH, name="old", rag={"library": "x"}).json
+    version = PolicyVersion.objects.get(policy=made["id"])
+    version.document["rag"]["filters"] = {"a": {"like": "b"}}
+    version.save()
+    assert api.get(PATH).json["data"][0]["rag"]["filters"] == {"a": {"like": "b"}}
+    assert api.patch(f"{PATH}/{made['id']}", hedge=True).status == 200
+    assert api.patch(f"{PATH}/{made['id']}", rag={"library": "x"}).json["rag"]["filters"] == {}
+    assert api.post(f"{PATH}/{made['id']}/rollback", version=1).error["param"] == "rag.filters.a.like"
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"name": "x", "weights": {"cost": NaN}}'])
