@@ -45,6 +45,13 @@ class _Refused(Exception):
     """A request that is not taken, and why, in words for its client."""
 
 
+class _Deaf:
+    """In a parser's place, where nothing more is taken."""
+
+    def feed_data(self, data: bytes) -> None:
+        """Forget it: a parser would go on to collect what has no end."""
+
+
 class BoundedHttp(HttpToolsProtocol):
     """Refuses a head that is too long, and gives up a client that keeps it waiting or stopped reading.
 
@@ -168,6 +175,7 @@ class BoundedHttp(HttpToolsProtocol):
         cycle = self.cycle
         if cycle is not None and not cycle.more_body and not cycle.response_complete:
             cycle.keep_alive = False
+            self.parser = _Deaf()  # type: ignore[assignment]  # as much of one as is needed
             return
         if self.transport.is_closing():
             return

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.platform.http_server import connected, read_to_end, serving
@@ -249,6 +250,15 @@ def test_what_goes_on_without_end_is_refused(port: int, begun: bytes) -> None:
             for _ in range(200):
                 client.sendall(b"x" * 50_000)
             pytest.fail("ten megabytes were taken")
+
+
+def test_what_goes_on_without_end_behind_a_request_is_not_kept_until_that_is_answered(port: int) -> None:
+    with connected(port) as client:
+        client.sendall(get("/waits") + b"GET / HTTP/1.1\r\nx: ")
+        before = psutil.Process().memory_info().rss
+        for _ in range(100):
+            client.sendall(b"x" * 1_000_000)
+        assert psutil.Process().memory_info().rss - before < 30_000_000
 
 
 def test_too_many_headers_are_refused_before_anything_is_done(port: int) -> None:
