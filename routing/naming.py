@@ -132,4 +132,6 @@ def why_absent(model: str, view: WorkspaceTargets) -> str:
     for provider, models in view.disabled.items():
         if provider == name or model in models:
             return f"The model '{model}' cannot be asked: its provider '{provider}' is disabled."
+    if place := house.endpoint_of(model):
+        return f"The model '{model}' is asked at {place}, and nowhere else."
     return f"The model '{model}' does not exist here; GET /v1/models lists those that do."

@@ -77,6 +77,13 @@ def known(model: str) -> Target:
     return _named(model)
 
 
+def endpoint_of(model: str) -> str:
+    """Where the worker's model of this name is asked, as far as the worker has said that it has it; else ""."""
+    name = model.removeprefix(f"{PROVIDER}/")
+    modality = next((state.modality for state in models.usable() if state.id == name), None)
+    return "" if modality is None else "/v1/embeddings" if modality == "text" else f"/v1/embeddings/{modality}"
+
+
 def that_answered(asked: Target, answer: Mapping[str, Any]) -> Target:
     """Who made `answer` when `asked` was: of the gateway's own models, the one that it names may stand in for that."""
     model = answer.get("model")

@@ -154,3 +154,17 @@ def test_a_model_that_makes_no_numbers_is_503_by_name(http: httpx.Client, runnin
     answer = http.post(PATH, json={"input": "hello", "model": "gateway/nan"})
     assert answer.status_code == 503
     assert "nan made no usable vector" in answer.json()["error"]["message"]
+
+
+def test_a_listed_model_that_is_asked_elsewhere_says_where(http: httpx.Client, running: EmbedderProcess) -> None:
+    deadline = time.monotonic() + 30
+    while "clap" not in [model["id"] for model in http.get("/v1/models").json()["data"]]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    for path, body, place in (
+        (PATH, {"input": "a", "model": "clap"}, "/v1/embeddings/audio"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}], "model": MODEL}, "/v1/embeddings"),
+    ):
+        answer = http.post(path, json=body)
+        told = f"The model '{body['model']}' is asked at {place}, and nowhere else."
+        assert (answer.status_code, answer.json()["error"]["message"]) == (404, told)
