@@ -17,6 +17,9 @@ DIFFERENT = {
         ("Was passierte im Jahr 1989?", "Was passierte im Jahr 1998?"),
         ("Nenne drei Flüsse.", "Nenne vier Flüsse."),
         ("Who won the twentieth election?", "Who won the twenty first election?"),
+        ("When does cron run 5 4 * * 2 with my script?", "When does cron run 5 4 2 * * with my script?"),
+        ("Podaj trzy miasta.", "Podaj cztery miasta."),
+        ("Noem drie steden.", "Noem vier steden."),
     ],
     "unit": [
         ("How heavy is a bag of 50 kg?", "How heavy is a bag of 50 lb?"),
@@ -50,6 +53,7 @@ DIFFERENT = {
         ("Who scored the film Gremlin?", "Who scored the film Gremlins?"),
         ("राजस्थान की राजधानी क्या है?", "केरल की राजधानी क्या है?"),
         ("Compare the Fairphone 5 Pro with mine.", "Compare the Fairphone 5 Plus with mine."),
+        ("Which room has Ann?\n\nAnn 12\nBob 13\nCy 14", "In which room is Bob?\n\nAnn 12\nBob 13\nCy 14"),
     ],
     "negation": [
         ("Which foods contain gluten?", "Which foods do not contain gluten?"),
@@ -102,6 +106,10 @@ DIFFERENT = {
         ("What does git reset --soft do?", "What does git reset --hard do?"),
         ("Who may enter?\n\nif (user.banned) { stop(); }", "Who may enter?\n\nif (!user.banned) { stop(); }"),
         ("What does grep -v pattern do?", "What does grep -V pattern do?"),
+        (
+            "When does this rule hold?\nCond %{HOST} ^old\\. [NC]",
+            "When does this rule hold?\nCond %{HOST} !^old\\. [NC]",
+        ),
     ],
     "format": [
         ("List the planets as JSON.", "List the planets as YAML."),

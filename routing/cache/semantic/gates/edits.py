@@ -8,11 +8,10 @@ import operator
 from collections import Counter
 from difflib import SequenceMatcher
 
-from routing.cache.semantic.gates import lexicon
 from routing.cache.semantic.gates.numbers import is_number
 from routing.cache.semantic.gates.roles import is_content
 from routing.cache.semantic.gates.stems import stem
-from routing.cache.semantic.gates.text import Prompt, Token
+from routing.cache.semantic.gates.text import Prompt, Token, is_request
 from routing.cache.semantic.gates.units import is_unit
 
 # Words exchanged, added or left out on either side that may still be the whole difference.
@@ -20,6 +19,9 @@ MOST = 3
 # Those in one place of a text that is else the same, and how many times as many the others must be: in a request there
 # stands what is to be made, or in which form, and in a text of so many words what it is about.
 MOST_IN_ONE_PLACE, AROUND, LONG = 12, 1.5, 30
+# Breaks of lines in a text that brings along what it is about, a table, a log, a letter: of such, a word of the
+# question tells more than all others.
+LINES = 2
 # Where each character is a word, as many as make a name.
 MOST_CHARACTERS = 8
 UNSPACED = frozenset({"zh", "ja"})
@@ -33,7 +35,9 @@ def differ(stored: Prompt, asked: Prompt) -> bool:
     most = MOST_CHARACTERS if stored.language in UNSPACED else MOST
     if _content(stored) == _content(asked):
         return False
-    if (min(len(mine), len(theirs)) >= LONG or (_requests(stored) and _requests(asked))) and _one_place(mine, theirs):
+    if min(stored.text.strip().count("\n"), asked.text.strip().count("\n")) >= LINES:
+        return True
+    if (min(len(mine), len(theirs)) >= LONG or (is_request(stored) and is_request(asked))) and _one_place(mine, theirs):
         return True
     if abs(len(mine) - len(theirs)) > most:
         return False
@@ -48,11 +52,6 @@ def differ(stored: Prompt, asked: Prompt) -> bool:
         if change != "equal":
             gone, new = gone + end - start, new + other_end - other_start
     return gone <= most and new <= most
-
-
-def _requests(prompt: Prompt) -> bool:
-    """Whether one of its sentences says what is to be done."""
-    return any(token.first and token.word in lexicon.requests() for token in prompt.spoken)
 
 
 def _one_place(mine: list[str], theirs: list[str]) -> bool:

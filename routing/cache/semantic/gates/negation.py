@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 from routing.cache.semantic.gates import lexicon
-from routing.cache.semantic.gates.text import Prompt
+from routing.cache.semantic.gates.text import Prompt, is_request
 
 NEGATIONS = frozenset(
     word
@@ -37,7 +37,8 @@ _FREE = re.compile(r"\b\w+-free\b|\bfree (?:of|from)\b", re.I)
 _BUT = re.compile(r"\b(?:every\w+|any\w+|all|nothing|none) but\b", re.I)
 # "impossible" and "possible", "illegal" and "legal": where the other text has the word without its prefix.
 _PREFIXES = ("un", "in", "im", "ir", "il", "non", "dis")
-# Letters that are left of a word without its prefix, and words in a prompt in which one denial more says little.
+# Letters that are left of a word without its prefix; and words of a text that asks for nothing, in which one denial
+# more says little.
 _ROOT, _LONG = 4, 25
 
 
@@ -54,12 +55,15 @@ def negations(prompt: Prompt) -> int:
 def differ(stored: Prompt, asked: Prompt) -> bool:
     """Whether they deny differently often, or one has a word whose opposite the other has."""
     mine, theirs = negations(stored), negations(asked)
-    if bool(mine) != bool(theirs) or (mine != theirs and min(len(stored.spoken), len(asked.spoken)) <= _LONG):
-        return True
-    if mine and (abs(mine - theirs) > 1 or _moved(stored, asked)):
+    told = not (_asks(stored) or _asks(asked)) and min(len(stored.spoken), len(asked.spoken)) > _LONG
+    if abs(mine - theirs) > told or bool(mine) != bool(theirs) or (mine and _moved(stored, asked)):
         return True
     these, those = ({token.meaning for token in prompt.tokens} for prompt in (stored, asked))
     return _opposite(these - those, those) or _opposite(those - these, these)
+
+
+def _asks(prompt: Prompt) -> bool:
+    return "?" in prompt.text or is_request(prompt)
 
 
 def _moved(stored: Prompt, asked: Prompt) -> bool:

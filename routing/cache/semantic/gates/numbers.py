@@ -56,6 +56,14 @@ ELSEWHERE = {
         "trenta:30 quaranta:40 cinquanta:50 sessanta:60 cento:100",
         "dois:2 duas:2 três:3 quatro:4 sete:7 oito:8 dez:10 doze:12 vinte:20 trinta:30 quarenta:40 "
         "cinquenta:50 cem:100",
+        "twee:2 drie:3 vier:4 vijf:5 zes:6 zeven:7 acht:8 negen:9 tien:10 elf:11 twaalf:12 twintig:20 dertig:30 "
+        "veertig:40 vijftig:50 zestig:60 zeventig:70 tachtig:80 negentig:90 honderd:100 duizend:1000",
+        "två:2 tre:3 fyra:4 fem:5 sex:6 sju:7 åtta:8 nio:9 tio:10 elva:11 tolv:12 tjugo:20 trettio:30 fyrtio:40 "
+        "femtio:50 sextio:60 sjuttio:70 åttio:80 nittio:90 hundra:100 tusen:1000",
+        "dwa:2 dwie:2 dwóch:2 trzy:3 trzech:3 cztery:4 czterech:4 pięć:5 pięciu:5 sześć:6 siedem:7 osiem:8 dziewięć:9 "
+        "dziesięć:10 jedenaście:11 dwanaście:12 dwadzieścia:20 trzydzieści:30 pięćdziesiąt:50 sto:100 tysiąc:1000",
+        "два:2 две:2 двух:2 три:3 трёх:3 трех:3 четыре:4 пять:5 шесть:6 семь:7 восемь:8 девять:9 десять:10 двадцать:20 "
+        "тридцать:30 сорок:40 пятьдесят:50 сто:100 тысяча:1000",
         "iki:2 üç:3 dört:4 beş:5 altı:6 yedi:7 sekiz:8 dokuz:9 yirmi:20 otuz:30 kırk:40 elli:50 altmış:60 "
         "yetmiş:70 seksen:80 doksan:90 yüz:100 bin:1000",
     )

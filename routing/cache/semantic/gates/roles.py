@@ -28,6 +28,7 @@ _SYMMETRIC = frozenset({"and", "or", "versus", "vs", "und", "oder", "et", "ou", 
 _PAIRED = frozenset({"between", "difference"})
 # Words between two that are joined.
 _NEAR = 3
+_BY = frozenset({"by"})
 
 
 # "to" stands before verbs as well, and in many words two change places without a meaning.
@@ -84,8 +85,8 @@ def _swapped(stored: Prompt, asked: Prompt) -> bool:
         return bool(_PASSIVE.search(stored.text)) != bool(_PASSIVE.search(asked.text)) and len(mine) > 2
     if Counter(mine) != Counter(theirs) or len(mine) < 2:
         return False
-    if ("by" in stored.words) != ("by" in asked.words):
-        return False
+    if any((stored.words ^ asked.words) & words for words in (_BY, negation.NEGATIONS)):
+        return False  # said the other way round
     shared = stored.words & asked.words
     symmetric = _joined(stored, mine, theirs) or _joined(asked, theirs, mine)
     return _exchanged(mine, theirs, symmetric=symmetric, ordered=bool(_ORDERED & shared))

@@ -81,6 +81,11 @@ def found_in(prompt: Prompt, phrases: Mapping[tuple[str, ...], T]) -> Iterator[T
             at += 1
 
 
+def is_request(prompt: Prompt) -> bool:
+    """Whether one of its sentences says what is to be done."""
+    return any(token.first and token.word in lexicon.requests() for token in prompt.spoken)
+
+
 def _tokens(text: str, language: str) -> list[Token]:
     units = lexicon.groups("units.txt", "english")
     found: list[Token] = []
