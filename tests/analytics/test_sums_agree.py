@@ -80,7 +80,7 @@ def told(shown: dict[str, Any]) -> dict[str, Any]:
     return found | money | {"mean": shown["latency_ms"]["mean"]}
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(mine=st.lists(REQUEST, max_size=14), others=st.lists(REQUEST, max_size=3), ends=PERIOD)
 def test_everything_agrees(
     owner: Caller,

@@ -118,5 +118,5 @@ class Machine(RuleBasedStateMachine):
         assert self.health.available(TARGET.key, self.now)
 
 
-Machine.TestCase.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
+Machine.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
 TestWhateverHappens = Machine.TestCase
