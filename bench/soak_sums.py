@@ -18,6 +18,8 @@ from bench.soak_traffic import BUDGET_USD, LIMIT, WINDOW, Answer, Traffic
 PATIENCE = 30.0
 # Seconds after a killed process in which its clients may notice.
 FELT = 3.0
+# How a refusal tells that no provider answered; the lines that quote it are cut.
+NOBODY = ("No provider could answer", "Every provider that was asked took too long")
 # What the ledger's estimates may differ from the provider's own count, in sum, as a share of it.
 CLOSE = 0.05
 # What a provider may have sent beyond what came through, of streams that their clients left.
@@ -88,20 +90,44 @@ def _rows(gateway: Gateway, traffic: Traffic, expected: int) -> dict[str, Row]:
 
 
 def _unserved(traffic: Traffic) -> list[str]:
-    """Requests that failed, but for those whose process was killed under them."""
+    """Requests that failed, but for those that nobody could have served."""
     kills = [at for at, words in traffic.notes if "killed" in words]
     failed = [answer for answer in traffic.answers if answer.problem]
     # Whoever was being served when the process died; a request of the soak takes a second or two.
     excused = [answer for answer in failed if any(answer.at - FELT < at < answer.at + FELT for at in kills)]
+    # The key of such a one is not free before its process counts as dead.
+    cut_off = {answer.number for answer in excused}
+    excused += [answer for answer in failed if answer.status == 409 and answer.number in cut_off]
     # An Idempotency-Key that cannot be looked up is refused in words: better than to be billed twice.
     unsure = [answer for answer in failed if answer.status == 503 and "Idempotency-Key" in answer.problem]
-    others = [answer for answer in failed if answer not in excused and answer not in unsure]
+    # Each provider failed or hung, one after the other.
+    ill = _ill(traffic)
+    unlucky = [
+        answer
+        for answer in failed
+        if any(code in answer.problem for code in NOBODY) and any(start <= answer.at < end for start, end in ill)
+    ]
+    others = [answer for answer in failed if not any(answer in known for known in (excused, unsure, unlucky))]
     print(
         f"failed: {len(others)}; cut off by a killed process: {len(excused)}; "
-        f"with an Idempotency-Key, refused while Postgres stood still: {len(unsure)}"
+        f"with an Idempotency-Key, refused while Postgres stood still: {len(unsure)}; "
+        f"no provider could answer, all being ill: {len(unlucky)}"
     )
     by_problem = Counter((answer.kind, answer.problem[:200]) for answer in others)
     return [f"{count} of {kind}: {problem}" for (kind, problem), count in by_problem.most_common(8)]
+
+
+def _ill(traffic: Traffic) -> list[tuple[float, float]]:
+    """From when to when the providers were ill."""
+    spans: list[tuple[float, float]] = []
+    begun = None
+    for at, words in traffic.notes:
+        if words.endswith("is ill"):
+            begun = at
+        elif words.endswith("is well") and begun is not None:
+            spans.append((begun - FELT, at))
+            begun = None
+    return spans
 
 
 def _missing(answers: list[Answer], rows: dict[str, Row]) -> list[str]:
